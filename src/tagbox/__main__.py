@@ -1,0 +1,5 @@
+"""``python -m tagbox``."""
+
+from tagbox.cli import main
+
+main()
