@@ -1,0 +1,197 @@
+"""Recordings: read from whatever libsndfile reads, resampled inside the graph, written whole or not at all.
+
+Audio is float32 of shape (channels, samples), full scale at -1 and 1. An n-bit integer k stands for
+k / 2^(n-1) in both directions: a file that is read and written again with its own bit depth stays the same.
+"""
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import soundfile
+import torch
+from julius.resample import ResampleFrac
+from torch import Tensor
+
+from tagbox.errors import TagBoxError
+from tagbox.files import refuse_to_overwrite, whole
+
+Bits = Literal["16", "24", "float"]
+SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
+SUFFIXES = (".wav", ".flac")
+# julius keeps old x new numbers once the common factor is out: 44,101 to 16,000 Hz would take gigabytes.
+LARGEST_DENOMINATOR = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A recording or an excerpt of one: `samples` (channels, samples) float32, `rate` in Hz."""
+
+    samples: Tensor
+    rate: int
+
+    @property
+    def channels(self) -> int:
+        return self.samples.shape[0]
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.samples.shape[1] / self.rate
+
+
+def read(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
+    """Read a recording, or `duration` seconds of it from `start` on (s); only what is asked for is decoded.
+
+    An excerpt that would reach past the end of the recording ends there. Silence is a recording too.
+
+    Raises:
+        TagBoxError: there is no such file, it is no recording that libsndfile reads, it is empty or has
+            values that are not finite, or the excerpt lies outside it.
+    """
+    if not (math.isfinite(start) and start >= 0):
+        raise TagBoxError(f"an excerpt cannot start at {start:g} s; give 0 or a later moment")
+    if duration is not None and not (math.isfinite(duration) and duration > 0):
+        raise TagBoxError(f"an excerpt cannot last {duration:g} s; give a duration above 0")
+    path = _regular_file(path)
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            rate, frames = file.samplerate, file.frames
+            first = round(start * rate)
+            if frames > 0 and first >= frames:
+                raise TagBoxError(
+                    f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
+                )
+            wanted = (
+                frames - first if duration is None else min(max(1, round(duration * rate)), frames - first)
+            )
+            if first:
+                file.seek(first)
+            values = file.read(wanted, dtype="float32", always_2d=True) if frames > 0 else np.zeros((0, 1))
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        # TypeError, ValueError: what soundfile says of headerless (.raw) files.
+        reason = getattr(error, "error_string", None) or str(error)
+        raise TagBoxError(
+            f"{path} is no recording that can be read ({reason.rstrip('.')}); give wav, flac, ogg, mp3, aiff"
+        ) from error
+    if len(values) == 0:
+        raise TagBoxError(f"{path} holds no audio: it has a header and no samples; give another recording")
+    samples = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
+    if not bool(torch.isfinite(samples).all()):
+        bad = int((~torch.isfinite(samples)).sum())
+        raise TagBoxError(
+            f"{path} has {bad} values that are not finite (NaN or infinity); export the recording again"
+        )
+    return Audio(samples, rate)
+
+
+def _regular_file(path: str | Path) -> Path:
+    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
+        raise TagBoxError(f"{path} is an address; download the recording first and give the file")
+    path = Path(path)
+    if path.is_dir():
+        raise TagBoxError(f"{path} is a folder; name the recordings in it, as in {path / '*.flac'}")
+    if not path.exists():
+        raise TagBoxError(f"there is no file {path}; check the spelling and the folder")
+    if not path.is_file():
+        raise TagBoxError(f"{path} is not an ordinary file; give a recording that is saved on disk")
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise TagBoxError(f"{path} is empty (0 bytes); give another recording")
+    except OSError as error:
+        raise TagBoxError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
+    return path
+
+
+def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force: bool = False) -> None:
+    """Write `samples` (channels, samples) or (samples,) as wav or flac, by the suffix of `path`.
+
+    Nothing is clipped in silence: integers hold -1 to 1, and louder audio is refused. The file appears whole
+    or not at all.
+
+    Raises:
+        TagBoxError: `path` exists and `force` is not given, its suffix or `bits` is unknown or they do not go
+            together, or the audio is empty, not finite, or too loud for integers.
+    """
+    path = Path(path)
+    refuse_to_overwrite(path, force)
+    if path.suffix.lower() not in SUFFIXES:
+        raise TagBoxError(f"{path}: the format follows the name's ending; end it in {' or '.join(SUFFIXES)}")
+    if bits not in get_args(Bits):
+        raise TagBoxError(f"there is no bit depth {bits!r}; choose 16, 24 or float")
+    if bits == "float" and path.suffix.lower() == ".flac":
+        raise TagBoxError("FLAC holds integers only; choose 16 or 24 bits, or write wav for float")
+    values = samples.detach().to("cpu", torch.float64)
+    values = values[None] if values.dim() == 1 else values
+    if values.dim() != 2 or values.numel() == 0:
+        raise TagBoxError(f"audio to write has the shape (channels, samples), not {tuple(samples.shape)}")
+    if not bool(torch.isfinite(values).all()):
+        raise TagBoxError(f"{path} was not written: the audio has values that are not finite numbers")
+    with whole(path, force) as beside:
+        try:
+            soundfile.write(str(beside), _quantised(values, bits, path).T, rate, subtype=SUBTYPES[bits])
+        except (soundfile.SoundFileError, ValueError) as error:
+            reason = getattr(error, "error_string", None) or str(error)
+            raise TagBoxError(
+                f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({reason.rstrip('.')}); try wav"
+            ) from error
+
+
+def _quantised(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
+    """The numbers that libsndfile stores as they are: float32, int16, or 24 bits at the top of an int32."""
+    if bits == "float":
+        return np.asarray(values.to(torch.float32))
+    peak = float(values.abs().max())
+    if peak > 1:
+        raise TagBoxError(
+            f"{path} was not written: the audio peaks at {20 * math.log10(peak):+.1f} dB, and {bits}-bit "
+            "integers end at 0 dB; choose float (--bits float, wav) or make it quieter"
+        )
+    depth = int(bits)
+    # One is a step above the largest positive integer; that step is rounding, not clipping.
+    steps = torch.round(values * 2 ** (depth - 1)).clamp(max=2 ** (depth - 1) - 1)
+    if depth == 16:
+        return np.asarray(steps.to(torch.int16))
+    return np.asarray(steps.to(torch.int32) * 2 ** (32 - depth))
+
+
+def to_mono(x: Tensor) -> Tensor:
+    """The mean of the channels: (..., channels, samples) to (..., samples)."""
+    return x.mean(dim=-2)
+
+
+def resample(x: Tensor, old: int, new: int) -> Tensor:
+    """Resample `x` (..., samples) from `old` to `new` Hz by windowed sinc, inside the graph.
+
+    The result has ceil(samples new / old) samples. Rates without a common factor are brought to the nearest
+    ratio of small numbers, off by less than one in a million.
+    """
+    if old < 1 or new < 1:
+        raise TagBoxError(f"sample rates are positive whole numbers in Hz, not {old} and {new}")
+    if old == new:
+        return x
+    length = -(-x.shape[-1] * new // old)
+    ratio = Fraction(old, new)
+    if ratio.denominator > LARGEST_DENOMINATOR:
+        ratio = ratio.limit_denominator(LARGEST_DENOMINATOR)
+    kernel = _resampler(ratio.numerator, ratio.denominator, str(x.device), x.dtype)
+    longest = -(-x.shape[-1] * ratio.denominator // ratio.numerator)
+    y: Tensor = kernel(x, output_length=min(length, longest))
+    return torch.nn.functional.pad(y, (0, length - y.shape[-1])) if y.shape[-1] < length else y
+
+
+@lru_cache(maxsize=32)
+def _resampler(old: int, new: int, device: str, dtype: torch.dtype) -> ResampleFrac:
+    return ResampleFrac(old, new).to(device=device, dtype=dtype)
+
+
+def fingerprint(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

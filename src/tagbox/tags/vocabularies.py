@@ -1,0 +1,44 @@
+"""The words that the published taggers were trained with, each in the order of its network's outputs.
+
+MagnaTagATune (Law et al., "Evaluation of algorithms using games", ISMIR 2009), MTG-Jamendo (Bogdanov et al.,
+ICML workshop on machine learning for music discovery, 2019) and the Last.fm tags of the Million Song Dataset
+(Bertin-Mahieux et al., ISMIR 2011): the fifty most frequent of each.
+
+Jamendo's networks were trained with labels in alphabetical order, and that order stands here. The list in the
+taggers' published code has another one, under which "violin" (37) steers towards the electric piano.
+"""
+
+# fmt: off
+_MTAT = (
+        "guitar", "classical", "slow", "techno", "strings", "drums", "electronic", "rock", "fast", "piano",
+        "ambient", "beat", "violin", "vocal", "synth", "female", "indian", "opera", "male", "singing",
+        "vocals", "no vocals", "harpsichord", "loud", "quiet", "flute", "woman", "male vocal", "no vocal",
+        "pop", "soft", "sitar", "solo", "man", "classic", "choir", "voice", "new age", "dance",
+        "male voice", "female vocal", "beats", "harp", "cello", "no voice", "weird", "country", "metal",
+        "female voice", "choral",
+)
+_JAMENDO = (
+        "genre---alternative", "genre---ambient", "genre---atmospheric", "genre---chillout",
+        "genre---classical", "genre---dance", "genre---downtempo", "genre---easylistening",
+        "genre---electronic", "genre---experimental", "genre---folk", "genre---funk", "genre---hiphop",
+        "genre---house", "genre---indie", "genre---instrumentalpop", "genre---jazz", "genre---lounge",
+        "genre---metal", "genre---newage", "genre---orchestral", "genre---pop", "genre---popfolk",
+        "genre---poprock", "genre---reggae", "genre---rock", "genre---soundtrack", "genre---techno",
+        "genre---trance", "genre---triphop", "genre---world", "instrument---acousticguitar",
+        "instrument---bass", "instrument---computer", "instrument---drummachine", "instrument---drums",
+        "instrument---electricguitar", "instrument---electricpiano", "instrument---guitar",
+        "instrument---keyboard", "instrument---piano", "instrument---strings", "instrument---synthesizer",
+        "instrument---violin", "instrument---voice", "mood/theme---emotional", "mood/theme---energetic",
+        "mood/theme---film", "mood/theme---happy", "mood/theme---relaxing",
+)
+_MSD = (
+        "rock", "pop", "alternative", "indie", "electronic", "female vocalists", "dance", "00s",
+        "alternative rock", "jazz", "beautiful", "metal", "chillout", "male vocalists", "classic rock",
+        "soul", "indie rock", "Mellow", "electronica", "80s", "folk", "90s", "chill", "instrumental",
+        "punk", "oldies", "blues", "hard rock", "ambient", "acoustic", "experimental", "female vocalist",
+        "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy", "catchy", "funk",
+        "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
+)
+# fmt: on
+
+TAGS: dict[str, tuple[str, ...]] = {"mtat": _MTAT, "jamendo": _JAMENDO, "msd": _MSD}
