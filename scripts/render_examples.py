@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Render the recordings in examples/ from tunes in the public domain, written out below as data.
+
+    render_examples.py [SOUNDFONT] [--out examples]
+
+Each piece becomes a folder with one FLAC a stem and mixture.flac: 44.1 kHz, 16 bit. The stems are rounded
+first and the mixture is the sum of their integers, so the sum is exact. The same soundfont and FluidSynth
+give the same bytes. Needs fluidsynth on the PATH and MuseScore_General (MIT):
+apt-get install fluidsynth musescore-general-soundfont-small
+"""
+
+import argparse
+import re
+import struct
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+RATE = 44_100
+TICKS = 480  # a unit of a score, be it an eighth or a sixteenth
+SOUNDFONT = Path("/usr/share/sounds/sf3/MuseScore_General.sf3")
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+DRUMS = {"kick": 36, "snare": 38, "hat": 42, "open": 46, "crash": 49, "low": 45, "mid": 47}
+PEAK = 0.89  # of the mixture: 1 dB below full scale
+
+
+@dataclass(frozen=True)
+class Part:
+    """One instrument: General MIDI `program` (None: the drum kit), place in stereo from -1 to 1, level in dB
+    RMS against the other parts, the share of a note's length that sounds, and the `score`.
+
+    A score is words of pitches and lengths in units: `A4*2` a note, `A2+E3*1` a chord, `-*3` a rest.
+    """
+
+    name: str
+    program: int | None
+    pan: float
+    level: float
+    held: float
+    loudness: int
+    score: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`unit`: seconds of one unit; `seconds`: length of the recording; `channels`: 1 or 2."""
+
+    name: str
+    unit: float
+    seconds: float
+    channels: int
+    parts: tuple[Part, ...]
+
+
+# Greensleeves, English, sixteenth century, in A minor; a unit is a sixteenth of 6/8. Accompaniment: ours.
+GREENSLEEVES = """
+    A4*2 C5*4 D5*2 E5*3 F5*1 E5*2 D5*4 B4*2 G4*3 A4*1 B4*2 C5*4 A4*2 A4*3 G#4*1 A4*2 B4*4 G#4*2 E4*4
+    A4*2 C5*4 D5*2 E5*3 F5*1 E5*2 D5*4 B4*2 G4*3 A4*1 B4*2 C5*3 B4*1 A4*2 G#4*3 F#4*1 G#4*2 A4*10"""
+BROKEN = """
+    -*2 A2*2 E3*2 A3*2 C4*2 A3*2 E3*2 G2*2 D3*2 G3*2 B3*2 D4*2 G3*2
+    F2*2 C3*2 A3*2 C4*2 F4*2 C4*2 E2*2 B2*2 E3*2 G#3*2 B3*2 E4*2
+    A2*2 E3*2 C4*2 E4*2 C4*2 A3*2 G2*2 D3*2 B3*2 D4*2 B3*2 G3*2
+    F2*2 C3*2 F3+A3*2 E2*2 B2*2 E3+G#3*2 A2*2 E3*2 A3*2 C4*2 E4*2 A4*2"""
+
+# Drunken Sailor, shanty, before 1839, in D dorian; a unit is an eighth of 4/4. Arrangement: ours.
+SAILOR = """
+    A5*2 A5*1 A5*1 A5*2 A5*1 A5*1 A5*2 D5*2 F5*2 A5*2 G5*2 G5*1 G5*1 G5*2 G5*1 G5*1 G5*2 C5*2 E5*2 G5*2
+    A5*2 A5*1 A5*1 A5*2 A5*1 A5*1 A5*2 B5*2 C6*2 D6*2 C6*2 A5*2 G5*2 E5*2 D5*4 D5*4"""
+STRUM_D = "D3+A3+D4+F4*2 D4+F4+A4*1 D4+F4+A4*1 A3+D4+F4*1 D4+F4+A4*1 A3+D4+F4*1 D4+F4+A4*1 "
+STRUM_C = "C3+G3+C4+E4*2 C4+E4+G4*1 C4+E4+G4*1 G3+C4+E4*1 C4+E4+G4*1 G3+C4+E4*1 C4+E4+G4*1 "
+STRUM_END = "C3+G3+C4+E4*2 C4+E4+G4*2 A2+E3+A3+C4*2 E4+A4*2 D3+A3+D4+F4*4 D3+A3+D4+F4*4"
+BASS_D = "D2*3 D2*1 A2*2 D2*2 D2*2 A2*2 F2*2 A2*2 "
+BASS_C = "C2*3 C2*1 G2*2 C2*2 C2*2 G2*2 E2*2 G2*2 "
+BASS_END = "C2*2 E2*2 A1*2 C2*2 D2*2 A2*2 D2*4"
+BEAT = "kick+hat*1 hat*1 snare+hat*1 hat*1 kick+hat*1 kick+hat*1 snare+hat*1 hat*1 "
+FILL = "kick+hat*1 hat*1 snare+hat*1 hat*1 snare*1 mid*1 low*1 low*1 "
+
+# New Britain ("Amazing Grace"), American, before 1836, in G; a unit is an eighth of 3/4. Accompaniment: ours.
+GRACE = """
+    D4*2 G4*4 B4*1 G4*1 B4*4 A4*2 G4*4 E4*2 D4*4 D4*2 G4*4 B4*1 G4*1 B4*4 A4*2 D5*8"""
+PICKED = """
+    -*2 G2*1 B3*1 D4*1 G4*1 D4*1 B3*1 G2*1 B3*1 D4*1 G4*1 D4*1 B3*1
+    C3*1 G3*1 C4*1 E4*1 C4*1 G3*1 G2*1 D3*1 B3*1 D4*1 B3*1 G3*1
+    G2*1 B3*1 D4*1 G4*1 D4*1 B3*1 E3*1 B3*1 E4*1 G4*1 E4*1 B3*1 D3*1 A3*1 D4*1 F#4*1 D4*1 A3*1 D3*1 A3*1"""
+
+PIECES = (
+    Piece(
+        "duet",
+        unit=0.145,
+        seconds=14.5,
+        channels=1,
+        parts=(
+            Part("violin", 40, 0.0, 0.0, 1.0, 92, GREENSLEEVES),
+            Part("piano", 0, 0.0, 0.0, 1.6, 74, BROKEN),
+        ),
+    ),
+    Piece(
+        "band",
+        unit=0.205,
+        seconds=13.5,
+        channels=2,
+        parts=(
+            Part("flute", 73, 0.25, 0.0, 0.9, 100, SAILOR),
+            Part("guitar", 25, -0.5, 0.0, 1.0, 88, STRUM_D * 2 + STRUM_C * 2 + STRUM_D * 2 + STRUM_END),
+            Part("bass", 33, 0.0, 0.0, 0.95, 96, BASS_D * 2 + BASS_C * 2 + BASS_D * 2 + BASS_END),
+            Part("drums", None, 0.0, 1.0, 1.0, 96, "crash+" + BEAT * 3 + FILL + BEAT * 3 + FILL),
+        ),
+    ),
+    Piece(
+        "song",
+        unit=0.3,
+        seconds=14.5,
+        channels=1,
+        parts=(
+            Part("vocals", 52, 0.0, 0.0, 1.0, 100, GRACE),
+            Part("guitar", 24, 0.0, -2.0, 2.0, 84, PICKED),
+        ),
+    ),
+)
+
+
+def notes(score: str) -> list[tuple[int, int, int]]:
+    """The score as (unit at which it starts, units that it lasts, MIDI number)."""
+    now, out = 0, []
+    for word in score.split():
+        pitches, length = word.rsplit("*", 1)
+        for pitch in pitches.split("+") if pitches != "-" else ():
+            if pitch in DRUMS:
+                number = DRUMS[pitch]
+            else:
+                letter, sign, octave = re.fullmatch(r"([A-G])(#?)(\d)", pitch).groups()
+                number = STEPS[letter] + len(sign) + 12 * (int(octave) + 1)
+            out.append((now, int(length), number))
+        now += int(length)
+    return out
+
+
+def midi(part: Part, unit: float, channels: int, random: np.random.Generator) -> bytes:
+    """A Standard MIDI File of one track, played a little unevenly in time and loudness."""
+    channel = 9 if part.program is None else 0
+    events = [(0, bytes((0xC0 | channel, part.program or 0)))]
+    pan = part.pan if channels == 2 else 0.0
+    events.append((0, bytes((0xB0 | channel, 10, round(64 + 63 * pan)))))
+    for start, length, number in notes(part.score):
+        late = random.uniform(0, 0.012) / unit
+        strong = 6 if start % 4 == 0 else 0
+        loud = int(np.clip(part.loudness + strong + random.integers(-8, 9), 1, 127))
+        on = round((start + late) * TICKS)
+        off = on + round(length * part.held * TICKS) - 1
+        events.append((on, bytes((0x90 | channel, number, loud))))
+        events.append((off, bytes((0x80 | channel, number, 0))))
+    # A note's end comes before the next one's start, or a repeated note would be cut off at once.
+    events.sort(key=lambda event: (event[0], event[1][0] & 0xF0 == 0x90))
+    track, before = bytearray(), 0
+    track += b"\x00\xff\x51\x03" + round(unit * 1e6).to_bytes(3, "big")
+    for when, message in events:
+        track += _variable(when - before) + message
+        before = when
+    track += b"\x00\xff\x2f\x00"
+    header = b"MThd" + struct.pack(">IHHH", 6, 0, 1, TICKS)
+    return header + b"MTrk" + struct.pack(">I", len(track)) + bytes(track)
+
+
+def _variable(value: int) -> bytes:
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(0x80 | (value & 0x7F))
+    return bytes(reversed(out))
+
+
+def render(part: Part, piece: Piece, soundfont: Path, random: np.random.Generator) -> np.ndarray:
+    """One part's audio (samples, channels) at its level against the others, faded out at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        score, wav = Path(folder, "part.mid"), Path(folder, "part.wav")
+        score.write_bytes(midi(part, piece.unit, piece.channels, random))
+        command = ["fluidsynth", "-niq", "-g", "0.5", "-R", "1", "-C", "0", "-O", "float", "-T", "wav"]
+        command += ["-F", str(wav), "-r", str(RATE), str(soundfont), str(score)]
+        subprocess.run(command, check=True, capture_output=True)
+        audio, _ = soundfile.read(wav)
+    samples = round(piece.seconds * RATE)
+    audio = np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
+    if piece.channels == 1:
+        audio = audio.mean(axis=1, keepdims=True)
+    fade = round(0.5 * RATE)
+    audio[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade))[:, None] ** 2
+    return audio / np.sqrt(np.mean(audio**2)) * 10 ** (part.level / 20)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("soundfont", type=Path, nargs="?", default=SOUNDFONT)
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "examples")
+    args = parser.parse_args()
+    for seed, piece in enumerate(PIECES):
+        random = np.random.default_rng(seed)
+        stems = {part.name: render(part, piece, args.soundfont, random) for part in piece.parts}
+        gain = PEAK * 2**15 / np.abs(sum(stems.values())).max()
+        rounded = {name: np.round(audio * gain).astype(np.int32) for name, audio in stems.items()}
+        folder = args.out / piece.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, audio in {**rounded, "mixture": sum(rounded.values())}.items():
+            if np.abs(audio).max() >= 2**15:
+                raise SystemExit(f"{piece.name}/{name} does not fit 16 bits; lower PEAK")
+            soundfile.write(folder / f"{name}.flac", audio.astype(np.int16), RATE, compression_level=1.0)
+        print(folder, ", ".join(rounded), f"{piece.seconds:g} s")
+
+
+if __name__ == "__main__":
+    main()
