@@ -1,0 +1,93 @@
+"""Progress of the loop, for people: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from tagbox.loop import Step
+
+LINE_EVERY_SECONDS = 10.0
+
+
+class StepReporter:
+    """Shows steps while the loop runs, and what came of them at the end."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.completed} {task.fields[loss]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = None
+        self._said = 0.0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._progress.start()
+            self._task = self._progress.add_task(self._name, total=None, loss="loading models")
+        else:
+            typer.echo(f"{self._name}: loading models", err=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+
+    def step(self, step: "Step") -> None:
+        """Show one step; the loop's callback."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=step.index + 1, loss=f"loss {step.loss:.4f}")
+        elif step.index == 0 or step.seconds - self._said >= LINE_EVERY_SECONDS:
+            self._said = step.seconds
+            typer.echo(f"{self._name}: step {step.index + 1}, loss {step.loss:.4f}", err=True)
+
+    def report(self, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
+        """Where the files are, and what the taggers hear before and after."""
+        for run in manifest["runs"]:
+            _say_why_it_stopped(run)
+        for word, meant in manifest["tags"].items():
+            for tagger, tags in meant.items():
+                before, after = (
+                    _strongest(manifest["probabilities"][signal][tagger], tags)
+                    for signal in ("mixture", word if word in manifest["probabilities"] else "result")
+                )
+                line = f"{tagger} hears {word}: {before:.2f} in the recording, {after:.2f} in the result"
+                residual = manifest["probabilities"].get("residual")
+                if residual is not None:
+                    line += f", {_strongest(residual[tagger], tags):.2f} in the residual"
+                typer.echo(line)
+        for path in written:
+            typer.echo(path)
+        if manifest.get("generator", {}).get("licence", "").lower().find("noncommercial") >= 0:
+            typer.echo("made with weights under a noncommercial licence, which covers this result too", err=True)
+        sys.stdout.flush()
+
+
+def _strongest(probabilities: Mapping[str, float], tags: Sequence[str]) -> float:
+    return max(probabilities[tag] for tag in tags)
+
+
+def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
+    words = {
+        "interrupted": "stopped by Ctrl-C; the best so far is written",
+        "request": "stopped on request; the best so far is written",
+        "patience": "nothing improved any more",
+        "non-finite": "the loss or its gradient is no longer a finite number; the last finite result is written. "
+        "Try a smaller --lr",
+    }
+    if run["stopped"] in words:
+        typer.echo(f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}", err=True)

@@ -1,0 +1,1 @@
+"""Taking a mixture apart into components, before anything says what they are."""

@@ -1,0 +1,41 @@
+r"""Non-negative matrix factorisation of a magnitude spectrogram.
+
+A spectrogram V (bins, frames) is written as W H with K spectral shapes W (bins, K) that come and go with
+activations H (K, frames), by multiplicative updates that never raise the Kullback-Leibler divergence
+(Lee and Seung 2001, "Algorithms for non-negative matrix factorization"):
+
+.. math::
+    H \leftarrow H \odot \frac{W^T (V / WH)}{W^T 1}, \qquad W \leftarrow W \odot \frac{(V / WH) H^T}{1 H^T}
+
+Component k then owns the share :math:`w_k h_k / WH` of each time-frequency point (a Wiener mask), so the
+components add up to the mixture exactly.
+"""
+
+import torch
+from torch import Tensor
+
+TINY = 1e-8
+
+
+def factorise(magnitude: Tensor, components: int, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Shapes (bins, components) and activations (components, frames) of `magnitude` (bins, frames).
+
+    The same seed gives the same components on every device: the start is drawn on the CPU.
+    """
+    bins, frames = magnitude.shape
+    random = torch.Generator().manual_seed(seed)
+    scale = (magnitude.mean() / components).sqrt()
+    shapes = (torch.rand(bins, components, generator=random) + 0.1).to(magnitude) * scale
+    activations = (torch.rand(components, frames, generator=random) + 0.1).to(magnitude) * scale
+    for _ in range(iterations):
+        ratio = magnitude / (shapes @ activations + TINY)
+        activations = activations * (shapes.T @ ratio) / (shapes.sum(dim=0)[:, None] + TINY)
+        ratio = magnitude / (shapes @ activations + TINY)
+        shapes = shapes * (ratio @ activations.T) / (activations.sum(dim=1)[None, :] + TINY)
+    return shapes, activations
+
+
+def shares(shapes: Tensor, activations: Tensor) -> Tensor:
+    """Each component's share of each point, (components, bins, frames), adding up to one."""
+    parts = shapes.T[:, :, None] * activations[:, None, :] + TINY
+    return parts / parts.sum(dim=0, keepdim=True)

@@ -1,0 +1,145 @@
+"""What a run hands back, and how it is written: whole folders of audio, with what made them in run.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tagbox import audio
+from tagbox.errors import TagBoxError
+from tagbox.files import refuse_to_overwrite, whole
+from tagbox.loop import History
+
+FORMATS = ("wav", "flac")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One passage through the loop: which sources it steered, and what happened."""
+
+    sources: tuple[str, ...]
+    history: History
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Sources by tag, and what is left.
+
+    Attributes:
+        sources: for each tag, (channels, samples) at `rate`.
+        residual: (channels, samples): the recording minus all sources.
+        rate: Hz.
+        runs: the loop's histories, one for all sources together or one for each.
+        manifest: what made this, as it is written to run.json.
+        extras: further audio that the preset is known for, (channels, samples), by name.
+    """
+
+    sources: Mapping[str, Tensor]
+    residual: Tensor
+    rate: int
+    runs: tuple[Run, ...]
+    manifest: Mapping[str, Any]
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def history(self) -> History:
+        """Of the first run: the only one, unless each source was steered on its own."""
+        return self.runs[0].history
+
+    def save(
+        self,
+        folder: str | Path,
+        format: str = "wav",
+        bits: str | None = None,
+        force: bool = False,
+    ) -> list[Path]:
+        """Write a file for each source, the residual and run.json into `folder`.
+
+        Args:
+            folder: made where it is missing.
+            format: "wav" or "flac".
+            bits: "16", "24" or "float"; left out, wav is float and flac 24.
+            force: replace files that exist.
+
+        Returns:
+            the audio files written, sources first.
+
+        Raises:
+            TagBoxError: a file exists and `force` is not given, or cannot be written.
+        """
+        folder = Path(folder)
+        tracks = {**self.sources, "residual": self.residual, **self.extras}
+        bits = bits or default_bits(format)
+        paths = {name: folder / f"{file_name(name)}.{format}" for name in tracks}
+        for path in [*paths.values(), folder / "run.json"]:
+            refuse_to_overwrite(path, force)
+        loud = [name for name, track in tracks.items() if bits != "float" and peak(track) > 1]
+        if loud:
+            raise TagBoxError(
+                f"{', '.join(loud)} would clip at {bits} bits; write --format wav --bits float instead"
+            )
+        for name, path in paths.items():
+            audio.write(path, tracks[name], self.rate, bits=bits, force=force)
+        write_manifest(self.manifest, folder / "run.json", force)
+        return list(paths.values())
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Music re-synthesised towards a tag.
+
+    Attributes:
+        audio: (channels, samples) at `rate`; what the generator plays, the same in every channel.
+        rate: Hz.
+        history: of the loop.
+        manifest: what made this, as it is written beside the audio.
+    """
+
+    audio: Tensor
+    rate: int
+    history: History
+    manifest: Mapping[str, Any]
+
+    def save(self, path: str | Path, bits: str | None = None, force: bool = False) -> Path:
+        """Write the audio to `path` (wav or flac) and what made it to `path` with the ending .run.json.
+
+        Raises:
+            TagBoxError: a file exists and `force` is not given, or cannot be written.
+        """
+        path = Path(path)
+        manifest = path.with_suffix(".run.json")
+        for target in (path, manifest):
+            refuse_to_overwrite(target, force)
+        bits = bits or default_bits(path.suffix.lstrip(".").lower())
+        track = self.audio
+        if bits != "float" and peak(track) > 1:
+            raise TagBoxError(f"{path} would clip at {bits} bits; write a wav file with --bits float instead")
+        audio.write(path, track, self.rate, bits=bits, force=force)
+        write_manifest(self.manifest, manifest, force)
+        return path
+
+
+def default_bits(format: str) -> str:
+    """Float where the format can, so that nothing can clip."""
+    return "float" if format == "wav" else "24"
+
+
+def file_name(tag: str) -> str:
+    """A tag as a file name: "female vocals" becomes "female-vocals"."""
+    kept = "".join(letter if letter.isalnum() or letter in "+-_" else "-" for letter in tag.lower())
+    return kept.strip("-") or "source"
+
+
+def peak(track: Tensor) -> float:
+    """The largest absolute sample."""
+    return float(torch.amax(track.abs())) if track.numel() else 0.0
+
+
+def write_manifest(manifest: Mapping[str, Any], path: Path, force: bool) -> None:
+    """Write `manifest` as JSON, whole or not at all."""
+    with whole(path, force) as beside:
+        beside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

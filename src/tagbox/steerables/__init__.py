@@ -1,0 +1,1 @@
+"""Things to steer: parameters in, estimates out."""

@@ -1,0 +1,90 @@
+"""A frozen generator's latents: what it then plays masks the mixture, or is the result itself."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tagbox.generator.generator import Generator
+from tagbox.masks import MixtureSpectrum, apply_mask
+from tagbox.steerables.steerable import Estimate
+
+Quantiser = Callable[[Tensor], Tensor]
+
+COMBINATIONS = ("last", "mean")
+
+
+def encode_padded(generator: Generator, audio: Tensor, level: int) -> Tensor:
+    """Latents (1, dimensions, frames) of mono `audio` (samples,), filled with zeros to whole frames."""
+    fill = -audio.shape[-1] % generator.hops[level]
+    with torch.no_grad():
+        return generator.encode(functional.pad(audio, (0, fill))[None, None], level)
+
+
+class Latents:
+    """The generator's own voice, unmasked: the published "style transfer".
+
+    Args:
+        generator: frozen; its latents at `level` are what moves.
+        mixture: mono, (samples,), at the generator's rate.
+        level: which of the generator's autoencoders.
+        quantiser: latents to the latents that are decoded.
+    """
+
+    def __init__(self, generator: Generator, mixture: Tensor, level: int, quantiser: Quantiser) -> None:
+        self.rate = generator.rate
+        self.mixture = mixture
+        self._generator = generator
+        self._level = level
+        self._quantiser = quantiser
+        self._latents = encode_padded(generator, mixture, level).requires_grad_(True)
+        self.parameters: Sequence[Tensor] = (self._latents,)
+
+    def generated(self) -> Tensor:
+        """What the generator plays at the present latents: (samples,)."""
+        audio = self._generator.decode(self._quantiser(self._latents), self._level)
+        return audio[0, 0, : self.mixture.shape[-1]]
+
+    def estimate(self) -> Estimate:
+        """One source in one view: the generated audio."""
+        generated = self.generated()
+        return Estimate(generated[None, None], generated.detach())
+
+    def render(self, memo: Tensor, channels: Tensor) -> Tensor:
+        """The generated audio, the same in every channel: (1, channels, samples)."""
+        return memo.expand(channels.shape)[None]
+
+
+class MaskedLatents(Latents):
+    """Algorithm 1: the mixture, masked by what the generator plays, at several FFT sizes.
+
+    Args:
+        fft: FFT sizes, samples; each is one view.
+        combine: of the FFT sizes in the result: "last" (as published) or "mean".
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        mixture: Tensor,
+        level: int,
+        quantiser: Quantiser,
+        fft: Sequence[int],
+        combine: str = "mean",
+    ) -> None:
+        super().__init__(generator, mixture, level, quantiser)
+        self._spectra = [MixtureSpectrum.of(mixture, n_fft) for n_fft in fft]
+        self._combine = combine
+
+    def estimate(self) -> Estimate:
+        """One source, a view for each FFT size."""
+        generated = self.generated()
+        views = torch.stack([spectrum.masked(generated) for spectrum in self._spectra])
+        return Estimate(views[None], generated.detach())
+
+    def render(self, memo: Tensor, channels: Tensor) -> Tensor:
+        """Every channel under the mono masks: (1, channels, samples)."""
+        spectra = self._spectra[-1:] if self._combine == "last" else self._spectra
+        masked = [apply_mask(spectrum.mask(memo), channels, spectrum.n_fft) for spectrum in spectra]
+        return torch.stack(masked).mean(dim=0)[None]
