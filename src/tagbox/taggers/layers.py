@@ -1,0 +1,91 @@
+"""Blocks that the published taggers are made of, under the names their checkpoints use.
+
+Every network here is frozen: it listens, nobody trains it. A batch norm that no longer learns is one affine
+map per channel, so it is folded into the convolution before it: one pass over memory less, both ways.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def normed(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
+    """Convolution and batch norm with running statistics as one convolution.
+
+    From ``norm(z) = gamma (z - mean) / sqrt(var + eps) + beta`` and ``z = w * x + b``, with
+    ``s = gamma / sqrt(var + eps)``: the weights are ``s w`` and the bias is ``beta + s (b - mean)``.
+
+    Args:
+        x: (batch, channels, time) or (batch, channels, bands, time).
+    """
+    if norm.training:
+        return torch.as_tensor(norm(conv(x)))
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_var is not None and norm.running_mean is not None and conv.bias is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    weight = conv.weight * scale.reshape(-1, *[1] * (conv.weight.dim() - 1))
+    bias = norm.bias + scale * (conv.bias - norm.running_mean)
+    if isinstance(conv, nn.Conv1d):
+        return functional.conv1d(x, weight, bias, conv.stride, conv.padding)
+    return functional.conv2d(x, weight, bias, conv.stride, conv.padding)
+
+
+class Conv1dBlock(nn.Module):
+    """Convolution in time, batch norm, ReLU, max pooling: (batch, channels, time) to the same, shorter."""
+
+    def __init__(self, channels: int, out: int, kernel: int = 3, stride: int = 1, pool: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(channels, out, kernel, stride, kernel // 2)
+        self.bn = nn.BatchNorm1d(out)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = normed(self.conv, self.bn, x)
+        # ReLU keeps the order of numbers: the maximum may be taken first, and fewer are left for it.
+        return functional.relu(functional.max_pool1d(x, self.pool) if self.pool > 1 else x)
+
+
+class Conv2dBlock(nn.Module):
+    """3 x 3 convolution, batch norm, ReLU, max pooling on (batch, channels, bands, time)."""
+
+    def __init__(self, channels: int, out: int, pool: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3, padding=1)
+        self.bn = nn.BatchNorm2d(out)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(functional.max_pool2d(normed(self.conv, self.bn, x), self.pool))
+
+
+class StridedResidual(nn.Module):
+    """Two 3 x 3 convolutions, the first with a stride, beside a third that gives the input their shape."""
+
+    def __init__(self, channels: int, out: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(channels, out, 3, stride, 1)
+        self.bn_1 = nn.BatchNorm2d(out)
+        self.conv_2 = nn.Conv2d(out, out, 3, padding=1)
+        self.bn_2 = nn.BatchNorm2d(out)
+        self.conv_3 = nn.Conv2d(channels, out, 3, stride, 1)
+        self.bn_3 = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = functional.relu(normed(self.conv_1, self.bn_1, x))
+        return functional.relu(normed(self.conv_3, self.bn_3, x) + normed(self.conv_2, self.bn_2, inner))
+
+
+class PooledResidual(nn.Module):
+    """Two 3 x 3 convolutions added to their input, ReLU, max pooling."""
+
+    def __init__(self, channels: int, pool: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bn_1 = nn.BatchNorm2d(channels)
+        self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.bn_2 = nn.BatchNorm2d(channels)
+        self.pool = pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        inner = functional.relu(normed(self.conv_1, self.bn_1, x))
+        return functional.relu(functional.max_pool2d(x + normed(self.conv_2, self.bn_2, inner), self.pool))

@@ -1,0 +1,140 @@
+"""A tagger hears audio and says how likely each word of its vocabulary is.
+
+Audio of any length is cut into windows of the length that the network was trained on; all of them go through
+the network at once. Several taggers that listen together share windows and spectrograms.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tagbox.errors import TagBoxError
+from tagbox.taggers.windows import cut, hop_of
+
+# Without gradients an hour of music need not be in memory as one batch; so many samples go at a time.
+SAMPLES_AT_ONCE = 1_000_000
+
+
+class FrontEnd(Protocol):
+    """What a network sees of the audio. Hashable, and equal front ends give equal output."""
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        """(batch, samples) to what the network's forward takes, (batch, ...)."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Hearing:
+    """What a tagger heard in whole recordings.
+
+    Attributes:
+        logits: (batch, tags), the mean over windows.
+        probabilities: (batch, tags), the mean over windows of each window's own.
+    """
+
+    logits: Tensor
+    probabilities: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Tagger:
+    """A frozen network with what it takes to listen.
+
+    Attributes:
+        name: the architecture's, such as "fcn".
+        data: what it was trained on: "mtat", "jamendo" or "msd".
+        rate: Hz of the audio it hears.
+        window: samples of one window.
+        tags: the vocabulary, in the order of the outputs.
+        frontend: what the network sees of the audio.
+        network: in evaluation mode, without gradients of its own.
+        weights_hash: SHA-256 of its weights.
+    """
+
+    name: str
+    data: str
+    rate: int
+    window: int
+    tags: tuple[str, ...]
+    frontend: FrontEnd
+    network: nn.Module
+    weights_hash: str
+
+    def logits(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Tensor:
+        """What each window sounds like.
+
+        Args:
+            audio: (batch, samples) at `rate`, any length.
+            padding: how short or left-over audio fills its window, "repeat" or "zeros".
+            overlap: of windows, from 0 to below 1.
+
+        Returns:
+            (batch, windows, tags), inside the graph.
+
+        Raises:
+            TagBoxError: the audio is not (batch, samples) or is empty, or a setting is unknown.
+        """
+        return listen([self], audio, padding, overlap)[0]
+
+    def __call__(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Hearing:
+        """What the whole recordings sound like; arguments and errors as `logits`."""
+        logits = self.logits(audio, padding, overlap)
+        return Hearing(logits.mean(dim=1), torch.sigmoid(logits).mean(dim=1))
+
+    def to(self, device: torch.device | str) -> "Tagger":
+        """The same tagger on `device`; this one stays where it is."""
+        where = torch.device(device)
+        if next(self.network.parameters()).device == where:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(where))
+
+
+def listen(
+    taggers: Sequence[Tagger], audio: Tensor, padding: str = "repeat", overlap: float = 0.0
+) -> list[Tensor]:
+    """All taggers' answers to the same audio; what two of them would both compute is computed once.
+
+    Args:
+        taggers: all at one rate.
+        audio: (batch, samples) at that rate, any length, on the taggers' device.
+        padding: how short or left-over audio fills its window, "repeat" or "zeros".
+        overlap: of windows, from 0 to below 1.
+
+    Returns:
+        For each tagger its logits (batch, windows, tags), inside the graph.
+
+    Raises:
+        TagBoxError: the taggers' rates differ, the audio is not (batch, samples) or is empty, or a setting is
+            unknown.
+    """
+    rates = sorted({tagger.rate for tagger in taggers})
+    if len(rates) > 1:
+        raise TagBoxError(f"taggers that listen together need one rate; these have {rates} Hz")
+    answers: dict[int, Tensor] = {}
+    for window in sorted({tagger.window for tagger in taggers}):
+        alike = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
+        windows = cut(audio, window, hop_of(window, overlap), padding)
+        heard = _hear(list(alike.values()), windows.flatten(0, 1))
+        for i, logits in zip(alike, heard, strict=True):
+            answers[i] = logits.reshape(*windows.shape[:2], -1)
+    return [answers[i] for i in range(len(taggers))]
+
+
+def _hear(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
+    """Logits (windows, tags) for each of `taggers`, all of which hear `windows` (windows, samples)."""
+    graph = torch.is_grad_enabled() and windows.requires_grad
+    at_once = len(windows) if graph else max(1, SAMPLES_AT_ONCE // windows.shape[1])
+    heard: list[list[Tensor]] = [[] for _ in taggers]
+    for part in torch.split(windows, at_once):
+        seen: dict[FrontEnd, Tensor] = {}
+        for answers, tagger in zip(heard, taggers, strict=True):
+            if tagger.frontend not in seen:
+                seen[tagger.frontend] = tagger.frontend(part)
+            answers.append(tagger.network(seen[tagger.frontend]))
+    return [torch.cat(answers) if len(answers) > 1 else answers[0] for answers in heard]
