@@ -5,6 +5,8 @@ import sys
 import typer
 
 from tagbox import __version__
+from tagbox.cli.tag import tag
+from tagbox.cli.tags import tags
 from tagbox.errors import TagBoxError
 
 app = typer.Typer(
@@ -14,6 +16,9 @@ app = typer.Typer(
     help="Take one instrument out of a recording, or turn music towards a word: frozen music taggers steer "
     "a frozen music generator. Start with: tagbox tag song.flac",
 )
+
+app.command()(tag)
+app.command()(tags)
 
 
 def _version(asked: bool) -> None:

@@ -70,7 +70,7 @@ def short(tag: str) -> str:
 
 
 def nearest(word: str, data: str | None = None) -> tuple[str, ...]:
-    """Up to three known words spelled most like `word`, best first; from the vocabulary `data` if it has any."""
+    """Up to three known words spelled most like `word`, best first; those of `data` if it has any."""
     vocabularies = tuple(TAGS) if data is None else (data,)
     names: dict[str, str] = {}
     if not _is_raw(word):
