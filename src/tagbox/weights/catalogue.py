@@ -1,0 +1,204 @@
+"""Every set of weights that TagBox knows: what it is, its licence, its address, and how to know it again."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Literal
+
+from tagbox.errors import TagBoxError
+
+Kind = Literal["tagger", "generator"]
+
+MIT = "MIT"
+ISC = "ISC"
+NONCOMMERCIAL = "Noncommercial Use License (Jukebox)"
+NONCOMMERCIAL_TEXT = "https://github.com/openai/jukebox/blob/master/LICENSE"
+
+# The commit fixes the content of every file below it, so addresses and blob ids cannot drift apart.
+TAGGERS_AT = (
+    "https://raw.githubusercontent.com/ethman/sota-music-tagging-models/"
+    "2969b12498d9c8efa749d99c3ba7a36487b02d21/sota_music_taggers/models/{identifier}/best_model.pth"
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One set of weights.
+
+    Attributes:
+        kind: what it is for.
+        name: the architecture's or generator's name.
+        data: what a tagger was trained on; None for generators.
+        licence: of the weights.
+        size: bytes of the published file, where they are known.
+        source: the published file's address; None where nobody publishes one that we know.
+        sha256: of the published file.
+        git_blob: git's name for the published file, the SHA-1 of ``blob SIZE\\0`` and its bytes.
+        certain: whether a different checksum means a different file; where it is False, one source alone gave
+            the checksum, so a difference is a warning, and names and shapes decide.
+        inside: where the file lies in the package, for what ships with it.
+        terms: the address of a licence that has to be accepted before the weights are pulled.
+    """
+
+    kind: Kind
+    name: str
+    data: str | None
+    licence: str
+    size: int | None = None
+    source: str | None = None
+    sha256: str | None = None
+    git_blob: str | None = None
+    certain: bool = True
+    inside: str | None = None
+    terms: str | None = None
+
+    @property
+    def identifier(self) -> str:
+        """What people write: ``mtat/fcn``, ``jukebox``."""
+        return f"{self.data}/{self.name}" if self.data else self.name
+
+
+def _published(identifier: str, git_blob: str, size: int | None = None, sha256: str | None = None) -> Model:
+    data, name = identifier.split("/")
+    return Model("tagger", name, data, MIT, size, TAGGERS_AT.format(identifier=identifier), sha256, git_blob)
+
+
+def _unpublished(identifier: str) -> Model:
+    """A network that we can run, for people who have a checkpoint of it."""
+    data, name = identifier.split("/")
+    return Model("tagger", name, data, MIT)
+
+
+MODELS: tuple[Model, ...] = (
+    Model("tagger", "pons-musicnn", "mtat", ISC, inside="taggers/data/mtat-pons-musicnn.safetensors"),
+    Model("tagger", "pons-vgg", "mtat", ISC, inside="taggers/data/mtat-pons-vgg.safetensors"),
+    _published("mtat/attention", "c348c8840a1d7b81011674032ee2393332521f19"),
+    _published(
+        "mtat/crnn",
+        "884e1ffa3b4d005794b225996163d1ef5d64206b",
+        1_687_630,
+        "cd22fc70cafd06f8f2bfc7dd795abccb1f4b50d5b09094c39ad100baf87475a3",
+    ),
+    _published(
+        "mtat/fcn",
+        "970d99eb564935d36e2f4b71712a250a081229e0",
+        1_902_811,
+        "e89d751202d38c3ae69855782bc27010f87051958dbec64f5aa762364dbac271",
+    ),
+    _published("mtat/hcnn", "68960600c842af8256600bfe917bf91582721564"),
+    _published(
+        "mtat/musicnn",
+        "f535468c253f5d9a6e87c4088d234846d7738cc2",
+        3_257_172,
+        "690ace3bb5d49d90dd38fe3ec05a1185350b3bc3742bd7ee941f56b649b2c893",
+    ),
+    _published("mtat/sample", "0ce2469da86fddc73be75936fbcddc9471e7ce21"),
+    _published("mtat/se", "5f20d799b05a88ebbc2140f75c663283d556e3de"),
+    _published("jamendo/attention", "45106362fe825f6eaf95a7d7459d15ce7b0313da"),
+    _published(
+        "jamendo/crnn",
+        "20045ae7f5bf5882c95512f786555a51f5223d96",
+        1_687_626,
+        "0a558989c0793f488cb677d188464c91f47c007f7c70473230e55537ca598215",
+    ),
+    _published(
+        "jamendo/fcn",
+        "d236c42b7757a5d7fd28535ec6a620ed78049901",
+        1_902_815,
+        "7bce08a66dbc70d096b0a330f44b4cacd9aa25519b83489fbb98f2164a194e2b",
+    ),
+    _published("jamendo/hcnn", "2890f9f118cc4fd906caac57fd2b56abe7a34706"),
+    _published(
+        "jamendo/musicnn",
+        "61fc3de978b34df788d267ba8a0c2f06d783df9a",
+        3_257_168,
+        "66280f4859376377c47f64313c7ac889a3201fdb06a01bf6e94ac6e619081bb5",
+    ),
+    _published("jamendo/sample", "db5bedf34a0ea6500d95e254a43a203a185cec06"),
+    _published("jamendo/se", "a4b55509c3af0558c02723322f3aab5122ae8d14"),
+    _published("jamendo/short_res", "56478ab59e0891a0ef4188e997db536d35d3407a"),
+    _published("msd/attention", "ff2c49e9b88d2abcaa877eda951170ef81a5e904"),
+    _published(
+        "msd/crnn",
+        "5e4334531c3e630521d329c68a39ab374d61418c",
+        1_687_711,
+        "ebb99855ed0c83f38845db9cfb383dd6fc70938bc58701dcb66e18af9ee7fbea",
+    ),
+    _published(
+        "msd/fcn",
+        "10e77ca885b1f0f771274baaf2b1867a72a08083",
+        1_902_815,
+        "6012aa7eecf864a8081faedca56af054521e8dfb9c5c98659a3dd5d3e1e66f21",
+    ),
+    _published("msd/hcnn", "8b6c53c41ce3fd5c61cd0aa2f5444435972f8e53"),
+    _published("msd/musicnn", "f456be06bd7409125daae533a4d966292dbfa1bf"),
+    _published("msd/musicnn600", "7020c19617ca29140495f6d9783d8ae977ffb2c6"),
+    _published("msd/sample", "3888125187cd62bff2ec7f6763b474b916407d95"),
+    _published("msd/se", "7d5eca8d6a5d47631126042c3d40d7dcf6a9a451"),
+    _published("msd/short_res", "2566ed85f37150ac6f3dba4f5a39985b5acbf156"),
+    _unpublished("mtat/short"),
+    _unpublished("mtat/short_res"),
+    _unpublished("jamendo/short"),
+    _unpublished("msd/short"),
+    Model("generator", "embedded", None, MIT, inside="generator/data/embedded.safetensors"),
+    Model(
+        "generator",
+        "jukebox",
+        None,
+        NONCOMMERCIAL,
+        source="https://openaipublic.azureedge.net/jukebox/models/5b/vqvae.pth.tar",
+        sha256="69745413a48e887f8a3fe91b972a6f7f434021a1ce911a99187b331eb48c059a",
+        certain=False,
+        terms=NONCOMMERCIAL_TEXT,
+    ),
+)
+
+
+def find(kind: str, name: str, data: str | None = None) -> Model:
+    """The model of this kind, name and data.
+
+    Raises:
+        TagBoxError: there is none.
+    """
+    for model in MODELS:
+        if (model.kind, model.name, model.data) == (kind, name, data or None):
+            return model
+    raise _unknown(f"{data}/{name}" if data else name)
+
+
+def by_identifier(identifier: str) -> Model:
+    """The model that people write so.
+
+    Raises:
+        TagBoxError: there is none; names the nearest.
+    """
+    for model in MODELS:
+        if model.identifier == identifier.strip().lower():
+            return model
+    raise _unknown(identifier)
+
+
+def of_data(data: str) -> tuple[Model, ...]:
+    """All taggers trained on `data`.
+
+    Raises:
+        TagBoxError: there are none.
+    """
+    found = tuple(model for model in MODELS if model.data == data)
+    if not found:
+        known = ", ".join(dict.fromkeys(model.data for model in MODELS if model.data))
+        raise TagBoxError(f"no model was trained on {data!r}; choose one of {known}")
+    return found
+
+
+def by_checksum(git_blob: str) -> Model | None:
+    """The model whose published file git calls so, if any."""
+    return next((model for model in MODELS if model.git_blob == git_blob), None)
+
+
+def _unknown(identifier: str) -> TagBoxError:
+    known = [model.identifier for model in MODELS]
+    # A bare architecture is the commonest slip: it exists for several data sets.
+    near = [each for each in known if each.split("/")[-1] == identifier.strip().lower().split("/")[-1]]
+    near = near or difflib.get_close_matches(identifier.lower(), known, n=3, cutoff=0.5)
+    told = f"did you mean {' or '.join(near[:4])}?" if near else "`tagbox models` lists all"
+    return TagBoxError(f"no model is called {identifier!r}; {told}")
