@@ -3,4 +3,30 @@
 Nothing heavy is imported here: ``tagbox --help`` has to answer at once, and torch alone takes over a second.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tagbox.hearing import tag
+    from tagbox.taggers.registry import load as load_tagger
+
 __version__ = "0.1.0"
+
+# What is imported from where once it is asked for.
+_LAZY = {
+    "load_tagger": ("tagbox.taggers.registry", "load"),
+    "tag": ("tagbox.hearing", "tag"),
+}
+
+__all__ = ["__version__", "load_tagger", "tag"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

@@ -60,25 +60,28 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
         raise TagBoxError(f"an excerpt cannot last {duration:g} s; give a duration above 0")
     path = _regular_file(path)
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            rate, frames = file.samplerate, file.frames
-            first = round(start * rate)
-            if frames > 0 and first >= frames:
-                raise TagBoxError(
-                    f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
-                )
-            wanted = (
-                frames - first if duration is None else min(max(1, round(duration * rate)), frames - first)
-            )
-            if first:
-                file.seek(first)
-            values = file.read(wanted, dtype="float32", always_2d=True) if frames > 0 else np.zeros((0, 1))
+        file = soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
         # TypeError, ValueError: what soundfile says of headerless (.raw) files.
-        reason = getattr(error, "error_string", None) or str(error)
         raise TagBoxError(
-            f"{path} is no recording that can be read ({reason.rstrip('.')}); give wav, flac, ogg, mp3, aiff"
+            f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
         ) from error
+    with file:
+        rate, frames = file.samplerate, file.frames
+        first = round(start * rate)
+        if 0 < frames <= first:
+            raise TagBoxError(
+                f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
+            )
+        wanted = frames if duration is None else max(1, round(duration * rate))
+        try:
+            if first:
+                file.seek(first)
+            values = file.read(max(0, min(wanted, frames - first)), dtype="float32", always_2d=True)
+        except (soundfile.SoundFileError, OSError) as error:
+            raise TagBoxError(
+                f"{path} is damaged or breaks off ({_reason(error)}); get a whole copy of the recording"
+            ) from error
     if len(values) == 0:
         raise TagBoxError(f"{path} holds no audio: it has a header and no samples; give another recording")
     samples = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
@@ -88,6 +91,12 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
             f"{path} has {bad} values that are not finite (NaN or infinity); export the recording again"
         )
     return Audio(samples, rate)
+
+
+def _reason(error: Exception) -> str:
+    """libsndfile's own words without what soundfile puts around them."""
+    words = str(getattr(error, "error_string", None) or error)
+    return words.removeprefix("Error : ").rstrip(".")
 
 
 def _regular_file(path: str | Path) -> Path:
@@ -137,9 +146,8 @@ def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force
         try:
             soundfile.write(str(beside), _quantised(values, bits, path).T, rate, subtype=SUBTYPES[bits])
         except (soundfile.SoundFileError, ValueError) as error:
-            reason = getattr(error, "error_string", None) or str(error)
             raise TagBoxError(
-                f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({reason.rstrip('.')}); try wav"
+                f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({_reason(error)}); try wav"
             ) from error
 
 
