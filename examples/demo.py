@@ -11,7 +11,7 @@ import tagbox
 from tagbox import audio
 from tagbox.cli.progress import StepReporter
 from tagbox.errors import TagBoxError
-from tagbox.metrics import si_sdr
+from tagbox.evaluation.metrics import si_sdr
 
 HERE = Path(__file__).resolve().parent
 TAG = "violin"
@@ -22,7 +22,7 @@ def main() -> None:
     duet = audio.read(HERE / "duet" / "mixture.flac")
     truth = audio.read(HERE / "duet" / f"{TAG}.flac")
     print("What is heard in examples/duet/mixture.flac:")
-    for tag, probability in tagbox.tag(duet.samples, duet.rate)[0].top(6):
+    for tag, probability in tagbox.tag(duet.samples, duet.rate, top=6).items():
         print(f"  {probability:5.0%}  {tag}")
 
     print(f"\nTaking out: {TAG}")

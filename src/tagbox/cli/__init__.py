@@ -5,6 +5,7 @@ import sys
 import typer
 
 from tagbox import __version__
+from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
 from tagbox.errors import TagBoxError
@@ -17,6 +18,8 @@ app = typer.Typer(
     "a frozen music generator. Start with: tagbox tag song.flac",
 )
 
+app.command()(separate)
+app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
 
