@@ -75,8 +75,9 @@ def tag(
     >>> len(heard)
     3
     """
-    loaded = [load(name, data, device) for name, data in taggers]
-    heard = hear(_channels(audio), rate, loaded, padding)
+    samples = _channels(audio)
+    check_audible(samples, rate)
+    heard = hear(samples, rate, [load(name, data, device) for name, data in taggers], padding)
     known: dict[str, list[float]] = {}
     for one in heard:
         for name, probability in one.top(len(one.tags)).items():

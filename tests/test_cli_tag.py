@@ -1,0 +1,351 @@
+"""`tagbox tag` and `tagbox tags` as people meet them: real audio, the tagger that ships inside, bad files."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import tagbox
+from tagbox import audio, cli
+from tagbox.errors import TagBoxError
+from tagbox.hearing import hear, mean, tag
+from tagbox.taggers import registry
+from tagbox.tags.vocabularies import TAGS
+from tagbox.weights import catalogue, shelf, store
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DUET = str(EXAMPLES / "duet/mixture.flac")
+BAND = str(EXAMPLES / "band/mixture.flac")
+SONG = str(EXAMPLES / "song/mixture.flac")
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line as the program does: (exit code, standard output, standard error)."""
+
+    def call(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["tagbox", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+            raise SystemExit(0)
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+@pytest.fixture
+def published(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that holds published taggers."""
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
+    for identifier in ("mtat/fcn", "mtat/musicnn", "jamendo/fcn"):
+        data, name = identifier.split("/")
+        model = catalogue.find("tagger", name, data)
+        weights = torch.load(shared / f"weights/{identifier}.pth", map_location="cpu", weights_only=True)
+        shelf.write(store.kept_at(model), weights, {"model": identifier})
+
+
+def rows(out: str) -> dict[str, list[float]]:
+    """The table's figures by tag."""
+    found = re.findall(r"^ {2}(\S.*?) +[█░]+ +([\d. ]+)$", out, re.MULTILINE)
+    return {name: [float(figure) for figure in figures.split()] for name, figures in found}
+
+
+def test_the_duet_is_heard_as_violin_and_classical_offline(run: Run) -> None:
+    code, out, err = run("tag", DUET)
+    assert (code, err) == (0, "")
+    assert "14.5 s, 44100 Hz, mono" in out
+    table = rows(out)
+    assert len(table) == 10
+    assert {"violin", "classical"} <= set(list(table)[:4])
+    values = [figures[0] for figures in table.values()]
+    assert values == sorted(values, reverse=True)
+    # No terminal, no colours.
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    ("file", "hears"),
+    [("duet/piano", "piano"), ("duet/violin", "violin"), ("band/flute", "flute"), ("band/drums", "drums"),
+     ("song/guitar", "guitar"), ("song/vocals", "choir")],
+)  # fmt: skip
+def test_the_stems_are_heard_for_what_they_are(run: Run, file: str, hears: str) -> None:
+    _, out, _ = run("tag", EXAMPLES / f"{file}.flac", "--top", "5")
+    assert hears in rows(out)
+
+
+def test_several_taggers_have_a_column_each_and_their_mean(run: Run, published: None) -> None:
+    code, out, _ = run("tag", BAND, "--tagger", "fcn", "--tagger", "musicnn", "--top", "50")
+    assert code == 0
+    assert re.search(r"mtat +mean +fcn +musicnn", out)
+    table = rows(out)
+    assert set(table) == set(TAGS["mtat"])
+    assert all(abs(both - (a + b) / 2) < 0.011 for both, a, b in table.values())
+    code, out, _ = run("tag", BAND, "--tagger", "fcn", "--data", "mtat", "--data", "jamendo", "--top", "3")
+    assert code == 0
+    assert "mean" not in out  # nothing to average over two vocabularies
+    assert re.search(r"^ {2}mtat", out, re.MULTILINE)
+    assert re.search(r"^ {2}jamendo", out, re.MULTILINE)
+
+
+def test_over_time_covers_the_recording(run: Run) -> None:
+    code, out, _ = run("tag", BAND, "--over-time", "--json", "--top", "2")
+    assert code == 0
+    (result,) = json.loads(out)
+    windows = result["taggers"][0]["windows"]
+    assert windows[0]["start"] == 0
+    assert windows[-1]["end"] == pytest.approx(13.5)
+    assert all(a["end"] == b["start"] for a, b in pairwise(windows))
+    assert all(len(window["tags"]) == 2 for window in windows)
+    code, text, _ = run("tag", BAND, "--over-time")
+    assert code == 0
+    assert len(re.findall(r"^ +\d+:\d\d\.\d to \d+:\d\d\.\d ", text, re.MULTILINE)) == len(windows)
+
+
+def test_windows_hear_what_is_in_them(tmp_path: Path) -> None:
+    """Three seconds of flute, then of piano: each is heard where it is."""
+    flute, piano = (audio.read(EXAMPLES / f"{name}.flac", 3, 3) for name in ("band/flute", "duet/piano"))
+    joined = torch.cat([audio.to_mono(flute.samples), audio.to_mono(piano.samples)])[None]
+    (heard,) = hear(joined, 44100, [registry.load()])
+    at_flute, at_piano = (heard.windows[:, heard.tags.index(name)] for name in ("flute", "piano"))
+    middle = round(3 / (heard.spans[0][1] - heard.spans[0][0]))
+    assert at_flute[:middle].mean() > 2 * at_flute[middle:].mean()
+    assert at_piano[middle:].mean() > 2 * at_piano[:middle].mean()
+    assert torch.allclose(heard.probabilities, heard.windows.mean(0))
+
+
+def test_json_is_for_programs(run: Run) -> None:
+    code, out, err = run("tag", DUET, BAND, "--json", "--top", "4")
+    assert (code, err) == (0, "")
+    duet, band = json.loads(out)
+    assert (duet["file"], duet["channels"], band["channels"]) == (DUET, 1, 2)
+    assert duet["taggers"][0]["tagger"] == "mtat/pons-musicnn"
+    assert len(duet["taggers"][0]["tags"]) == 4
+    assert duet["mean"] == {}
+
+
+def test_python_hears_what_the_command_prints(run: Run) -> None:
+    _, out, _ = run("tag", DUET, "--json", "--top", "3")
+    printed = json.loads(out)[0]["taggers"][0]["tags"]
+    samples, rate = soundfile.read(DUET)
+    heard = tagbox.tag(samples, rate, top=3)
+    assert list(heard) == list(printed)
+    assert heard == pytest.approx(printed, abs=1e-4)
+    assert tagbox.load_tagger().tags == TAGS["mtat"]
+    with pytest.raises(AttributeError, match="nonsense"):
+        tagbox.nonsense  # noqa: B018
+
+
+def test_stereo_is_heard_as_the_mean_of_its_channels() -> None:
+    recording = audio.read(BAND)
+    both = tag(recording.samples, recording.rate)
+    mono = tag(audio.to_mono(recording.samples), recording.rate)
+    assert both == pytest.approx(mono, abs=1e-6)
+
+
+def test_a_clip_that_is_filled_with_zeros_is_hardly_heard(run: Run, published: None) -> None:
+    """FCN hears 29 seconds at once; four of flute and 25 of silence are no flute to it."""
+    flute = {}
+    for padding in ("repeat", "zeros"):
+        arguments = ("--tagger", "fcn", "--duration", "4", "--padding", padding, "--top", "50", "--json")
+        _, out, _ = run("tag", EXAMPLES / "band/flute.flac", *arguments)
+        flute[padding] = json.loads(out)[0]["taggers"][0]["tags"]["flute"]
+    assert flute["repeat"] > 0.5 > 2 * flute["zeros"]
+
+
+def bad(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.wav"
+    rate = 44100
+    if kind == "text":
+        path.write_text("la la la\n" * 100)
+    elif kind == "bytes":
+        path.write_bytes(b"")
+    elif kind == "empty":
+        soundfile.write(path, np.zeros((0, 2)), rate)
+    elif kind == "silent":
+        soundfile.write(path, np.zeros((rate, 2)), rate)
+    elif kind == "dither":
+        soundfile.write(path, np.random.default_rng(0).integers(-1, 2, rate).astype(np.int16), rate)
+    elif kind == "constant":
+        soundfile.write(path, np.full(rate, 0.5), rate)
+    elif kind == "one":
+        soundfile.write(path, np.array([0.5]), rate)
+    elif kind == "nan":
+        soundfile.write(path, np.array([0.1, np.nan] * rate), rate, subtype="FLOAT")
+    elif kind == "folder":
+        path.mkdir()
+    return path
+
+
+BAD = {
+    "missing": "there is no file",
+    "text": "no recording that can be read",
+    "bytes": "is empty (0 bytes)",
+    "empty": "holds no audio",
+    "silent": "is silent",
+    "dither": "is silent (peaks at -",
+    "constant": "is silent",
+    "one": "lasts 2.27e-05 s (1 sample), too short",
+    "nan": "not finite",
+    "folder": "is a folder",
+}
+
+
+@pytest.mark.parametrize(("kind", "says"), BAD.items())
+def test_a_bad_recording_gets_one_clear_line(run: Run, tmp_path: Path, kind: str, says: str) -> None:
+    code, out, err = run("tag", bad(tmp_path, kind))
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("tagbox: ")
+    assert f"{kind}.wav" in err
+    assert says in err
+
+
+def test_one_bad_file_does_not_lose_the_others(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("tag", tmp_path / "gone.wav", DUET, bad(tmp_path, "silent"), SONG, "--top", "3")
+    assert code == 2
+    assert [line for line in out.splitlines() if "44100 Hz" in line and ".flac" in line]
+    assert len(rows(out)) >= 3
+    assert out.count("44100 Hz") == 2
+    assert [line.split()[0] for line in err.splitlines()] == ["tagbox:", "tagbox:"]
+    code, out, _ = run("tag", tmp_path / "gone.wav", DUET, "--json")
+    assert code == 2
+    gone, duet = json.loads(out)
+    assert "there is no file" in gone["error"]
+    assert "taggers" in duet
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--tagger", "musicn"], "musicn"),
+        (["--tagger", "itunes/fcn"], "no vocabulary 'itunes'"),
+        (["--data", "spotify"], "no vocabulary 'spotify'"),
+        (["--padding", "noise"], "padding 'noise'; choose repeat or zeros"),
+        (["--device", "abacus"], "'abacus'"),
+        (["--start", "99"], "lasts 14.50 s"),
+        (["--start", "-1"], "cannot start at -1 s"),
+        (["--duration", "0"], "cannot last 0 s"),
+    ],
+)
+def test_a_bad_option_gets_one_clear_line(run: Run, arguments: list[str], says: str) -> None:
+    code, out, err = run("tag", DUET, *arguments)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_top_below_one_is_refused(run: Run) -> None:
+    code, _, err = run("tag", DUET, "--top", "0")
+    assert code == 2
+    assert "--top" in err
+
+
+def test_a_tagger_that_is_not_there_says_how_to_get_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
+    code, _, err = run("tag", DUET, "--tagger", "fcn")
+    assert code == 2
+    assert "tagbox models pull mtat/fcn" in err
+
+
+def test_audio_of_another_shape_is_refused() -> None:
+    with pytest.raises(TagBoxError, match="shape"):
+        tag(np.zeros((44100, 2)), 44100)
+    with pytest.raises(TagBoxError, match="silent"):
+        tag(np.zeros(44100), 44100)
+    with pytest.raises(TagBoxError, match="not finite"):
+        tag(np.full(44100, np.nan), 44100)
+
+
+def test_the_mean_is_by_vocabulary(published: None) -> None:
+    taggers = [
+        registry.load("fcn", "mtat"),
+        registry.load("fcn", "jamendo"),
+        registry.load("musicnn", "mtat"),
+    ]
+    recording = audio.read(SONG)
+    shares: list[float] = []
+    heard = hear(recording.samples, recording.rate, taggers, on_progress=shares.append)
+    assert [one.name for one in heard] == ["mtat/fcn", "jamendo/fcn", "mtat/musicnn"]
+    (average,) = mean(heard)
+    assert average.data == "mtat"
+    assert torch.allclose(average.probabilities, (heard[0].probabilities + heard[2].probabilities) / 2)
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    # A tag that two vocabularies share takes the mean of both; one's own keeps its own.
+    together = tag(recording.samples, recording.rate, [("fcn", "mtat"), ("fcn", "jamendo")], top=100)
+    assert len(together) == len({*TAGS["mtat"], *TAGS["jamendo"]})
+
+
+def test_hearing_is_the_taggers_own(published: None) -> None:
+    """Batches and shared windows change nothing: the same as asking the tagger about the whole recording."""
+    tagger = registry.load("musicnn", "mtat")
+    recording = audio.read(BAND)
+    (heard,) = hear(recording.samples.repeat(1, 4), recording.rate, [tagger])
+    mono = audio.resample(audio.to_mono(recording.samples.repeat(1, 4))[None], recording.rate, tagger.rate)
+    with torch.no_grad():
+        expected = tagger(mono).probabilities[0]
+    assert torch.allclose(heard.probabilities, expected, atol=1e-5)
+
+
+def test_tags_says_what_a_word_means(run: Run) -> None:
+    code, out, _ = run("tags", "fiddle")
+    assert code == 0
+    assert re.search(r"jamendo +instrument---violin", out)
+    assert re.search(r"msd +cannot express it", out)
+    code, out, _ = run("tags", "violin", "drums", "--json", "--data", "mtat")
+    assert json.loads(out) == {"violin": {"mtat": ["violin"]}, "drums": {"mtat": ["drums", "beat", "beats"]}}
+
+
+def test_tags_lists_every_tag_and_preset(run: Run) -> None:
+    code, out, _ = run("tags")
+    assert code == 0
+    flat = " ".join(out.split())
+    assert all(one in flat for tags in TAGS.values() for one in tags)
+    assert "female vocals" in flat
+    code, out, _ = run("tags", "--data", "msd")
+    assert "instrument---violin" not in out
+    assert "Hip-Hop" in out
+    code, out, _ = run("tags", "--json")
+    assert json.loads(out)["vocabularies"]["jamendo"] == list(TAGS["jamendo"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["vilin"], "did you mean violin?"),
+        (["violin", "kazoo"], "no tagger knows 'kazoo'"),
+        (["--data", "itunes"], "no vocabulary 'itunes'"),
+        ([""], "no tagger knows ''"),
+    ],
+)
+def test_tags_says_what_it_does_not_know(run: Run, arguments: list[str], says: str) -> None:
+    code, out, err = run("tags", *arguments)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert says in err
+
+
+def test_help_teaches_and_nothing_heavy_is_loaded_for_it(run: Run) -> None:
+    for command in ("tag", "tags"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert f"tagbox {command}" in out.split("Examples")[1]
+    program = (
+        "import sys, tagbox, tagbox.cli; print(sorted({'torch', 'numpy', 'soundfile'} & set(sys.modules)))"
+    )
+    light = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert light.stdout.strip() == "[]"
