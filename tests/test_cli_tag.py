@@ -1,5 +1,6 @@
 """`tagbox tag` and `tagbox tags` as people meet them: real audio, the tagger that ships inside, bad files."""
 
+import doctest
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ import soundfile
 import torch
 
 import tagbox
-from tagbox import audio, cli
+from tagbox import audio, cli, hearing
 from tagbox.errors import TagBoxError
 from tagbox.hearing import hear, mean, tag
 from tagbox.taggers import registry
@@ -349,3 +350,9 @@ def test_help_teaches_and_nothing_heavy_is_loaded_for_it(run: Run) -> None:
     )
     light = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert light.stdout.strip() == "[]"
+
+
+def test_the_example_in_the_docstring_runs() -> None:
+    result = doctest.testmod(hearing)
+    assert result.attempted >= 4
+    assert result.failed == 0

@@ -1,5 +1,6 @@
 """Words: what they mean in every vocabulary, and why Jamendo's is in alphabetical order."""
 
+import doctest
 import json
 import re
 import subprocess
@@ -199,3 +200,9 @@ def test_the_table_in_the_docs_is_the_one_that_the_command_prints() -> None:
     command = [sys.executable, "-m", "tagbox", "tags", "--markdown"]
     table = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     assert table in (ROOT / "docs/tags.md").read_text()
+
+
+def test_the_examples_in_the_docs_run() -> None:
+    result = doctest.testfile(str(ROOT / "docs/tags.md"), module_relative=False)
+    assert result.attempted >= 5
+    assert result.failed == 0
