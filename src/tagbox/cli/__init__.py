@@ -5,6 +5,7 @@ import sys
 import typer
 
 from tagbox import __version__
+from tagbox.cli.models import app as models
 from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
@@ -22,6 +23,7 @@ app.command()(separate)
 app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
+app.add_typer(models, name="models")
 
 
 def _version(asked: bool) -> None:

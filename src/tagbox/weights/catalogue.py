@@ -10,7 +10,7 @@ Kind = Literal["tagger", "generator"]
 
 MIT = "MIT"
 ISC = "ISC"
-NONCOMMERCIAL = "Noncommercial Use License (Jukebox)"
+NONCOMMERCIAL = "Noncommercial Use License"
 NONCOMMERCIAL_TEXT = "https://github.com/openai/jukebox/blob/master/LICENSE"
 
 # The commit fixes the content of every file below it, so addresses and blob ids cannot drift apart.

@@ -26,21 +26,25 @@ OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 INNER = ("model", "state_dict")
 
 
-def read(path: Path) -> Any:
+def read(path: Path, called: str | None = None) -> Any:
     """What a checkpoint holds: nested dictionaries and lists of tensors, numbers and text.
 
     Objects of unknown classes are replaced by `tagbox.weights.inert.Inert`.
+
+    Args:
+        called: what errors call it; its path, if not given.
 
     Raises:
         TagBoxError: it cannot be read, is no checkpoint or only a part of one, or would run code.
     """
     import torch
 
+    called = called or str(path)
     try:
         with path.open("rb") as file:
             start = file.read(len(OLD))
     except OSError as error:
-        raise TagBoxError(f"cannot read {path} ({error.strerror})") from error
+        raise TagBoxError(f"cannot read {called} ({error.strerror})") from error
     if start.startswith((ZIP, OLD)):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -55,15 +59,15 @@ def read(path: Path) -> Any:
         _refuse_bare_pickle(path)
     except WouldRunCodeError as error:
         raise TagBoxError(
-            f"{path} would run code when loaded ({error}) and was refused; get the published file"
+            f"{called} would run code when loaded ({error}) and was refused; get the published file"
         ) from error
     except Exception as error:
         # A damaged pickle raises whatever its bytes happen to mean: IndexError, KeyError, MemoryError...
-        raise TagBoxError(f"{path} is a damaged checkpoint, or only a part of one; get it again") from error
-    raise TagBoxError(f"{path} is not a PyTorch checkpoint{_looks_like(start)}")
+        raise TagBoxError(f"{called} is a damaged checkpoint, or only a part of one; get it again") from error
+    raise TagBoxError(f"{called} is not a PyTorch checkpoint{_looks_like(start)}")
 
 
-def state_dict(path: Path) -> dict[str, "Tensor"]:
+def state_dict(path: Path, called: str | None = None) -> dict[str, "Tensor"]:
     """The weights in a checkpoint, by name; it may hold them under ``model`` beside other things.
 
     Raises:
@@ -71,18 +75,21 @@ def state_dict(path: Path) -> dict[str, "Tensor"]:
     """
     import torch
 
-    data = read(path)
+    called = called or str(path)
+    data = read(path, called)
     for name in INNER:
         if isinstance(data, Mapping) and isinstance(data.get(name), Mapping):
             data = data[name]
             break
     if not isinstance(data, Mapping) or not data:
-        raise TagBoxError(f"{path} holds no weights by name; give a checkpoint with a state dict")
+        raise TagBoxError(f"{called} holds no weights by name; give a checkpoint with a state dict")
     # Models trained on several GPUs are saved inside a wrapper's `module`.
     weights = {str(name).removeprefix("module."): value for name, value in data.items()}
     for name, value in weights.items():
         if not isinstance(value, torch.Tensor):
-            raise TagBoxError(f"{path} holds more than weights ({name}); give a checkpoint with a state dict")
+            raise TagBoxError(
+                f"{called} holds more than weights ({name}); give a checkpoint with a state dict"
+            )
     return weights
 
 

@@ -28,7 +28,7 @@ def write(path: Path, weights: Mapping[str, "Tensor"], about: Mapping[str, str])
     """
     from safetensors.torch import save
 
-    blob = save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    blob = save({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()})
     header, body = _split(blob)
     header["__metadata__"] = dict(about) | {CONTENTS: contents(header, body)}
     try:
