@@ -195,6 +195,11 @@ def bad_file(folder: Path, kind: str) -> Path | str:
     elif kind == "header only":
         soundfile.write(path, np.zeros(1000), 8000)
         path.write_bytes(path.read_bytes()[:30])
+    elif kind == "endless":
+        path = folder / "a.flac"
+        sound = bytearray((EXAMPLES / "duet/mixture.flac").read_bytes())
+        sound[21:26] = b"\xff" * 5  # channels (8), bits (32) and samples (2^36 - 1) in STREAMINFO
+        path.write_bytes(sound)
     elif kind == "cut off":
         path = folder / "a.flac"
         path.write_bytes((EXAMPLES / "duet/mixture.flac").read_bytes()[:20000])
@@ -208,13 +213,14 @@ def bad_file(folder: Path, kind: str) -> Path | str:
         ("folder", "is a folder"),
         ("address", "is an address"),
         ("no bytes", "is empty"),
-        ("text", "no recording that can be read"),
-        ("text called mp3", "no recording that can be read"),
+        ("text", "is a text file"),
+        ("text called mp3", "is a text file"),
         ("raw", "no recording that can be read"),
         ("no samples", "holds no audio"),
         ("NaN", "2 values that are not finite"),
         ("header only", "no recording that can be read|holds no audio"),
         ("cut off", "breaks off"),
+        ("endless", "too long for the memory|breaks off|no recording"),
     ],
 )
 def test_a_bad_file_gets_a_clear_word(tmp_path: Path, kind: str, says: str) -> None:
@@ -325,3 +331,30 @@ def test_the_examples_stems_add_up(piece: str) -> None:
     assert len(stems) >= 2
     assert np.array_equal(total, mixture)
     assert np.abs(mixture.astype(int)).max() > 2**14
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
+def test_a_damaged_file_is_read_or_refused_but_never_a_traceback(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    soundfile.write(path, sine(441, 44100, 0.2).numpy(), 44100)
+    sound = path.read_bytes()
+
+    @settings(max_examples=40, deadline=None)
+    @given(
+        st.integers(1, len(sound)), st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=6)
+    )
+    def check(length: int, changes: list[tuple[int, int]]) -> None:
+        broken = bytearray(sound[:length])
+        for at, value in changes:
+            if at < length:
+                broken[at] = value
+        path.write_bytes(broken)
+        try:
+            recording = audio.read(path)
+        except TagBoxError as error:
+            assert "\n" not in str(error)
+        else:
+            assert recording.samples.shape[1] > 0
+            assert torch.isfinite(recording.samples).all()
+
+    check()

@@ -190,7 +190,7 @@ def bad(folder: Path, kind: str) -> Path:
 
 BAD = {
     "missing": "there is no file",
-    "text": "no recording that can be read",
+    "text": "is a text file",
     "bytes": "is empty (0 bytes)",
     "empty": "holds no audio",
     "silent": "is silent",

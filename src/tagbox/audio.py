@@ -4,6 +4,7 @@ Audio is float32 of shape (channels, samples), full scale at -1 and 1. An n-bit 
 k / 2^(n-1) in both directions: a file that is read and written again with its own bit depth stays the same.
 """
 
+import codecs
 import hashlib
 import math
 from dataclasses import dataclass
@@ -78,6 +79,11 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
             if first:
                 file.seek(first)
             values = file.read(max(0, min(wanted, frames - first)), dtype="float32", always_2d=True)
+        except MemoryError as error:
+            raise TagBoxError(
+                f"{path} is too long for the memory here ({frames / rate / 3600:.1f} hours by its header); "
+                "give an excerpt: --start and --duration"
+            ) from error
         except (soundfile.SoundFileError, OSError) as error:
             raise TagBoxError(
                 f"{path} is damaged or breaks off ({_reason(error)}); get a whole copy of the recording"
@@ -111,11 +117,26 @@ def _regular_file(path: str | Path) -> Path:
         raise TagBoxError(f"{path} is not an ordinary file; give a recording that is saved on disk")
     try:
         with path.open("rb") as file:
-            if not file.read(1):
-                raise TagBoxError(f"{path} is empty (0 bytes); give another recording")
+            beginning = file.read(1024)
     except OSError as error:
         raise TagBoxError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
+    if not beginning:
+        raise TagBoxError(f"{path} is empty (0 bytes); give another recording")
+    # libmpg123, which libsndfile asks about names in .mp3, prints pages about a text file before it gives up.
+    if _is_text(beginning):
+        raise TagBoxError(
+            f"{path} is a text file, no recording that can be read; give wav, flac, ogg, mp3 or aiff"
+        )
     return path
+
+
+def _is_text(beginning: bytes) -> bool:
+    """Whether these bytes are text and nothing else; every format of audio has others in its first ones."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(beginning)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\n\r\f\ufeff" for letter in text)
 
 
 def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force: bool = False) -> None:
