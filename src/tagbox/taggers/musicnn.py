@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.taggers.layers import Conv1dBlock, normed
+from tagbox.taggers.layers import Conv1dBlock, folded, normed, tall_convolution
 
 
 class Timbre(nn.Module):
@@ -17,7 +17,8 @@ class Timbre(nn.Module):
         self.bn = nn.BatchNorm2d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(normed(self.conv, self.bn, x).amax(dim=2))
+        weight, bias = folded(self.conv, self.bn)
+        return functional.relu(tall_convolution(x[:, 0], weight, bias, padding=3).amax(dim=2))
 
 
 class Rhythm(nn.Module):

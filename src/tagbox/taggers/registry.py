@@ -44,11 +44,14 @@ class Architecture:
         build: the data that it was trained on to a network whose forward gives logits.
         frontend: what the network sees.
         window: samples of one window, at 16 kHz.
+        order: of two-dimensional convolutions' weights in memory. With channels last they run up to twice as
+            fast on a CPU, and round a little more.
     """
 
     build: Callable[[str], nn.Module]
     frontend: FrontEnd
     window: int
+    order: torch.memory_format = torch.channels_last
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -60,7 +63,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "short": Architecture(lambda data: ShortChunkCNN(), LogMel(128), 59049),
     "short_res": Architecture(lambda data: ShortChunkResNet(), LogMel(128), 59049),
     "attention": Architecture(lambda data: AttentionCNN(), LogMel(128), 240000),
-    "hcnn": Architecture(lambda data: HarmonicCNN(), HarmonicSpectrogram(), 80000),
+    # Parity leaves this one no room for the rounding of channels last: bands at -100 dB make large sums.
+    "hcnn": Architecture(
+        lambda data: HarmonicCNN(), HarmonicSpectrogram(), 80000, order=torch.contiguous_format
+    ),
 }
 
 
@@ -129,7 +135,7 @@ def from_state_dict(name: str, data: str, state: Mapping[str, Tensor], weights_h
     if isinstance(frontend, Stored):
         frontend = frontend.restored(state)
     network = _on_meta(architecture, data)
-    own = {key: _own(state[key], value) for key, value in network.state_dict().items()}
+    own = {key: _own(state[key], value, architecture.order) for key, value in network.state_dict().items()}
     network.load_state_dict(own, assign=True)
     network.eval().requires_grad_(False)
     return Tagger(name, data, RATE, architecture.window, TAGS[data], frontend, network, weights_hash)
@@ -141,8 +147,10 @@ def _on_meta(architecture: Architecture, data: str) -> nn.Module:
         return architecture.build(data)
 
 
-def _own(value: Tensor, like: Tensor) -> Tensor:
-    return value.detach().to(device="cpu", dtype=like.dtype, copy=True).contiguous()
+def _own(value: Tensor, like: Tensor, order: torch.memory_format) -> Tensor:
+    if value.dim() != 4:
+        order = torch.contiguous_format
+    return value.detach().to(device="cpu", dtype=like.dtype, copy=True, memory_format=order)
 
 
 def _check(what: str, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
