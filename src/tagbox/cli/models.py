@@ -31,11 +31,13 @@ def models(
 ) -> None:
     """List the weights of taggers and generators; get them, check them, remove them.
 
-    The table says where each model is. inside: ships with TagBox. cached: pulled or imported. to be
-    downloaded: pull gets it. absent: nobody publishes it that we know; import a checkpoint of your own.
+    The table says where each model is. inside: ships with TagBox. cached:
+    pulled or imported. to be downloaded: pull gets it. absent: nobody publishes
+    it that we know; import a checkpoint of your own.
 
-    Weights are kept in the user's cache folder, or in the folder that TAGBOX_HOME names. TAGBOX_MIRROR is a
-    server to pull from in place of the published ones: https://host/folder
+    Weights are kept in the user's cache folder, or in the folder that
+    TAGBOX_HOME names. TAGBOX_MIRROR is a server to pull from in place of the
+    published ones: https://host/folder
 
     Examples:
 
@@ -72,7 +74,8 @@ def pull(
 ) -> None:
     """Download published weights, check them, and keep them.
 
-    A broken download goes on where it stopped when the command is run again. What is at hand stays as it is.
+    A broken download goes on where it stopped when the command is run again.
+    What is at hand stays as it is.
 
     Examples:
 
@@ -164,7 +167,8 @@ def import_(
 ) -> None:
     """Keep a checkpoint that you have. It is read as data: code in it is refused, never run.
 
-    Where the published file is known, only that one is taken; else names and shapes of the weights decide.
+    Where the published file is known, only that one is taken; else names and
+    shapes of the weights decide.
 
     Examples:
 
@@ -201,7 +205,8 @@ class Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if self._console.is_terminal:
+            self._progress.stop()
 
     def arrived(self, done: int, total: int | None) -> None:
         """Show so many bytes of `total`."""

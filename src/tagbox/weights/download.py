@@ -16,7 +16,8 @@ from tagbox.errors import TagBoxError
 if TYPE_CHECKING:
     from requests import Response
 
-CHUNK = 1 << 16
+# What a broken connection loses at most.
+CHUNK = 1 << 14
 # No weights here are nearly as large; a server that never ends must not fill the disk.
 MOST_BYTES = 1 << 30
 

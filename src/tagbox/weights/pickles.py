@@ -6,9 +6,11 @@ runs nothing. Both of PyTorch's formats are read: the old one (before 1.6: pickl
 and zip archives.
 """
 
+import contextlib
 import io
 import math
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,11 +48,10 @@ def read(path: Path, called: str | None = None) -> Any:
     except OSError as error:
         raise TagBoxError(f"cannot read {called} ({error.strerror})") from error
     if start.startswith((ZIP, OLD)):
-        try:
+        # Its errors and warnings advise to switch the safety off; ours come from the second reading.
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:
-            # Its errors advise to switch the safety off; ours come from the second reading.
-            pass
     try:
         if start.startswith(ZIP):
             return _read_zip(path)
