@@ -896,3 +896,10 @@ def test_a_refusal_in_a_process_of_its_own(server: Server, home: Path) -> None:
     assert told.returncode == 2 and told.stdout == ""
     assert told.stderr.count("\n") == 1 and "gives a web page instead of weights" in told.stderr
     assert cache(home) == {}
+
+
+def test_the_documentation_lists_what_the_catalogue_holds() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
+    for model in MODELS:
+        assert f"`{model.identifier}`" in page
+        assert (model.git_blob or "") in page and (model.sha256 or "") in page and (model.terms or "") in page
