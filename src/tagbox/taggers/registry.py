@@ -14,7 +14,9 @@ from tagbox.taggers.attention import AttentionCNN
 from tagbox.taggers.crnn import CRNN
 from tagbox.taggers.fcn import FCN
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, Waveform
+from tagbox.taggers.frontends_pons import PonsMel
 from tagbox.taggers.hcnn import HarmonicCNN
+from tagbox.taggers.pons import PonsMusicnn, build_vgg
 from tagbox.taggers.sample import ExcitedSampleCNN, SampleCNN
 from tagbox.taggers.short import ShortChunkCNN, ShortChunkResNet
 from tagbox.taggers.tagger import FrontEnd, Tagger
@@ -67,6 +69,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hcnn": Architecture(
         lambda data: HarmonicCNN(), HarmonicSpectrogram(), 80000, order=torch.contiguous_format
     ),
+    "pons-musicnn": Architecture(lambda data: PonsMusicnn(), PonsMel(), 47872),
+    "pons-vgg": Architecture(build_vgg, PonsMel(), 47872),
 }
 
 
