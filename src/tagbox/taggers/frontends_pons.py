@@ -11,8 +11,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tagbox.taggers.frontends import power
-
 # Slaney's scale: 3 mel in 200 Hz up to 1 kHz, above it 27 mel for each factor of 6.4.
 HZ_PER_MEL = 200 / 3
 BEND_HZ = 1000.0
@@ -22,12 +20,13 @@ MEL_PER_LOG = 27 / math.log(6.4)
 
 @dataclass(frozen=True)
 class PonsMel:
-    """Compressed mel spectrogram: triangles of equal area, their corners equally spaced on Slaney's mel scale.
+    """Compressed mel spectrogram: triangles of equal area whose corners lie evenly on Slaney's mel scale.
 
-    Frame i is centred on sample ``i hop``. A centred STFT has one frame more than the audio has whole hops; it
-    is left out, for most of it is a mirror image. So consecutive windows of 187 hops have the very frames that
-    the published program cuts from the spectrogram of the whole recording, 187 at a time, but for the first
-    frame of each: half of that is this window's own beginning mirrored, not the end of the window before.
+    Only frames that lie wholly inside the audio are computed, 187 from 48128 samples. The published program
+    makes the spectrogram of a whole recording, centred and mirrored at its two ends, and cuts windows from it
+    after that: but for the recording's very first and last frame, its windows and these are the same.
+    Mirroring every window instead puts a kink at its edges that musicnn hears: on real recordings it moved
+    single logits by more than 1.
 
     The published program rounds the mel spectrogram to 16-bit floats before the logarithm. Rounding has no
     gradient and is left out here; docs/pons.md tells what it changes.
@@ -45,11 +44,11 @@ class PonsMel:
     hop: int = 256
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to (batch, bands, samples // hop)."""
+        """(batch, samples) to (batch, bands, 1 + (samples - fft) // hop)."""
         window, filters = _constants(self, audio.device)
-        frames = audio.shape[1] // self.hop
-        mel = filters @ power(audio, window, self.hop)[..., :frames]
-        return torch.log10(10000 * mel + 1)
+        spectrum = torch.stft(audio, self.fft, self.hop, window=window, center=False, return_complex=True)
+        power = torch.view_as_real(spectrum).square().sum(dim=-1)
+        return torch.log10(10000 * (filters @ power) + 1)
 
     def matrix(self) -> Tensor:
         """The filters, (bands, bins)."""

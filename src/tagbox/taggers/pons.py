@@ -31,8 +31,8 @@ class Norm(nn.Module):
 
     def scale(self) -> Tensor:
         """What each channel is multiplied by, (channels,)."""
-        variance = self.get_buffer("running_var")
-        return self.weight * torch.rsqrt(variance + EPSILON)
+        scale: Tensor = self.weight * torch.rsqrt(self.get_buffer("running_var") + EPSILON)
+        return scale
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, ...) to the same shape."""
@@ -60,7 +60,8 @@ def peaks(
     assert conv.bias is not None
     turn = torch.where(norm.scale() < 0, -1.0, 1.0)
     maxima = answer(conv.weight * turn.reshape(-1, *[1] * (conv.weight.dim() - 1)), conv.bias * turn)
-    return norm(functional.relu(maxima * turn.reshape(-1, *[1] * (dim - 2))))
+    normed: Tensor = norm(functional.relu(maxima * turn.reshape(-1, *[1] * (dim - 2))))
+    return normed
 
 
 class Timbral(nn.Module):
@@ -94,7 +95,7 @@ class Temporal(nn.Module):
 
         def answer(weight: Tensor, bias: Tensor) -> Tensor:
             answers = functional.conv1d(padded.flatten(0, 1)[:, None], weight, bias)
-            return answers.unflatten(0, x.shape[:2]).amax(dim=1)
+            return answers.reshape(*x.shape[:2], *answers.shape[1:]).amax(dim=1)
 
         return peaks(self.conv, self.norm, answer, dim=3)
 
@@ -203,9 +204,9 @@ class PonsVgg(nn.Module):
 
 
 def build_vgg(data: str) -> PonsVgg:
-    """The network as its stored graph has it: for the Million Song Dataset the first maximum is over time alone
-    and the second over bands alone. (The code of musicnn 0.1.0 builds both as for MagnaTagATune, and so does
-    not run that network as it was trained.)"""
+    """The network as its stored graph has it: for the Million Song Dataset the first maximum is over time
+    alone and the second over bands alone. (The code of musicnn 0.1.0 builds both as for MagnaTagATune, and so
+    does not run that network as it was trained.)"""
     if data == "msd":
         return PonsVgg(first=((1, 4), (1, 4)), second=((4, 1), (4, 1)))
     return PonsVgg(first=((1, 4), (2, 2)), second=((2, 2), (2, 2)))

@@ -69,8 +69,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hcnn": Architecture(
         lambda data: HarmonicCNN(), HarmonicSpectrogram(), 80000, order=torch.contiguous_format
     ),
-    "pons-musicnn": Architecture(lambda data: PonsMusicnn(), PonsMel(), 47872),
-    "pons-vgg": Architecture(build_vgg, PonsMel(), 47872),
+    "pons-musicnn": Architecture(lambda data: PonsMusicnn(), PonsMel(), 48128),
+    "pons-vgg": Architecture(build_vgg, PonsMel(), 48128),
 }
 
 
