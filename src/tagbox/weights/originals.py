@@ -80,9 +80,9 @@ def expected_shapes(model: Model) -> dict[str, tuple[int, ...]] | None:
     if model.kind == "generator":
         if model.name != "jukebox":
             return None
-        from tagbox.generator import jukebox
+        from tagbox.generator.jukebox import expected_shapes as jukebox_shapes
 
-        return jukebox.expected_shapes()
+        return jukebox_shapes()
     from tagbox.taggers import registry
 
     if model.name not in registry.ARCHITECTURES or model.data is None:
