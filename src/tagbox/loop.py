@@ -67,7 +67,7 @@ class LoopSettings:
     lr: float = 0.1
     patience: int = 0
     padding: str = "repeat"
-    keep: Literal["best", "last"] = "best"
+    keep: str = "best"
 
 
 OnStep = Callable[[Step], "bool | None"]
@@ -164,7 +164,7 @@ def _hear(
     heard = objective.listens(estimates, steerable.mixture)
     flat = resample(heard.flatten(0, 1), steerable.rate, taggers[0].rate)
     answers = listen(taggers, flat, padding=padding)
-    return [answer.unflatten(0, heard.shape[:2]) for answer in answers]
+    return [answer.reshape(*heard.shape[:2], *answer.shape[1:]) for answer in answers]
 
 
 def _remember(trace: _Trace, step: Step, memo: Tensor, keep: str) -> None:

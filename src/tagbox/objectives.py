@@ -60,7 +60,7 @@ def estimates_and_the_rest(estimates: Tensor, mixture: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """The published loss over all tags: probabilities averaged over windows, losses over taggers and views."""
+    """The published loss over all tags: probabilities averaged over windows, losses over the rest."""
     losses = []
     for heard, target in zip(logits, targets, strict=True):
         # As torch's BCELoss, the logarithms are held above -100, so that a certain mistake stays finite.

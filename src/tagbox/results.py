@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from tagbox import audio
+from tagbox.audio import Bits
 from tagbox.errors import TagBoxError
 from tagbox.files import refuse_to_overwrite, whole
 from tagbox.loop import History
@@ -83,7 +84,7 @@ class Separation:
                 f"{', '.join(loud)} would clip at {bits} bits; write --format wav --bits float instead"
             )
         for name, path in paths.items():
-            audio.write(path, tracks[name], self.rate, bits=bits, force=force)
+            audio.write(path, tracks[name], self.rate, bits=cast(Bits, bits), force=force)
         write_manifest(self.manifest, folder / "run.json", force)
         return list(paths.values())
 
@@ -118,7 +119,7 @@ class Transfer:
         track = self.audio
         if bits != "float" and peak(track) > 1:
             raise TagBoxError(f"{path} would clip at {bits} bits; write a wav file with --bits float instead")
-        audio.write(path, track, self.rate, bits=bits, force=force)
+        audio.write(path, track, self.rate, bits=cast(Bits, bits), force=force)
         write_manifest(self.manifest, manifest, force)
         return path
 

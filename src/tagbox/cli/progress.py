@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 if TYPE_CHECKING:
     from tagbox.loop import Step
@@ -30,7 +30,7 @@ class StepReporter:
             console=self._console,
             transient=True,
         )
-        self._task = None
+        self._task: TaskID | None = None
         self._said = 0.0
 
     def __enter__(self) -> Self:
@@ -73,7 +73,9 @@ class StepReporter:
         for path in written:
             typer.echo(path)
         if manifest.get("generator", {}).get("licence", "").lower().find("noncommercial") >= 0:
-            typer.echo("made with weights under a noncommercial licence, which covers this result too", err=True)
+            typer.echo(
+                "made with weights under a noncommercial licence, which covers this result too", err=True
+            )
         sys.stdout.flush()
 
 
@@ -86,8 +88,8 @@ def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
         "interrupted": "stopped by Ctrl-C; the best so far is written",
         "request": "stopped on request; the best so far is written",
         "patience": "nothing improved any more",
-        "non-finite": "the loss or its gradient is no longer a finite number; the last finite result is written. "
-        "Try a smaller --lr",
+        "non-finite": "the loss or its gradient is no longer a finite number; the last finite result is "
+        "written. Try a smaller --lr",
     }
     if run["stopped"] in words:
         typer.echo(f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}", err=True)

@@ -7,24 +7,34 @@ import typer
 
 from tagbox.errors import TagBoxError
 
-Input = Annotated[list[Path], typer.Argument(help="Recordings: wav, flac, ogg, mp3 or aiff.", show_default=False)]
+Input = Annotated[
+    list[Path], typer.Argument(help="Recordings: wav, flac, ogg, mp3 or aiff.", show_default=False)
+]
 Tags = Annotated[
     list[str],
-    typer.Option("--tags", "-t", help="What to look for; 'violin+cello' is one source of two. See: tagbox tags"),
+    typer.Option(
+        "--tags", "-t", help="What to look for; 'violin+cello' is one source of two. See: tagbox tags"
+    ),
 ]
 Preset = Annotated[
-    str, typer.Option(help="default (ours), paper (Algorithm 1), published-code (faults and all) or transfer.")
+    str,
+    typer.Option(help="default (ours), paper (Algorithm 1), published-code (faults and all) or transfer."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Steps of the loop, at the most.")]
-Rate = Annotated[float | None, typer.Option("--lr", help="Adam's rate; latents want 0.05 to 20, gates 0.1 to 1.")]
-Patience = Annotated[int | None, typer.Option(help="Stop after so many steps without progress; 0 never does.")]
+Rate = Annotated[
+    float | None, typer.Option("--lr", help="Adam's rate; latents want 0.05 to 20, gates 0.1 to 1.")
+]
+Patience = Annotated[
+    int | None, typer.Option(help="Stop after so many steps without progress; 0 never does.")
+]
 Fft = Annotated[list[int] | None, typer.Option("--fft", help="FFT size in samples; repeat for several.")]
 Taggers = Annotated[
     list[str] | None,
     typer.Option("--tagger", help="Who listens, as fcn or mtat/fcn; repeat for several. See: tagbox models"),
 ]
 Data = Annotated[
-    list[str] | None, typer.Option("--data", help="What taggers named without data learnt: mtat, jamendo, msd.")
+    list[str] | None,
+    typer.Option("--data", help="What taggers named without data learnt: mtat, jamendo, msd."),
 ]
 GeneratorName = Annotated[str | None, typer.Option("--generator", help="embedded, jukebox or a file.")]
 Level = Annotated[int | None, typer.Option(help="Of the generator: 0 is the finest.")]
@@ -64,7 +74,7 @@ def separate(
     device: Device = "auto",
     start: Start = 0.0,
     duration: Duration = None,
-    format: Annotated[str, typer.Option(help="wav or flac.")] = "wav",  # noqa: A002
+    format: Annotated[str, typer.Option(help="wav or flac.")] = "wav",
     bits: Bits = None,
     plot: Plot = False,
     force: Force = False,
@@ -110,7 +120,9 @@ def separate(
         folder = out / path.stem
         _refuse(folder / "run.json", force)
     for path in inputs:
-        _separate_one(path, out / path.stem, tags, preset, device, start, duration, format, bits, plot, force, overrides)
+        _separate_one(
+            path, out / path.stem, tags, preset, device, start, duration, format, bits, plot, force, overrides
+        )
 
 
 def _separate_one(
@@ -121,7 +133,7 @@ def _separate_one(
     device: str,
     start: float,
     duration: float | None,
-    format: str,  # noqa: A002
+    format: str,
     bits: str | None,
     plot: bool,
     force: bool,
@@ -153,7 +165,7 @@ def _separate_one(
                 "written as wav with float samples",
                 err=True,
             )
-            format, bits = "wav", "float"  # noqa: A001
+            format, bits = "wav", "float"
     written = result.save(folder, format=format, bits=bits, force=force)
     if plot:
         from tagbox.plots import save_separation
@@ -163,9 +175,11 @@ def _separate_one(
 
 
 def transfer(
-    input: Annotated[Path, typer.Argument(help="A recording.", show_default=False)],  # noqa: A002
+    input: Annotated[Path, typer.Argument(help="A recording.", show_default=False)],
     tags: Tags,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, .wav or .flac.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write, .wav or .flac.", show_default=False)
+    ],
     preset: Preset = "transfer",
     generator: GeneratorName = None,
     level: Level = None,
@@ -197,7 +211,9 @@ def transfer(
     from tagbox.separation import transfer as run
 
     if out.suffix.lower() not in (".wav", ".flac"):
-        raise TagBoxError(f"{out} is to be written, and only .wav and .flac can be; give it one of these endings")
+        raise TagBoxError(
+            f"{out} is to be written, and only .wav and .flac can be; give it one of these endings"
+        )
     _refuse(out, force)
     _refuse(out.with_suffix(".run.json"), force)
     overrides = _overrides(
