@@ -4,9 +4,9 @@ An encoder halves the rate again and again. Each halving is a strided convolutio
 
 .. math::  x \leftarrow x + W_1 * \mathrm{relu}(W_3 *_d \mathrm{relu}(x))
 
-whose dilations d grow as powers of three in the encoder and shrink in the decoder: a few blocks see far. A level
-with hop 32 is made of two groups of halvings, 8 and 4; every group ends in the latents' dimensions. The decoder
-mirrors all of it. Levels share nothing: to use one, nothing of the others is computed.
+whose dilations d grow as powers of three in the encoder and shrink in the decoder: a few blocks see far. A
+level with hop 32 is made of two groups of halvings, 8 and 4; every group ends in the latents' dimensions. The
+decoder mirrors all of it. Levels share nothing: to use one, nothing of the others is computed.
 
 The modules nest so that the names of their weights are the published ones.
 """
