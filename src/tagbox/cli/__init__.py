@@ -9,6 +9,7 @@ from tagbox.cli.models import app as models
 from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
+from tagbox.cli.train_generator import train_generator
 from tagbox.errors import TagBoxError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command()(separate)
 app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
+app.command()(train_generator)
 app.add_typer(models, name="models")
 
 

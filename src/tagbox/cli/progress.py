@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from tagbox.generator.training.loop import Progress as TrainingProgress
     from tagbox.loop import Step
 
 LINE_EVERY_SECONDS = 10.0
@@ -93,3 +94,51 @@ def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
     }
     if run["stopped"] in words:
         typer.echo(f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}", err=True)
+
+
+class TrainingReporter:
+    """Shows the training of one level: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, level: int, steps: int) -> None:
+        self._level = level
+        self._steps = steps
+        self._snr: float | None = None
+        self._said = 0.0
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("level {task.fields[level]}"),
+            BarColumn(),
+            TextColumn("step {task.completed} of {task.total}, SNR {task.fields[snr]} dB"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._progress.start()
+            self._task = self._progress.add_task("training", total=self._steps, level=self._level, snr="?")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+        if kind is KeyboardInterrupt:
+            typer.echo("training stopped; the same command with --resume goes on", err=True)
+
+    def step(self, progress: "TrainingProgress") -> None:
+        """Show one step; the training's callback."""
+        # A batch's SNR jumps with the music in it; a moving average can be read.
+        self._snr = progress.snr if self._snr is None else 0.98 * self._snr + 0.02 * progress.snr
+        if self._task is not None:
+            self._progress.update(self._task, completed=progress.step, snr=f"{self._snr:.1f}")
+        elif progress.seconds - self._said >= LINE_EVERY_SECONDS or progress.step == self._steps:
+            self._said = progress.seconds
+            typer.echo(
+                f"level {self._level}: step {progress.step} of {self._steps}, SNR {self._snr:.1f} dB",
+                err=True,
+            )

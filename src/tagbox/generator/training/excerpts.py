@@ -17,6 +17,8 @@ ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
 QUIETEST = 1e-3
 """A peak under which an excerpt teaches nothing."""
 TRIES = 20
+SHORTEST = 2400
+"""Samples of an excerpt, at the least: the spectral losses look at windows of this order."""
 
 
 @dataclass(frozen=True)
