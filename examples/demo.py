@@ -6,7 +6,6 @@ The recording is a violin and piano duet that the repository carries with its st
 import sys
 from pathlib import Path
 
-
 import tagbox
 from tagbox import audio
 from tagbox.cli.progress import StepReporter

@@ -1,0 +1,1 @@
+"""Measures that cannot be fooled by silence."""
