@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import signal
 from tagbox.components.nmf import factorise, shares
 from tagbox.masks import MixtureSpectrum, apply_mask, istft, soft_mask, stft
 

@@ -22,7 +22,7 @@ def target(*indices: int) -> Tensor:
 
 def test_cross_entropy_is_the_published_loss() -> None:
     logits, wanted = random_logits(1), target(7)
-    # As the published code does it: a loss for each FFT size and tagger, windows averaged before, then the mean.
+    # As the published code does it: a loss for each FFT size and tagger, windows averaged first.
     losses = [
         torch.nn.BCELoss()(torch.sigmoid(tagger[0, view]).mean(dim=0, keepdim=True), wanted)
         for view in range(3)

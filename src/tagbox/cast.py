@@ -80,7 +80,9 @@ def assemble(words: Sequence[str], settings: Settings, device: str) -> Cast:
     generator = generators.load(settings.generator, where) if settings.steer == "latents" else None
     if generator is not None and settings.level >= len(generator.hops):
         coarsest = len(generator.hops) - 1
-        raise TagBoxError(f"the generator {generator.name} has no level {settings.level}; give 0 to {coarsest}")
+        raise TagBoxError(
+            f"the generator {generator.name} has no level {settings.level}; give 0 to {coarsest}"
+        )
     targets = tuple(
         torch.stack([_multi_hot(wanted[word][i], tagger.tags) for word in words]).to(where)
         for i, tagger in enumerate(taggers)

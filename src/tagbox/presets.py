@@ -37,7 +37,7 @@ class Settings:
     taggers: tuple[str, ...] = ("mtat/pons-musicnn",)
     objective: str = "joint"
     output: str = "masked"
-    steps: int = 60
+    steps: int = 25
     lr: float = 0.3
     keep: str = "best"
     patience: int = 0
