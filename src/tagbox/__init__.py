@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tagbox.hearing import tag
+    from tagbox.results import Separation, Transfer
     from tagbox.separation import separate, transfer
     from tagbox.taggers.registry import load as load_tagger
 
@@ -15,13 +16,15 @@ __version__ = "0.1.0"
 
 # What is imported from where once it is asked for.
 _LAZY = {
+    "Separation": ("tagbox.results", "Separation"),
+    "Transfer": ("tagbox.results", "Transfer"),
     "load_tagger": ("tagbox.taggers.registry", "load"),
     "separate": ("tagbox.separation", "separate"),
     "tag": ("tagbox.hearing", "tag"),
     "transfer": ("tagbox.separation", "transfer"),
 }
 
-__all__ = ["__version__", "load_tagger", "separate", "tag", "transfer"]
+__all__ = ["Separation", "Transfer", "__version__", "load_tagger", "separate", "tag", "transfer"]
 
 
 def __getattr__(name: str) -> Any:

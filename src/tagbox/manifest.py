@@ -16,6 +16,7 @@ from tagbox.generator.generator import Generator
 from tagbox.presets import PUBLISHED_FAULTS, Settings
 from tagbox.results import Run
 from tagbox.taggers.tagger import Tagger
+from tagbox.weights import catalogue, store
 
 LOUDEST_TAGS = 5
 
@@ -98,6 +99,9 @@ def describe(
             "weights": generator.weights_hash,
             "licence": generator.licence,
         }
+        if generator.name == "jukebox":
+            accepted = store.acceptance(catalogue.find("generator", "jukebox", None))
+            manifest["generator"]["licence_accepted"] = accepted
     if preset == "published-code":
         manifest["faults_kept"] = list(PUBLISHED_FAULTS)
     return manifest

@@ -51,6 +51,11 @@ class Separation:
         """Of the first run: the only one, unless each source was steered on its own."""
         return self.runs[0].history
 
+    @property
+    def stopped(self) -> str:
+        """Why the last run ended (see `tagbox.loop.Stopped`)."""
+        return self.runs[-1].history.stopped
+
     def save(
         self,
         folder: str | Path,

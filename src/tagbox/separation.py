@@ -65,9 +65,10 @@ def separate(
     working = _at_least(resample(channels.to(cast.device), rate, work_rate), max(settings.fft))
     if settings.normalise:
         working = working / working.abs().amax()
+    beginning = working.mean(dim=0)
     if settings.mixture == "reconstruction":
-        working = _reconstruction(_needed(cast), working.mean(dim=0), settings.level)[None]
-    runs, rendered = _steer_all(cast, settings, working, work_rate, on_step)
+        working = _reconstruction(_needed(cast), beginning, settings.level)[None]
+    runs, rendered = _steer_all(cast, settings, working, beginning, work_rate, on_step)
     steered = time.monotonic()
 
     if settings.output == "residual":
@@ -156,9 +157,12 @@ def transfer(
 
 
 def _steer_all(
-    cast: Cast, settings: Settings, working: Tensor, rate: int, on_step: OnStep | None
+    cast: Cast, settings: Settings, working: Tensor, beginning: Tensor, rate: int, on_step: OnStep | None
 ) -> tuple[tuple[Run, ...], Tensor]:
-    """Run the loop, once for all sources or once for each, and render: (sources, channels, samples)."""
+    """Run the loop, once for all sources or once for each, and render: (sources, channels, samples).
+
+    `working` (channels, samples) is what is taken apart, and `beginning` (samples,) what latents begin as.
+    """
     mono = working.mean(dim=0)
     if settings.steer == "gates":
         heard_rate = cast.taggers[0].rate
@@ -171,7 +175,9 @@ def _steer_all(
     runs, rendered = [], []
     for i, word in enumerate(cast.words):
         quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
-        latents = MaskedLatents(generator, mono, settings.level, quantise, settings.fft, settings.combine)
+        latents = MaskedLatents(
+            generator, mono, settings.level, quantise, settings.fft, settings.combine, beginning
+        )
         memo, history = _loop(
             latents, cast, [target[i : i + 1] for target in cast.targets], settings, on_step
         )

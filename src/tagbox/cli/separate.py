@@ -120,9 +120,10 @@ def separate(
         folder = out / path.stem
         _refuse(folder / "run.json", force)
     for path in inputs:
-        _separate_one(
+        stopped = _separate_one(
             path, out / path.stem, tags, preset, device, start, duration, format, bits, plot, force, overrides
         )
+        _leave_if_stopped(stopped)
 
 
 def _separate_one(
@@ -138,7 +139,8 @@ def _separate_one(
     plot: bool,
     force: bool,
     overrides: dict[str, Any],
-) -> None:
+) -> str:
+    """Separate one recording and say why its loop ended."""
     from tagbox import audio
     from tagbox.cli.progress import StepReporter
     from tagbox.results import peak
@@ -172,6 +174,14 @@ def _separate_one(
 
         written.append(save_separation(result, folder / "plot.png", force))
     reporter.report(result.manifest, written)
+    return result.stopped
+
+
+def _leave_if_stopped(stopped: str) -> None:
+    """After Ctrl-C nothing further is begun; a loss that is no number is a setting to change."""
+    codes = {"interrupted": 130, "non-finite": 2}
+    if stopped in codes:
+        raise typer.Exit(codes[stopped])
 
 
 def transfer(
@@ -244,6 +254,7 @@ def transfer(
             **overrides,
         )
     reporter.report(result.manifest, [result.save(out, bits=bits, force=force)])
+    _leave_if_stopped(result.history.stopped)
 
 
 def _overrides(

@@ -62,6 +62,7 @@ class MaskedLatents(Latents):
     Args:
         fft: FFT sizes, samples; each is one view.
         combine: of the FFT sizes in the result: "last" (as published) or "mean".
+        beginning: what is encoded to begin with, (samples,); the mixture itself unless given.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class MaskedLatents(Latents):
         quantiser: Quantiser,
         fft: Sequence[int],
         combine: str = "mean",
+        beginning: Tensor | None = None,
     ) -> None:
-        super().__init__(generator, mixture, level, quantiser)
+        super().__init__(generator, mixture if beginning is None else beginning, level, quantiser)
+        self.mixture = mixture
         self._spectra = [MixtureSpectrum.of(mixture, n_fft) for n_fft in fft]
         self._combine = combine
 
