@@ -7,6 +7,9 @@ from typing import Any
 from tagbox.errors import TagBoxError
 
 
+HIGHEST_RATE = 1e6
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides a result, besides the recording and the tags.
@@ -175,8 +178,8 @@ def validate(settings: Settings) -> None:
     for name, least in (("steps", 1), ("patience", 0), ("components", 1), ("level", 0)):
         if getattr(settings, name) < least:
             raise TagBoxError(f"{name} is {getattr(settings, name)}; give {least} or more")
-    if not 0 < settings.lr < float("inf"):
-        raise TagBoxError(f"the rate (lr) is {settings.lr}; give a number above 0")
+    if not 0 < settings.lr <= HIGHEST_RATE:
+        raise TagBoxError(f"the rate (lr) is {settings.lr:g}; give a number above 0, up to {HIGHEST_RATE:g}")
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
     for size in settings.fft:

@@ -1,0 +1,128 @@
+"""`tagbox separate` and `tagbox transfer` as people run them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tagbox import audio
+from tagbox.generator import trained
+from tagbox.generator.training.loop import new_model
+from tagbox.generator.vqvae import Design
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+DUET = EXAMPLES / "duet" / "mixture.flac"
+
+
+def tagbox(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tagbox", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+def assert_refused(result: subprocess.CompletedProcess[str], words: str) -> None:
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_separation_and_what_is_written(tmp_path: Path) -> None:
+    command = ("separate", DUET, "--tags", "violin", "--tags", "piano", "-o", tmp_path, "--steps", 2)
+    result = tagbox(*command, "--start", 2, "--duration", 3, "--format", "flac", "--bits", 16, "--plot")
+    assert result.returncode == 0, result.stderr
+    folder = tmp_path / "mixture"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"violin.flac", "piano.flac", "residual.flac", "run.json", "plot.png"}
+    tracks = [audio.read(folder / f"{name}.flac") for name in ("violin", "piano", "residual")]
+    mixture = audio.read(DUET, 2, 3)
+    assert all(track.rate == mixture.rate for track in tracks)
+    total = sum(track.samples for track in tracks)
+    torch.testing.assert_close(total, mixture.samples, atol=2 / 32768, rtol=0)
+    manifest = json.loads((folder / "run.json").read_text())
+    assert manifest["input"]["sha256"] == audio.fingerprint(DUET)
+    assert manifest["input"]["start"] == 2
+    assert manifest["runs"][0]["steps"] == 2
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert "hears violin" in result.stdout
+    assert str(folder / "violin.flac") in result.stdout
+    assert "step 1" in result.stderr
+
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert_refused(tagbox(*command), "--force")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["nowhere.wav", "--tags", "violin"], "there is no file nowhere.wav"),
+        ([EXAMPLES, "--tags", "violin"], "is a folder"),
+        ([DUET, "--tags", "violn"], "did you mean violin"),
+        ([DUET, "--tags", "violin", "--preset", "papr"], "no preset is called 'papr'"),
+        ([DUET, "--tags", "violin", "--fft", "3"], "FFT size of 3"),
+        ([DUET, "--tags", "violin", "--lr", "1e38"], "up to 1e+06"),
+        ([DUET, "--tags", "violin", "--format", "mp3"], "choose one of wav, flac"),
+        ([DUET, "--tags", "violin", "--start", "99"], "start earlier"),
+        ([DUET, "--tags", "violin", "--tagger", "hcnn"], "tagbox models pull mtat/hcnn"),
+        ([DUET, DUET, "--tags", "violin"], "one at a time"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_nothing_is_written(
+    tmp_path: Path, words: list[object], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
+    result = tagbox("separate", *words, "-o", tmp_path / "out")
+    assert_refused(result, complaint)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_writes_the_best_so_far(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tagbox", "separate", str(DUET), "--tags", "violin", "-o", str(tmp_path)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [*command, "--steps", "100000", "--duration", "3"], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stderr is not None
+    deadline = time.monotonic() + 120
+    while "step 1" not in process.stderr.readline():
+        assert time.monotonic() < deadline
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Ctrl-C" in errors
+    manifest = json.loads((tmp_path / "mixture" / "run.json").read_text())
+    assert manifest["runs"][0]["stopped"] == "interrupted"
+    assert audio.read(tmp_path / "mixture" / "violin.wav").duration == pytest.approx(3, abs=1e-3)
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Path:
+    """A tiny generator of the right form, untrained: what it plays is noise, and that is enough here."""
+    path = tmp_path / "tiny.safetensors"
+    trained.write(new_model(Design((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
+    return path
+
+
+def test_a_transfer_and_what_is_written(tmp_path: Path, generator: Path) -> None:
+    out = tmp_path / "guitar.wav"
+    command = ("transfer", DUET, "--tags", "guitar", "-o", out, "--generator", generator, "--steps", 2)
+    result = tagbox(*command, "--duration", 1)
+    assert result.returncode == 0, result.stderr
+    assert audio.read(out).duration == pytest.approx(1, abs=1e-3)
+    assert json.loads((tmp_path / "guitar.run.json").read_text())["generator"]["name"] == "tiny"
+    assert_refused(tagbox(*command), "--force")
+    assert_refused(tagbox("transfer", DUET, "--tags", "guitar", "-o", tmp_path / "g.mp3"), ".wav and .flac")
+
+
+def test_a_trained_generator_steers_a_separation(tmp_path: Path, generator: Path) -> None:
+    command = ("separate", DUET, "--duration", 1, "--tags", "violin", "-o", tmp_path, "--preset", "paper")
+    result = tagbox(*command, "--generator", generator, "--tagger", "pons-musicnn", "--steps", 2, "--lr", 1)
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((tmp_path / "mixture" / "run.json").read_text())
+    assert manifest["settings"]["taggers"] == ["mtat/pons-musicnn"]
+    assert manifest["settings"]["fft"] == [512, 1024, 2048]
