@@ -6,7 +6,6 @@ from typing import Any
 
 from tagbox.errors import TagBoxError
 
-
 HIGHEST_RATE = 1e6
 
 
