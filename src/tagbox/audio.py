@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 import torch
 from julius.resample import ResampleFrac
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
@@ -188,6 +189,23 @@ def _quantised(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
     if depth == 16:
         return np.asarray(steps.to(torch.int16))
     return np.asarray(steps.to(torch.int32) * 2 ** (32 - depth))
+
+
+def as_channels(audio: ArrayLike | Tensor) -> Tensor:
+    """`audio`, (samples,) or (channels, samples), as a float32 tensor (channels, samples) on the CPU.
+
+    Raises:
+        TagBoxError: it is empty, not finite, or of another shape.
+    """
+    x = torch.as_tensor(audio).detach().to("cpu", torch.float32)
+    x = x[None] if x.dim() == 1 else x
+    if x.dim() == 2 and x.numel() == 0:
+        raise TagBoxError("the recording is empty; give one with at least one sample")
+    if x.dim() != 2 or x.shape[0] > x.shape[1]:
+        raise TagBoxError(f"the audio has the shape {tuple(x.shape)}; give (samples,) or (channels, samples)")
+    if not bool(torch.isfinite(x).all()):
+        raise TagBoxError("the recording has values that are not finite (NaN or infinity); export it again")
+    return x
 
 
 def to_mono(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from tagbox import devices
+from tagbox.audio import as_channels
 from tagbox.errors import TagBoxError
 from tagbox.generator import registry as generators
 from tagbox.generator.generator import Generator
@@ -39,25 +40,15 @@ class Cast:
     device: torch.device
 
 
-def as_channels(audio: ArrayLike | Tensor, rate: int) -> Tensor:
-    """`audio` as a float32 tensor (channels, samples) on the CPU.
+def recording(audio: ArrayLike | Tensor, rate: int) -> Tensor:
+    """`audio` as a float32 tensor (channels, samples) on the CPU, checked.
 
     Raises:
-        TagBoxError: it is empty, silent, not finite, or of another shape.
+        TagBoxError: it is empty, silent, not finite, or of another shape, or the rate makes no sense.
     """
     if rate < 1:
         raise TagBoxError(f"the rate is {rate} Hz; give the recording's own, for example 44100")
-    channels = torch.as_tensor(audio).detach().to("cpu", torch.float32)
-    if channels.ndim == 1:
-        channels = channels[None]
-    if channels.ndim != 2 or channels.shape[0] > channels.shape[1] > 0:
-        raise TagBoxError(
-            f"the audio has shape {tuple(channels.shape)}; give (samples,) or (channels, samples)"
-        )
-    if channels.numel() == 0:
-        raise TagBoxError("the recording is empty; give one with at least one sample")
-    if not bool(torch.isfinite(channels).all()):
-        raise TagBoxError("the recording has samples that are not finite numbers; repair or re-export it")
+    channels = as_channels(audio)
     if not bool(channels.any()):
         raise TagBoxError("the recording is silent; there is nothing in it to separate")
     return channels

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tagbox.audio import resample, to_mono
+from tagbox.audio import as_channels, resample, to_mono
 from tagbox.errors import TagBoxError
 from tagbox.taggers import windows
 from tagbox.taggers.registry import load
@@ -75,7 +75,7 @@ def tag(
     >>> len(heard)
     3
     """
-    samples = _channels(audio)
+    samples = as_channels(audio)
     check_audible(samples, rate)
     heard = hear(samples, rate, [load(name, data, device) for name, data in taggers], padding)
     known: dict[str, list[float]] = {}
@@ -178,11 +178,3 @@ def _seconds(samples: int, rate: int) -> str:
 
 def _device(tagger: Tagger) -> torch.device:
     return next(tagger.network.parameters()).device
-
-
-def _channels(audio: ArrayLike | Tensor) -> Tensor:
-    x = torch.as_tensor(audio).detach().to("cpu", torch.float32)
-    x = x[None] if x.dim() == 1 else x
-    if x.dim() != 2 or x.numel() == 0 or x.shape[0] > x.shape[1]:
-        raise TagBoxError(f"the audio has the shape {tuple(x.shape)}; give (samples,) or (channels, samples)")
-    return x

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tagbox import manifest, objectives, presets
 from tagbox.audio import resample
-from tagbox.cast import UNION, Cast, as_channels, assemble
+from tagbox.cast import UNION, Cast, assemble, recording
 from tagbox.errors import TagBoxError
 from tagbox.generator.generator import Generator
 from tagbox.generator.quantisers import quantiser
@@ -57,7 +57,7 @@ def separate(
     """
     begin = time.monotonic()
     settings = presets.override(presets.find(preset).settings, **overrides)
-    channels = as_channels(audio, rate)
+    channels = recording(audio, rate)
     cast = assemble(tags, settings, device)
     loaded = time.monotonic()
 
@@ -131,7 +131,7 @@ def transfer(
         raise TagBoxError(
             f"style transfer steers a generator's latents, and {preset} steers {settings.steer}"
         )
-    channels = as_channels(audio, rate)
+    channels = recording(audio, rate)
     cast = assemble([UNION.join(tags)] if tags else tags, settings, device)
     generator = _needed(cast)
     loaded = time.monotonic()

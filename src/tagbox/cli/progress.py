@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from tagbox.generator.training.loop import Progress as TrainingProgress
@@ -17,36 +26,41 @@ if TYPE_CHECKING:
 LINE_EVERY_SECONDS = 10.0
 
 
-class StepReporter:
-    """Shows steps while the loop runs, and what came of them at the end."""
+class _Live:
+    """A bar that is there on a terminal alone, with the columns that its owner wants."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, *columns: ProgressColumn) -> None:
         self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("step {task.completed} {task.fields[loss]}"),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
+        self._progress = Progress(*columns, console=self._console, transient=True)
         self._task: TaskID | None = None
         self._said = 0.0
 
-    def __enter__(self) -> Self:
+    def _begin(self, total: int | None, **fields: Any) -> bool:
+        """Show the bar; false where there is no terminal to show it on."""
         if self._console.is_terminal:
             self._progress.start()
-            self._task = self._progress.add_task(self._name, total=None, loss="loading models")
-        else:
-            typer.echo(f"{self._name}: loading models", err=True)
-        return self
+            self._task = self._progress.add_task("", total=total, **fields)
+        return self._console.is_terminal
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._console.is_terminal:
             self._progress.stop()
+
+
+class StepReporter(_Live):
+    """Shows steps while the loop runs, and what came of them at the end."""
+
+    def __init__(self, name: str) -> None:
+        loss = TextColumn("step {task.completed} {task.fields[loss]}")
+        super().__init__(TextColumn(escape(name)), BarColumn(), loss, TimeElapsedColumn())
+        self._name = name
+
+    def __enter__(self) -> Self:
+        if not self._begin(None, loss="loading models"):
+            typer.echo(f"{self._name}: loading models", err=True)
+        return self
 
     def step(self, step: "Step") -> None:
         """Show one step; the loop's callback."""
@@ -96,37 +110,29 @@ def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
         typer.echo(f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}", err=True)
 
 
-class TrainingReporter:
+class TrainingReporter(_Live):
     """Shows the training of one level: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, level: int, steps: int) -> None:
-        self._level = level
-        self._steps = steps
-        self._snr: float | None = None
-        self._said = 0.0
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("level {task.fields[level]}"),
+        super().__init__(
+            TextColumn(f"level {level}"),
             BarColumn(),
             TextColumn("step {task.completed} of {task.total}, SNR {task.fields[snr]} dB"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
         )
-        self._task: TaskID | None = None
+        self._level = level
+        self._steps = steps
+        self._snr: float | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._progress.start()
-            self._task = self._progress.add_task("training", total=self._steps, level=self._level, snr="?")
+        self._begin(self._steps, snr="?")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
+        super().__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
             typer.echo("training stopped; the same command with --resume goes on", err=True)
 
