@@ -1,0 +1,112 @@
+"""Results on disk: what was asked in run.json, one JSON line a record, safe against kill -9.
+
+A line is written in one go and synced before the next case begins. A process that dies in the middle of a
+line leaves a torn one at the end, which is cut off when the run goes on; a broken line anywhere else is
+damage, and is said.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tagbox.errors import TagBoxError
+from tagbox.files import whole
+
+REQUEST, RECORDS = "run.json", "results.jsonl"
+PASSING = ("versions",)
+"""What may differ between a run and the one that goes on with it."""
+
+
+def begin(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[str, Any]]:
+    """Make `folder` ready for `request`, and hand back the records that are there already.
+
+    Raises:
+        TagBoxError: there are results and `resume` is not given, they are of another request, or damaged.
+    """
+    described = json.loads(json.dumps(request))
+    path = folder / REQUEST
+    if path.exists():
+        if not resume:
+            raise TagBoxError(
+                f"{folder} holds results already; go on with --resume, or give another folder with -o"
+            )
+        earlier = _load(path)
+        for name in sorted({*earlier, *described} - set(PASSING)):
+            if earlier.get(name) != described.get(name):
+                raise TagBoxError(
+                    f"{folder} holds results of another run: {_difference(name, earlier, described)}; "
+                    "give the same options to resume, or another folder"
+                )
+        return read(folder, repair=True)
+    with whole(path) as beside:
+        beside.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return []
+
+
+def append(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Add records: in one write, on disk when this returns."""
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    file = os.open(folder / RECORDS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(file, text.encode())
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def read(folder: Path, repair: bool = False) -> list[dict[str, Any]]:
+    """All records; with `repair`, a torn last line is cut off the file.
+
+    Raises:
+        TagBoxError: a line that is not the last is damaged.
+    """
+    path = folder / RECORDS
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    complete = data[: data.rfind(b"\n") + 1]
+    if repair and len(complete) < len(data):
+        with path.open("r+b") as file:
+            file.truncate(len(complete))
+    records = []
+    for number, line in enumerate(complete.splitlines(), 1):
+        try:
+            record = json.loads(line)
+            records.append({**record, "key": str(record["key"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise TagBoxError(
+                f"{path}, line {number} is damaged; delete that line, and --resume measures its case again"
+            ) from error
+    return records
+
+
+def request_of(folder: Path) -> dict[str, Any]:
+    """What was asked.
+
+    Raises:
+        TagBoxError: there is no run in `folder`.
+    """
+    if not (folder / REQUEST).is_file():
+        raise TagBoxError(f"{folder} holds no results; name the folder that was given with -o")
+    return _load(folder / REQUEST)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        loaded = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TagBoxError(f"{path} is damaged; give another folder with -o") from error
+    if not isinstance(loaded, dict):
+        raise TagBoxError(f"{path} is damaged; give another folder with -o")
+    return loaded
+
+
+def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    before, after = earlier.get(name), now.get(name)
+    if isinstance(before, dict) and isinstance(after, dict):
+        for inner in sorted({*before, *after}):
+            if before.get(inner) != after.get(inner):
+                return f"{name} {inner!r} differ"
+    return f"{name} was {json.dumps(before)[:80]}, now {json.dumps(after)[:80]}"

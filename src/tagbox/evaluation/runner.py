@@ -1,0 +1,163 @@
+"""Evaluate: plan all cases, run those that are not on disk yet, write each as it finishes."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagbox import manifest
+from tagbox.errors import TagBoxError
+from tagbox.evaluation import cases, excerpts, journal
+from tagbox.evaluation.cases import Job, Measures, Record
+from tagbox.evaluation.datasets import Dataset
+from tagbox.evaluation.methods import Method
+
+AUDIO = "audio"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that an evaluation is to do.
+
+    Attributes:
+        seconds: of each excerpt; None takes whole tracks.
+        together: ask for all sources of a track in one go, rather than for each alone.
+        players: of so many cases, audio is kept for the report.
+        sources: what the data set was narrowed to, for the manifest.
+    """
+
+    dataset: Dataset
+    methods: tuple[Method, ...]
+    measures: Measures
+    seconds: float | None
+    together: bool
+    players: int
+    sources: tuple[str, ...] = ()
+
+    def request(self) -> dict[str, Any]:
+        """What decides the results, as it stands in run.json."""
+        return {
+            "dataset": self.dataset.name,
+            "layout": self.dataset.layout,
+            "tracks": [f"{track.split}/{track.name}".lstrip("/") for track in self.dataset.tracks],
+            "sources": list(self.sources),
+            "seconds": self.seconds,
+            "seed": self.measures.seed,
+            "together": self.together,
+            "judge": self.measures.judge,
+            "window_sdr": self.measures.window_sdr,
+            "players": self.players,
+            "methods": {method.name: {"kind": method.kind, **method.describe()} for method in self.methods},
+            "skipped": list(self.dataset.skipped),
+            "left_out": {track.name: list(track.left_out) for track in self.dataset.tracks if track.left_out},
+            "versions": manifest.versions(),
+        }
+
+
+OnRecords = Callable[[int, int, Sequence[Record]], None]
+"""Told (cases done, cases in all, the records of the last one)."""
+
+
+def evaluate(
+    plan: Plan, folder: Path, jobs: int = 1, resume: bool = False, on_records: OnRecords | None = None
+) -> list[Record]:
+    """Run what is missing of `plan`, and hand back all records in the plan's order.
+
+    Args:
+        plan: what to do.
+        folder: for the results; see `tagbox.evaluation.journal`.
+        jobs: how many processes.
+        resume: go on with what is in `folder`.
+        on_records: told after every case.
+
+    Raises:
+        TagBoxError: `folder` holds other results, a recording cannot be read, or a process died.
+    """
+    if jobs < 1:
+        raise TagBoxError(f"{jobs} processes cannot work; give --jobs 1 or more")
+    names = [method.name for method in plan.methods]
+    if len(set(names)) != len(names):
+        raise TagBoxError(f"two methods have one name ({', '.join(names)}); give each its own")
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {record["key"]: record for record in journal.begin(folder, plan.request(), resume)}
+    done, total = 0, 0
+    todo: list[Job] = []
+    order: list[str] = []
+    for job in planned(plan, folder):
+        total += 1
+        order += job.keys
+        if all(key in known for key in job.keys):
+            done += 1
+        else:
+            todo.append(job)
+    for records in _run(todo, plan.measures, jobs):
+        fresh = [record for record in records if record["key"] not in known]
+        journal.append(folder, fresh)
+        known.update({record["key"]: record for record in fresh})
+        done += 1
+        if on_records is not None:
+            on_records(done, total, fresh)
+    return [known[key] for key in order]
+
+
+def planned(plan: Plan, folder: Path) -> Iterator[Job]:
+    """Every case in the order of running: track by track, so that an early table compares like with like."""
+    kept = 0
+    for track in plan.dataset.tracks:
+        every = tuple(track.sources)
+        for words in [every] if plan.together else [(word,) for word in every]:
+            excerpt = excerpts.choose(track, words, plan.seconds, plan.measures.seed)
+            heard = folder / AUDIO if kept < plan.players else None
+            kept += 1
+            for method in plan.methods:
+                yield Job(track, words, excerpt, method, heard)
+
+
+def _run(todo: Sequence[Job], measures: Measures, jobs: int) -> Iterator[list[Record]]:
+    if jobs == 1 or len(todo) <= 1:
+        for job in todo:
+            yield cases.run(job, measures)
+        return
+    # Fork would copy PyTorch's threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(jobs, len(todo)), context, _initialise, (jobs,))
+    try:
+        waiting = iter(todo)
+        running: set[Future[list[Record]]] = set()
+        for job in waiting:
+            running.add(pool.submit(cases.run, job, measures))
+            if len(running) >= 2 * jobs:
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        while running:
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in finished)
+    except BrokenProcessPool as error:
+        raise TagBoxError(
+            "a process died, perhaps for want of memory; go on with --resume and fewer --jobs"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def _initialise(jobs: int) -> None:
+    # Ctrl-C reaches every process of the terminal; the first one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    cases.limit_threads(jobs)
+
+
+def _leave_with_parent() -> None:
+    """A parent that is killed takes nobody along, and its children would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
