@@ -68,7 +68,10 @@ def assemble(words: Sequence[str], settings: Settings, device: str) -> Cast:
     wanted = {word: tuple(_tags_of(word, data, settings.vocabulary) for data, _ in names) for word in words}
     where = devices.pick(device)
     taggers = tuple(tagger_registry.load(name, data).to(where) for data, name in names)
-    generator = generators.load(settings.generator, where) if settings.steer == "latents" else None
+    generator = None
+    if settings.steer == "latents":
+        dtype = devices.precision(settings.precision, where)
+        generator = generators.load(settings.generator, where).lowered(dtype)
     if generator is not None and settings.level >= len(generator.hops):
         coarsest = len(generator.hops) - 1
         raise TagBoxError(

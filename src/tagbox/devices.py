@@ -21,3 +21,31 @@ def pick(name: str = "auto") -> torch.device:
     if not available[name]:
         raise TagBoxError(f"this machine has no {name} device that PyTorch can use; try --device auto")
     return torch.device(name)
+
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def precision(name: str, device: torch.device) -> torch.dtype:
+    """In which numbers networks compute while they are steered.
+
+    "auto" takes bfloat16 where `device` multiplies it faster than float32: most GPUs since 2020, and CPUs
+    with AVX-512 BF16 or AMX.
+
+    Raises:
+        TagBoxError: the name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise TagBoxError(f"no precision is called {name!r}; choose one of {', '.join(PRECISIONS)}")
+    if name == "auto":
+        name = "bfloat16" if _likes_bfloat16(device) else "float32"
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _likes_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from tagbox.devices import PRECISIONS
 from tagbox.errors import TagBoxError
 
 HIGHEST_RATE = 1e6
@@ -32,6 +33,7 @@ class Settings:
         quantiser: "straight-through", "none" or "published" ("latents").
         mixture: what is masked: the "input", or the generator's "reconstruction" of it.
         normalise: whether the recording is brought to a peak of 1 first, as published.
+        precision: of the networks while they are steered, "float32", "bfloat16", or "auto" for the faster.
         vocabulary: "right", or "published" for the order of tags that the published code assumes.
     """
 
@@ -53,6 +55,7 @@ class Settings:
     quantiser: str = "straight-through"
     mixture: str = "input"
     normalise: bool = False
+    precision: str = "auto"
     vocabulary: str = "right"
 
 
@@ -102,6 +105,7 @@ PRESETS = {
                 quantiser="published",
                 mixture="reconstruction",
                 normalise=True,
+                precision="float32",
                 vocabulary="published",
             ),
         ),
@@ -157,6 +161,7 @@ _CHOICES = {
     "combine": ("last", "mean"),
     "quantiser": ("straight-through", "none", "published"),
     "mixture": ("input", "reconstruction"),
+    "precision": PRECISIONS,
     "vocabulary": ("right", "published"),
 }
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
-from tagbox import manifest, objectives, presets
+from tagbox import devices, manifest, objectives, presets
 from tagbox.audio import resample
 from tagbox.cast import UNION, Cast, assemble, recording
 from tagbox.errors import TagBoxError
@@ -200,7 +200,9 @@ def _loop(
 ) -> tuple[Tensor, History]:
     loop = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
     objective = objectives.find(settings.objective)
-    return steer(steerable, cast.taggers, targets, objective, loop, on_step)
+    dtype = devices.precision(settings.precision, cast.device)
+    listeners = [tagger.lowered(dtype) for tagger in cast.taggers]
+    return steer(steerable, listeners, targets, objective, loop, on_step)
 
 
 def _needed(cast: Cast) -> Generator:

@@ -43,6 +43,7 @@ Objective = Annotated[str | None, typer.Option(help="What falls; a wrong name li
 Padding = Annotated[str | None, typer.Option(help="Fill taggers' windows by repeat or zeros.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str | None, typer.Option(help="Networks compute in float32, bfloat16 or auto.")]
 Start = Annotated[float, typer.Option(help="Begin at this second of the recording.")]
 Duration = Annotated[float | None, typer.Option(help="Take so many seconds; all when left out.")]
 Bits = Annotated[str | None, typer.Option(help="16, 24 or float; wav is float and flac 24 unless given.")]
@@ -72,6 +73,7 @@ def separate(
     padding: Padding = None,
     seed: Seed = None,
     device: Device = "auto",
+    precision: Precision = None,
     start: Start = 0.0,
     duration: Duration = None,
     format: Annotated[str, typer.Option(help="wav or flac.")] = "wav",
@@ -114,6 +116,7 @@ def separate(
         patience=patience,
         padding=padding,
         seed=seed,
+        precision=precision,
     )
     _distinct(inputs)
     for path in inputs:
@@ -203,6 +206,7 @@ def transfer(
     padding: Padding = None,
     seed: Seed = None,
     device: Device = "auto",
+    precision: Precision = None,
     start: Start = 0.0,
     duration: Duration = None,
     bits: Bits = None,
@@ -240,6 +244,7 @@ def transfer(
         patience=patience,
         padding=padding,
         seed=seed,
+        precision=precision,
     )
     recording = audio.read(input, start, duration)
     with StepReporter(input.name) as reporter:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -38,6 +39,10 @@ class Generator(Protocol):
 
     def decode(self, latents: Tensor, level: int = 0) -> Tensor:
         """Latents (batch, dimensions, frames) to audio (batch, 1, frames * hop); gradients reach them."""
+        ...
+
+    def lowered(self, dtype: torch.dtype) -> "Generator":
+        """The same generator, decoding in `dtype` where it can; audio and latents stay float32."""
         ...
 
     def codebook(self, level: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ The file's metadata holds the design as JSON, so that a file is enough to make t
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,10 @@ class Trained:
     model: VQVAE
     weights_hash: str
     licence: str
+
+    def lowered(self, dtype: torch.dtype) -> "Trained":
+        """The same generator, decoding in `dtype`."""
+        return self if dtype == torch.float32 else replace(self, model=self.model.lowered(dtype))
 
     @property
     def rate(self) -> int:

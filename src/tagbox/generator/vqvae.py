@@ -11,6 +11,7 @@ decoder mirrors all of it. Levels share nothing: to use one, nothing of the othe
 The modules nest so that the names of their weights are the published ones.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -18,6 +19,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 FRAMES_AT_ONCE = 4096
 """Compared with the codebook in one go: 2048 entries make that 32 MB."""
@@ -54,6 +56,18 @@ JUKEBOX = Design(widths=(64, 32, 32), depths=(8, 4, 4), halvings=(3, 2, 2))
 
 # Convolutions in time run as two-dimensional ones of height 1, whose channels-last form is about twice as
 # fast on CPUs (and no slower on GPUs): signals are (batch, channels, 1, time) throughout.
+
+
+def forgetful(stage: nn.Module, x: Tensor) -> Tensor:
+    """`stage(x)` for a frozen stage: what the gradient needs of it is computed again on the way back.
+
+    A step's memory would else be all of the decoder's activations: at full size 170 MB a second of audio.
+    While the weights learn, nothing is forgotten, for then speed counts.
+    """
+    frozen = not next(stage.parameters()).requires_grad
+    if frozen and x.requires_grad and torch.is_grad_enabled():
+        return cast(Tensor, checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False))
+    return cast(Tensor, stage(x))
 
 
 class TimeConv(nn.Conv1d):
@@ -135,7 +149,9 @@ class Up(nn.Module):
         self.model = nn.Sequential(TimeConv(dimensions, width, 3, padding=1), *stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.model(x))
+        for stage in self.model:
+            x = forgetful(stage, x)
+        return x
 
 
 class Encoder(nn.Module):
@@ -207,9 +223,19 @@ class VQVAE(nn.Module):
         return cast(Tensor, self.encoders[level](x))[:, :, 0]
 
     def decode(self, latents: Tensor, level: int = 0) -> Tensor:
-        """Latents (batch, dimensions, frames) to audio (batch, 1, samples)."""
-        x = latents[:, :, None].contiguous(memory_format=torch.channels_last)
-        return cast(Tensor, self.decoders[level](x))[:, :, 0]
+        """Latents (batch, dimensions, frames) to audio (batch, 1, samples), in the latents' precision.
+
+        The decoder may compute in another: see `lowered`.
+        """
+        decoder = cast(Decoder, self.decoders[level])
+        x = latents[:, :, None].to(decoder.out.weight.dtype).contiguous(memory_format=torch.channels_last)
+        return cast(Tensor, decoder(x))[:, :, 0].to(latents.dtype)
+
+    def lowered(self, dtype: torch.dtype) -> "VQVAE":
+        """A copy whose decoders compute in `dtype`. What is encoded and quantised stays as it is."""
+        copied = copy.deepcopy(self)
+        copied.decoders.to(dtype)
+        return copied
 
     def codebook(self, level: int = 0) -> Tensor:
         """(entries, dimensions)."""

@@ -58,7 +58,7 @@ def peaks(
         dim: the number of dimensions of these maxima, channels second.
     """
     assert conv.bias is not None
-    turn = torch.where(norm.scale() < 0, -1.0, 1.0)
+    turn = torch.where(norm.scale() < 0, -1.0, 1.0).to(conv.weight.dtype)
     maxima = answer(conv.weight * turn.reshape(-1, *[1] * (conv.weight.dim() - 1)), conv.bias * turn)
     normed: Tensor = norm(functional.relu(maxima * turn.reshape(-1, *[1] * (dim - 2))))
     return normed

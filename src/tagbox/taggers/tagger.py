@@ -94,6 +94,16 @@ class Tagger:
             return self
         return replace(self, network=copy.deepcopy(self.network).to(where))
 
+    def lowered(self, dtype: torch.dtype) -> "Tagger":
+        """The same tagger, its network computing in `dtype`; audio, front end and answers stay float32."""
+        if dtype == _dtype(self):
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(dtype))
+
+
+def _dtype(tagger: Tagger) -> torch.dtype:
+    return next(tagger.network.parameters()).dtype
+
 
 def listen(
     taggers: Sequence[Tagger], audio: Tensor, padding: str = "repeat", overlap: float = 0.0
@@ -136,5 +146,6 @@ def _hear(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
         for answers, tagger in zip(heard, taggers, strict=True):
             if tagger.frontend not in seen:
                 seen[tagger.frontend] = tagger.frontend(part)
-            answers.append(tagger.network(seen[tagger.frontend]))
+            spectrogram = seen[tagger.frontend]
+            answers.append(tagger.network(spectrogram.to(_dtype(tagger))).to(spectrogram.dtype))
     return [torch.cat(answers) if len(answers) > 1 else answers[0] for answers in heard]

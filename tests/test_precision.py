@@ -1,0 +1,101 @@
+"""Lower precision and less memory change neither what is steered nor, much, where to."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import tagbox
+from conftest import recipe_weights
+from tagbox import audio, devices
+from tagbox.errors import TagBoxError
+from tagbox.generator import trained, vqvae
+from tagbox.generator.trained import Trained
+from tagbox.generator.vqvae import Design
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture(scope="module")
+def generator() -> Trained:
+    design = Design(widths=(16, 8), depths=(3, 2), halvings=(2, 1), dimensions=8, entries=32)
+    weights = recipe_weights(trained.expected_shapes(design))
+    return trained.assemble("small", weights, design, "cpu", "recipe", "MIT")
+
+
+def gradient(generator: Trained, latents: Tensor) -> Tensor:
+    moved = latents.clone().requires_grad_()
+    decoded = generator.decode(moved)
+    decoded.square().sum().backward()
+    assert moved.grad is not None
+    return moved.grad
+
+
+def test_what_is_forgotten_is_computed_again(generator: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    latents = torch.randn(1, 8, 200, generator=torch.Generator().manual_seed(0))
+    forgetful = gradient(generator, latents)
+    kept = []
+
+    def remembering(stage: torch.nn.Module, x: Tensor) -> Tensor:
+        kept.append(stage)
+        return stage(x)
+
+    monkeypatch.setattr(vqvae, "forgetful", remembering)
+    torch.testing.assert_close(forgetful, gradient(generator, latents), rtol=1e-5, atol=1e-6)
+    assert kept
+
+
+def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: Trained) -> None:
+    latents = torch.randn(1, 8, 4000).requires_grad_()
+    kept = 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        generator.decode(latents)
+    activations = 2 * 3 * 16 * (4000 + 8000)  # two of each of three blocks, at both of the stages' rates
+    weights = sum(parameter.numel() for parameter in generator.model.decoders.parameters())
+    assert kept < 0.5 * activations + weights
+
+
+def test_bfloat16_decodes_almost_the_same_and_leaves_encoding_alone(generator: Trained) -> None:
+    lowered = generator.lowered(torch.bfloat16)
+    latents = torch.randn(1, 8, 200, generator=torch.Generator().manual_seed(0))
+    exact, rough = generator.decode(latents), lowered.decode(latents)
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).norm() / exact.norm()) < 0.02
+    towards = functional.cosine_similarity(
+        gradient(generator, latents).flatten(), gradient(lowered, latents).flatten(), dim=0
+    )
+    assert towards > 0.99
+    mono = torch.randn(1, 1, 800, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(generator.encode(mono), lowered.encode(mono))
+    assert generator.lowered(torch.float32) is generator
+
+
+@pytest.mark.parametrize("name", ["pons-musicnn", "pons-vgg"])
+def test_taggers_in_bfloat16_hear_almost_the_same(name: str) -> None:
+    tagger = tagbox.load_tagger(name, "mtat")
+    recording = audio.read(EXAMPLES / "duet" / "mixture.flac", 3, 4)
+    mono = audio.resample(recording.samples, recording.rate, tagger.rate)
+    with torch.no_grad():
+        exact, rough = tagger(mono).probabilities, tagger.lowered(torch.bfloat16)(mono).probabilities
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, atol=0.05, rtol=0)
+    assert not torch.equal(rough, exact)
+    assert tagger.lowered(torch.float32) is tagger
+
+
+def test_precisions_by_name() -> None:
+    cpu = torch.device("cpu")
+    assert devices.precision("float32", cpu) == torch.float32
+    assert devices.precision("bfloat16", cpu) == torch.bfloat16
+    assert devices.precision("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert devices.precision("auto", torch.device("mps")) == torch.float32
+    with pytest.raises(TagBoxError, match="auto, float32, bfloat16"):
+        devices.precision("half", cpu)
