@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Render the recordings in examples/ from tunes in the public domain, written out below as data.
+"""Render the recordings in examples/ from tunes in the public domain.
 
     render_examples.py [SOUNDFONT] [--out examples]
 
@@ -10,21 +10,19 @@ apt-get install fluidsynth musescore-general-soundfont-small
 """
 
 import argparse
-import re
-import struct
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-RATE = 44_100
+from tagbox.rendering import fluidsynth
+from tagbox.rendering.fluidsynth import RATE
+from tagbox.rendering.midi import standard_midi_file
+from tagbox.rendering.scores import read_notation
+from tagbox.rendering.tunes import GRACE, GREENSLEEVES, SAILOR
+
 TICKS = 480  # a unit of a score, be it an eighth or a sixteenth
-SOUNDFONT = Path("/usr/share/sounds/sf3/MuseScore_General.sf3")
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-DRUMS = {"kick": 36, "snare": 38, "hat": 42, "open": 46, "crash": 49, "low": 45, "mid": 47}
 PEAK = 0.89  # of the mixture: 1 dB below full scale
 
 
@@ -56,20 +54,14 @@ class Piece:
     parts: tuple[Part, ...]
 
 
-# Greensleeves, English, sixteenth century, in A minor; a unit is a sixteenth of 6/8. Accompaniment: ours.
-GREENSLEEVES = """
-    A4*2 C5*4 D5*2 E5*3 F5*1 E5*2 D5*4 B4*2 G4*3 A4*1 B4*2 C5*4 A4*2 A4*3 G#4*1 A4*2 B4*4 G#4*2 E4*4
-    A4*2 C5*4 D5*2 E5*3 F5*1 E5*2 D5*4 B4*2 G4*3 A4*1 B4*2 C5*3 B4*1 A4*2 G#4*3 F#4*1 G#4*2 A4*10"""
+# Greensleeves in A minor; a unit is a sixteenth of 6/8. Accompaniments are ours.
 BROKEN = """
     -*2 A2*2 E3*2 A3*2 C4*2 A3*2 E3*2 G2*2 D3*2 G3*2 B3*2 D4*2 G3*2
     F2*2 C3*2 A3*2 C4*2 F4*2 C4*2 E2*2 B2*2 E3*2 G#3*2 B3*2 E4*2
     A2*2 E3*2 C4*2 E4*2 C4*2 A3*2 G2*2 D3*2 B3*2 D4*2 B3*2 G3*2
     F2*2 C3*2 F3+A3*2 E2*2 B2*2 E3+G#3*2 A2*2 E3*2 A3*2 C4*2 E4*2 A4*2"""
 
-# Drunken Sailor, shanty, before 1839, in D dorian; a unit is an eighth of 4/4. Arrangement: ours.
-SAILOR = """
-    A5*2 A5*1 A5*1 A5*2 A5*1 A5*1 A5*2 D5*2 F5*2 A5*2 G5*2 G5*1 G5*1 G5*2 G5*1 G5*1 G5*2 C5*2 E5*2 G5*2
-    A5*2 A5*1 A5*1 A5*2 A5*1 A5*1 A5*2 B5*2 C6*2 D6*2 C6*2 A5*2 G5*2 E5*2 D5*4 D5*4"""
+# Drunken Sailor in D dorian; a unit is an eighth of 4/4.
 STRUM_D = "D3+A3+D4+F4*2 D4+F4+A4*1 D4+F4+A4*1 A3+D4+F4*1 D4+F4+A4*1 A3+D4+F4*1 D4+F4+A4*1 "
 STRUM_C = "C3+G3+C4+E4*2 C4+E4+G4*1 C4+E4+G4*1 G3+C4+E4*1 C4+E4+G4*1 G3+C4+E4*1 C4+E4+G4*1 "
 STRUM_END = "C3+G3+C4+E4*2 C4+E4+G4*2 A2+E3+A3+C4*2 E4+A4*2 D3+A3+D4+F4*4 D3+A3+D4+F4*4"
@@ -79,9 +71,7 @@ BASS_END = "C2*2 E2*2 A1*2 C2*2 D2*2 A2*2 D2*4"
 BEAT = "kick+hat*1 hat*1 snare+hat*1 hat*1 kick+hat*1 kick+hat*1 snare+hat*1 hat*1 "
 FILL = "kick+hat*1 hat*1 snare+hat*1 hat*1 snare*1 mid*1 low*1 low*1 "
 
-# New Britain ("Amazing Grace"), American, before 1836, in G; a unit is an eighth of 3/4. Accompaniment: ours.
-GRACE = """
-    D4*2 G4*4 B4*1 G4*1 B4*4 A4*2 G4*4 E4*2 D4*4 D4*2 G4*4 B4*1 G4*1 B4*4 A4*2 D5*8"""
+# New Britain ("Amazing Grace") in G; a unit is an eighth of 3/4.
 PICKED = """
     -*2 G2*1 B3*1 D4*1 G4*1 D4*1 B3*1 G2*1 B3*1 D4*1 G4*1 D4*1 B3*1
     C3*1 G3*1 C4*1 E4*1 C4*1 G3*1 G2*1 D3*1 B3*1 D4*1 B3*1 G3*1
@@ -123,29 +113,13 @@ PIECES = (
 )
 
 
-def notes(score: str) -> list[tuple[int, int, int]]:
-    """The score as (unit at which it starts, units that it lasts, MIDI number)."""
-    now, out = 0, []
-    for word in score.split():
-        pitches, length = word.rsplit("*", 1)
-        for pitch in pitches.split("+") if pitches != "-" else ():
-            if pitch in DRUMS:
-                number = DRUMS[pitch]
-            else:
-                letter, sign, octave = re.fullmatch(r"([A-G])(#?)(\d)", pitch).groups()
-                number = STEPS[letter] + len(sign) + 12 * (int(octave) + 1)
-            out.append((now, int(length), number))
-        now += int(length)
-    return out
-
-
 def midi(part: Part, unit: float, channels: int, random: np.random.Generator) -> bytes:
     """A Standard MIDI File of one track, played a little unevenly in time and loudness."""
     channel = 9 if part.program is None else 0
     events = [(0, bytes((0xC0 | channel, part.program or 0)))]
     pan = part.pan if channels == 2 else 0.0
     events.append((0, bytes((0xB0 | channel, 10, round(64 + 63 * pan)))))
-    for start, length, number in notes(part.score):
+    for start, length, number in read_notation(part.score):
         late = random.uniform(0, 0.012) / unit
         strong = 6 if start % 4 == 0 else 0
         loud = int(np.clip(part.loudness + strong + random.integers(-8, 9), 1, 127))
@@ -153,36 +127,13 @@ def midi(part: Part, unit: float, channels: int, random: np.random.Generator) ->
         off = on + round(length * part.held * TICKS) - 1
         events.append((on, bytes((0x90 | channel, number, loud))))
         events.append((off, bytes((0x80 | channel, number, 0))))
-    # A note's end comes before the next one's start, or a repeated note would be cut off at once.
-    events.sort(key=lambda event: (event[0], event[1][0] & 0xF0 == 0x90))
-    track, before = bytearray(), 0
-    track += b"\x00\xff\x51\x03" + round(unit * 1e6).to_bytes(3, "big")
-    for when, message in events:
-        track += _variable(when - before) + message
-        before = when
-    track += b"\x00\xff\x2f\x00"
-    header = b"MThd" + struct.pack(">IHHH", 6, 0, 1, TICKS)
-    return header + b"MTrk" + struct.pack(">I", len(track)) + bytes(track)
-
-
-def _variable(value: int) -> bytes:
-    out = [value & 0x7F]
-    while value := value >> 7:
-        out.append(0x80 | (value & 0x7F))
-    return bytes(reversed(out))
+    return standard_midi_file(events, TICKS, round(unit * 1e6))
 
 
 def render(part: Part, piece: Piece, soundfont: Path, random: np.random.Generator) -> np.ndarray:
     """One part's audio (samples, channels) at its level against the others, faded out at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        score, wav = Path(folder, "part.mid"), Path(folder, "part.wav")
-        score.write_bytes(midi(part, piece.unit, piece.channels, random))
-        command = ["fluidsynth", "-niq", "-g", "0.5", "-R", "1", "-C", "0", "-O", "float", "-T", "wav"]
-        command += ["-F", str(wav), "-r", str(RATE), str(soundfont), str(score)]
-        subprocess.run(command, check=True, capture_output=True)
-        audio, _ = soundfile.read(wav)
-    samples = round(piece.seconds * RATE)
-    audio = np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
+    score = midi(part, piece.unit, piece.channels, random)
+    audio = fluidsynth.render(score, soundfont, piece.seconds)
     if piece.channels == 1:
         audio = audio.mean(axis=1, keepdims=True)
     fade = round(0.5 * RATE)
@@ -194,12 +145,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("soundfont", type=Path, nargs="?", default=SOUNDFONT)
+    parser.add_argument("soundfont", type=Path, nargs="?", help="default: one that is installed")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "examples")
     args = parser.parse_args()
+    soundfont = fluidsynth.find_soundfont(args.soundfont)
     for seed, piece in enumerate(PIECES):
         random = np.random.default_rng(seed)
-        stems = {part.name: render(part, piece, args.soundfont, random) for part in piece.parts}
+        stems = {part.name: render(part, piece, soundfont, random) for part in piece.parts}
         gain = PEAK * 2**15 / np.abs(sum(stems.values())).max()
         rounded = {name: np.round(audio * gain).astype(np.int32) for name, audio in stems.items()}
         folder = args.out / piece.name

@@ -13,22 +13,23 @@ OUT/train and OUT/held-out get FLAC files of 20 s, mono, 44.1 kHz; the same seed
 
 Rendered by FluidSynth in turns with MuseScore_General and FluidR3 (both MIT). Needs:
 apt-get install fluidsynth musescore-general-soundfont-small fluid-soundfont-gm sonic-pi-samples
-pip install music21 mido
+pip install music21
 """
 
 import argparse
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import mido
 import numpy as np
 import soundfile
 
-RATE = 44_100
+from tagbox.rendering import fluidsynth, midi, scores
+from tagbox.rendering.fluidsynth import RATE
+from tagbox.rendering.general_midi import DRUM_CHANNEL as DRUMS
+from tagbox.rendering.scores import Part
+
 SECONDS = 20.0
 PEAK = 0.7
 SOUNDFONTS = (
@@ -37,7 +38,6 @@ SOUNDFONTS = (
 )
 LOOPS = (Path("/usr/share/sonic-pi/samples"), Path("/usr/share/sonic-pi-samples"))
 HELD_OUT_EVERY = 10
-DRUMS = 9  # General MIDI's channel of drums, counted from 0
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 KICK, SNARE, HAT, OPEN, CRASH, TOM = 36, 38, 42, 46, 49, 45
 
@@ -109,48 +109,22 @@ def programs(random: np.random.Generator, channels: int) -> list[int]:
     return [int(random.integers(0, 120 if random.random() < 0.9 else 128)) for _ in range(channels)]
 
 
-def midi_file(notes: list[Note], instruments: list[int]) -> mido.MidiFile:
-    """The notes as a MIDI file of one track."""
-    file = mido.MidiFile(ticks_per_beat=480)
-    track = mido.MidiTrack()
-    file.tracks.append(track)
-    for channel, program in enumerate(instruments):
-        if channel != DRUMS:
-            track.append(mido.Message("program_change", channel=channel, program=program))
-    events = []
+def parts(notes: list[Note], instruments: list[int]) -> list[Part]:
+    """What each channel plays, with the instrument that it was given."""
+    played: dict[int, list[scores.Note]] = {}
     for start, length, pitch, channel, velocity in notes:
         if 0 <= pitch < 128 and start < SECONDS:
-            events.append((start, 1, mido.Message("note_on", channel=channel, note=pitch, velocity=velocity)))
-            end = min(start + length, SECONDS)
-            events.append((end, 0, mido.Message("note_off", channel=channel, note=pitch)))
-    last = 0
-    for when, _, message in sorted(events, key=lambda event: event[:2]):
-        tick = int(when * 960)  # 120 beats a minute
-        track.append(message.copy(time=tick - last))
-        last = tick
-    return file
+            note = scores.Note(start, min(length, SECONDS - start), pitch, velocity)
+            played.setdefault(channel, []).append(note)
+    return [
+        Part(None if channel == DRUMS else instruments[channel], tuple(own))
+        for channel, own in sorted(played.items())
+    ]
 
 
-def render(file: mido.MidiFile, soundfont: Path, target: Path) -> None:
-    """Render a MIDI file with FluidSynth to mono FLAC."""
-    with tempfile.TemporaryDirectory() as folder:
-        midi, wav = Path(folder, "piece.mid"), Path(folder, "piece.wav")
-        file.save(midi)
-        command = [
-            "fluidsynth",
-            "-niq",
-            "-g",
-            "0.5",
-            "-F",
-            str(wav),
-            "-r",
-            str(RATE),
-            str(soundfont),
-            str(midi),
-        ]
-        subprocess.run(command, check=True, capture_output=True)
-        audio, _ = soundfile.read(wav, frames=int(SECONDS * RATE), always_2d=True)
-    mono = audio.mean(axis=1)
+def render(score: list[Part], soundfont: Path, target: Path) -> None:
+    """Render with FluidSynth to mono FLAC."""
+    mono = fluidsynth.render(midi.write(score), soundfont, SECONDS, chorus=True).mean(axis=1)
     peak = np.abs(mono).max()
     if peak > 1e-3:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -188,9 +162,7 @@ def main() -> None:
     for number, (name, notes) in enumerate(pieces(args)):
         part = "held-out" if number % HELD_OUT_EVERY == 0 else "train"
         random = np.random.default_rng([args.seed, number, 1])
-        render(
-            midi_file(notes, programs(random, 8)), SOUNDFONTS[number % 2], args.out / part / f"{name}.flac"
-        )
+        render(parts(notes, programs(random, 8)), SOUNDFONTS[number % 2], args.out / part / f"{name}.flac")
         print(part, name, flush=True)
     for folder in LOOPS:
         for loop in sorted(folder.rglob("*.flac")):

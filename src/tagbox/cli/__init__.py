@@ -5,6 +5,7 @@ import sys
 import typer
 
 from tagbox import __version__
+from tagbox.cli.dataset import dataset
 from tagbox.cli.models import app as models
 from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
@@ -25,6 +26,7 @@ app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
 app.command()(train_generator)
+app.command()(dataset)
 app.add_typer(models, name="models")
 
 

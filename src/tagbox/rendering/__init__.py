@@ -1,0 +1,1 @@
+"""Music from notes: scores, FluidSynth, and data sets with known stems."""
