@@ -1,7 +1,7 @@
 """One case: a task put to a method, its answer measured, one plain record a source."""
 
+import os
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,23 @@ from tagbox.evaluation import metrics, opinion
 from tagbox.evaluation.datasets import Track
 from tagbox.evaluation.excerpts import Excerpt
 from tagbox.evaluation.methods import Method, Task, fit
+from tagbox.files import whole
 from tagbox.results import file_name, peak
 
 ALONE_DB = 30.0
 """SI-SDR of the mixture above which the source plays alone, and there is nothing to separate."""
+
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured besides SI-SDR and SDR, and for which cases audio is kept."""
+    """What is measured besides SI-SDR and SDR: the judge (as data/architecture, "" for none) and the windows.
+
+    `seed` is of everything random.
+    """
 
     judge: str
     window_sdr: bool
@@ -34,11 +40,10 @@ class Measures:
 
 @dataclass(frozen=True)
 class Job:
-    """A track's excerpt, the sources asked for in it, and who is asked."""
+    """A track, the sources asked for in it, and who is asked."""
 
     track: Track
     words: tuple[str, ...]
-    excerpt: Excerpt
     method: Method
     keep_audio: Path | None = None
 
@@ -53,9 +58,13 @@ def key(split: str, track: str, word: str, method: str) -> str:
     return "/".join(part for part in (split, track, word, method) if part)
 
 
-def task_of(job: Job, seed: int) -> Task:
-    """Read what the method needs."""
-    start, duration = job.excerpt.start, job.excerpt.duration
+def task_of(job: Job, excerpt: Excerpt, seed: int) -> Task:
+    """Read what the method needs.
+
+    Raises:
+        TagBoxError: a recording cannot be read, or stems and mixture do not agree.
+    """
+    start, duration = excerpt.start, excerpt.duration
     mixture = job.track.mixture.read(start, duration)
     samples = mixture.samples.shape[-1]
     references = {}
@@ -70,9 +79,17 @@ def task_of(job: Job, seed: int) -> Task:
     return Task(job.track.name, job.track.split, mixture.samples, mixture.rate, references, start, seed)
 
 
-def run(job: Job, measures: Measures) -> list[Record]:
-    """Ask the method and measure what it answers: one record for each source."""
-    task = task_of(job, measures.seed)
+def run(job: Job, excerpt: Excerpt | str, measures: Measures) -> list[Record]:
+    """Ask the method and measure what it answers: one record for each source.
+
+    `excerpt` is a line that says why there is none, where the recording cannot be read.
+    """
+    if isinstance(excerpt, str):
+        return [_about(job, word) | {"status": "unreadable", "why": excerpt} for word in job.words]
+    try:
+        task = task_of(job, excerpt, measures.seed)
+    except TagBoxError as error:
+        return [_about(job, word) | {"status": "unreadable", "why": str(error)} for word in job.words]
     begin = time.monotonic()
     estimates: dict[str, Tensor] = {}
     missing: dict[str, str] = {}
@@ -85,16 +102,10 @@ def run(job: Job, measures: Measures) -> list[Record]:
     seconds = time.monotonic() - begin
     records = []
     for word in job.words:
-        record: Record = {
-            "key": key(job.track.split, job.track.name, word, job.method.name),
-            "track": job.track.name,
-            "split": job.track.split,
-            "source": word,
-            "method": job.method.name,
-            "kind": job.method.kind,
-            "start": job.excerpt.start,
-            "seconds": job.excerpt.duration,
-            "plays": round(job.excerpt.plays, 3),
+        record = _about(job, word) | {
+            "start": excerpt.start,
+            "seconds": round(excerpt.duration, 6),
+            "plays": round(excerpt.plays, 3),
         }
         if word in missing:
             record |= {"status": "missing", "why": missing[word]}
@@ -105,6 +116,17 @@ def run(job: Job, measures: Measures) -> list[Record]:
                 record["audio"] = keep(job.keep_audio, job, word, task, estimates[word])
         records.append(record)
     return records
+
+
+def _about(job: Job, word: str) -> Record:
+    return {
+        "key": key(job.track.split, job.track.name, word, job.method.name),
+        "track": job.track.name,
+        "split": job.track.split,
+        "source": word,
+        "method": job.method.name,
+        "kind": job.method.kind,
+    }
 
 
 def judge(estimate: Tensor, word: str, task: Task, measures: Measures) -> Record:
@@ -127,7 +149,10 @@ def judge(estimate: Tensor, word: str, task: Task, measures: Measures) -> Record
         before = metrics.window_sdr(mixture, reference, task.rate)
         after = metrics.window_sdr(estimate, reference, task.rate)
         record |= {"window_sdr": round(after, 4), "window_sdri": round(after - before, 4)}
-    heard = [opinion.probability(measures.judge, audio, task.rate, word) for audio in (mixture, estimate)]
+    heard = [
+        opinion.probability(measures.judge, audio, task.rate, word) if measures.judge else None
+        for audio in (mixture, estimate)
+    ]
     if None not in heard:
         record |= dict(zip(("heard_before", "heard_after"), (round(p or 0.0, 4) for p in heard), strict=True))
     return record
@@ -148,33 +173,21 @@ def keep(folder: Path, job: Job, word: str, task: Task, estimate: Tensor) -> dic
     for name, track in tracks.items():
         parts = (job.track.split, job.track.name, word, name)
         path = folder / f"{'_'.join(file_name(part) for part in parts if part)}.mp3"
-        folder.mkdir(parents=True, exist_ok=True)
         loud = max(peak(track), 1.0)
         values = (track / loud).T.contiguous().numpy()
-        rate = task.rate
-        try:
-            soundfile.write(str(path), values, rate, format="MP3")
-        except (soundfile.SoundFileError, ValueError):
-            # MP3 knows nine rates and two channels; a report's players need neither more nor less.
+        # MP3 knows nine rates and two channels at most; what it cannot hold is kept as wav.
+        if task.rate not in MP3_RATES or values.shape[1] > 2:
             path = path.with_suffix(".wav")
-            soundfile.write(str(path), values, rate, subtype="PCM_16")
+        # Several processes may write the same mixture.
+        with whole(path, force=True) as beside:
+            if path.suffix == ".mp3":
+                soundfile.write(str(beside), values, task.rate, format="MP3")
+            else:
+                soundfile.write(str(beside), values, task.rate, subtype="PCM_16")
         written[name] = f"{folder.name}/{path.name}"
     return written
 
 
-def threads_each(jobs: int) -> int:
-    """Threads for each of `jobs` processes."""
-    import os
-
-    return max(1, (os.cpu_count() or 1) // jobs)
-
-
 def limit_threads(jobs: int) -> None:
     """Share the cores: processes that all spin on all of them slow each other down many times over."""
-    if jobs > 1:
-        torch.set_num_threads(threads_each(jobs))
-
-
-def words_of(jobs: Sequence[Job]) -> set[str]:
-    """Every source asked for."""
-    return {word for job in jobs for word in job.words}
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs)))

@@ -31,12 +31,12 @@ class Files:
     paths: tuple[Path, ...]
 
     def read(self, start: float = 0.0, duration: float | None = None) -> Audio:
-        """The sum, as long as the longest of the files.
+        """The sum, as long as the longest of the files; no samples after the end of all of them.
 
         Raises:
             TagBoxError: a file cannot be read, or they differ in rate or channels.
         """
-        parts = [audio.read(path, start, duration) for path in self.paths]
+        parts = [_read(path, start, duration) for path in self.paths]
         first = parts[0]
         for path, part in zip(self.paths, parts, strict=True):
             if (part.rate, part.channels) != (first.rate, first.channels):
@@ -160,6 +160,14 @@ def shape_of(path: Path) -> tuple[int, float]:
     except (soundfile.SoundFileError, OSError) as error:
         raise TagBoxError(f"{path} is no recording that can be read; get a whole copy of it") from error
     return info.samplerate, info.frames / info.samplerate
+
+
+def _read(path: Path, start: float, duration: float | None) -> Audio:
+    """As `audio.read`, but what begins after the file's end has no samples: stems may end early."""
+    rate, seconds = shape_of(path)
+    if seconds > 0 and round(start * rate) >= round(seconds * rate):
+        return Audio(torch.zeros(soundfile.info(str(path)).channels, 0), rate)
+    return audio.read(path, start, duration)
 
 
 def audio_file(folder: Path, name: str) -> Path | None:

@@ -55,6 +55,8 @@ def playing_seconds(signal: Signal, seconds: float) -> NDArray[np.bool_]:
     levels: list[float] = []
     while len(levels) < math.ceil(seconds):
         audio = signal.read(float(len(levels)), float(BLOCK_SECONDS))
+        if audio.samples.shape[-1] == 0:
+            break
         pieces = torch.split(audio.samples, audio.rate, dim=-1)
         # A few samples left over at the end are no second of their own.
         pieces = pieces[:-1] if len(pieces) > 1 and pieces[-1].shape[-1] < audio.rate // 10 else pieces

@@ -40,20 +40,29 @@ def begin(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[s
                     "give the same options to resume, or another folder"
                 )
         return read(folder, repair=True)
+    if (folder / RECORDS).exists():
+        raise TagBoxError(f"{folder} holds a {RECORDS} without a {REQUEST}; give another folder with -o")
     with whole(path) as beside:
         beside.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return []
 
 
 def append(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Add records: in one write, on disk when this returns."""
+    """Add records: on disk when this returns.
+
+    Raises:
+        TagBoxError: the disk is full, or the folder cannot be written.
+    """
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-    file = os.open(folder / RECORDS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
     try:
-        os.write(file, text.encode())
-        os.fsync(file)
-    finally:
-        os.close(file)
+        with (folder / RECORDS).open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise TagBoxError(
+            f"cannot write to {folder} ({error.strerror}); make room there, then go on with --resume"
+        ) from error
 
 
 def read(folder: Path, repair: bool = False) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """What is compared: anything that answers a task with estimates."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -11,6 +12,8 @@ from torch.nn import functional
 from tagbox.audio import resample
 from tagbox.errors import TagBoxError
 from tagbox.presets import Settings
+from tagbox.tags.published import published_names
+from tagbox.tags.resolve import meaning
 
 Kind = Literal["control", "ceiling", "baseline", "estimates", "preset"]
 
@@ -79,19 +82,19 @@ class Separator:
     kind: Kind = "preset"
 
     def describe(self) -> dict[str, Any]:
-        import dataclasses
-
-        settings = {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self.settings).items()}
-        assert len(settings) == len(dataclasses.fields(self.settings))
-        return {"preset": self.preset, "settings": settings}
+        return {"preset": self.preset, "settings": dataclasses.asdict(self.settings)}
 
     def answer(self, task: Task) -> Answer:
         from tagbox.separation import separate
 
+        missing = {word: why for word in task.references if (why := _cannot_ask(word, self.settings))}
+        words = [word for word in task.references if word not in missing]
+        if not words:
+            return Answer({}, missing)
         result = separate(
             task.mixture,
             task.rate,
-            list(task.references),
+            words,
             preset=self.preset,
             device=self.device,
             **vars(self.settings),
@@ -109,8 +112,23 @@ class Separator:
         }
         return Answer(
             {word: gain * _alike(track, result.rate, task) for word, track in result.sources.items()},
-            details=details,
+            missing,
+            details,
         )
+
+
+def _cannot_ask(word: str, settings: Settings) -> str | None:
+    """Why the taggers of `settings` cannot be asked for `word`; None where they can."""
+    for name in settings.taggers:
+        data = name.partition("/")[0]
+        try:
+            if settings.vocabulary == "published":
+                published_names([word], data)
+            else:
+                meaning(word, data)
+        except TagBoxError:
+            return f"{name} has no word for it"
+    return None
 
 
 def _alike(track: Tensor, rate: int, task: Task) -> Tensor:

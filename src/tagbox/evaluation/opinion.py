@@ -4,13 +4,15 @@ A word's probability is that of the likeliest of the tags that it means. Nothing
 estimate has probability 0, whatever a network would answer to zeros.
 """
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
-from tagbox.hearing import hear
+from tagbox.hearing import check_audible, hear
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.resolve import can_express, meaning
 
@@ -47,11 +49,27 @@ def probability(judge: str, audio: Tensor, rate: int, word: str) -> float | None
     if data not in can_express(word):
         return None
     try:
-        (heard,) = hear(audio, rate, [_load(judge)])
+        check_audible(audio, rate)
     except TagBoxError:
-        # Silence, or all but.
         return 0.0
-    return max(float(heard.probabilities[heard.tags.index(tag)]) for tag in meaning(word, data))
+    digest = hashlib.sha256(audio.contiguous().numpy().tobytes()).digest()
+    heard = _hear(judge, _Sound(digest, rate, audio))
+    return max(heard[tag] for tag in meaning(word, data))
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """Audio (channels, samples), known by its digest: every case of an excerpt has the same mixture."""
+
+    digest: bytes
+    rate: int
+    audio: Tensor = field(compare=False, repr=False)
+
+
+@lru_cache(maxsize=4)
+def _hear(judge: str, sound: _Sound) -> dict[str, float]:
+    (heard,) = hear(sound.audio, sound.rate, [_load(judge)])
+    return {tag: float(p) for tag, p in zip(heard.tags, heard.probabilities, strict=True)}
 
 
 @lru_cache(maxsize=2)

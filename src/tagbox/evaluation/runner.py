@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from tagbox import manifest
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import cases, excerpts, journal
 from tagbox.evaluation.cases import Job, Measures, Record
-from tagbox.evaluation.datasets import Dataset
+from tagbox.evaluation.datasets import Dataset, Track
+from tagbox.evaluation.excerpts import Excerpt
 from tagbox.evaluation.methods import Method
 
 AUDIO = "audio"
@@ -27,7 +28,8 @@ class Plan:
 
     Attributes:
         seconds: of each excerpt; None takes whole tracks.
-        together: ask for all sources of a track in one go, rather than for each alone.
+        together: ask for all sources of a track in one go, rather than for each alone. A method that is told
+            all of them knows more.
         players: of so many cases, audio is kept for the report.
         sources: what the data set was narrowed to, for the manifest.
     """
@@ -77,61 +79,81 @@ def evaluate(
         on_records: told after every case.
 
     Raises:
-        TagBoxError: `folder` holds other results, a recording cannot be read, or a process died.
+        TagBoxError: `folder` holds other results or cannot be written, or a process died.
     """
     if jobs < 1:
         raise TagBoxError(f"{jobs} processes cannot work; give --jobs 1 or more")
     names = [method.name for method in plan.methods]
     if len(set(names)) != len(names):
         raise TagBoxError(f"two methods have one name ({', '.join(names)}); give each its own")
-    folder.mkdir(parents=True, exist_ok=True)
     known = {record["key"]: record for record in journal.begin(folder, plan.request(), resume)}
-    done, total = 0, 0
-    todo: list[Job] = []
-    order: list[str] = []
-    for job in planned(plan, folder):
-        total += 1
-        order += job.keys
-        if all(key in known for key in job.keys):
-            done += 1
-        else:
-            todo.append(job)
-    for records in _run(todo, plan.measures, jobs):
+    every = list(planned(plan, folder))
+    todo = [job for job in every if not all(key in known for key in job.keys)]
+    done, total = len(every) - len(todo), len(every)
+    for records in _run(_placed(todo, plan), len(todo), plan.measures, jobs):
         fresh = [record for record in records if record["key"] not in known]
         journal.append(folder, fresh)
         known.update({record["key"]: record for record in fresh})
         done += 1
         if on_records is not None:
             on_records(done, total, fresh)
-    return [known[key] for key in order]
+    return [known[key] for job in every for key in job.keys]
 
 
 def planned(plan: Plan, folder: Path) -> Iterator[Job]:
     """Every case in the order of running: track by track, so that an early table compares like with like."""
-    kept = 0
-    for track in plan.dataset.tracks:
-        every = tuple(track.sources)
-        for words in [every] if plan.together else [(word,) for word in every]:
-            excerpt = excerpts.choose(track, words, plan.seconds, plan.measures.seed)
-            heard = folder / AUDIO if kept < plan.players else None
-            kept += 1
-            for method in plan.methods:
-                yield Job(track, words, excerpt, method, heard)
+    asked = [
+        (track, words)
+        for track in plan.dataset.tracks
+        for words in ([tuple(track.sources)] if plan.together else [(word,) for word in track.sources])
+    ]
+    heard = _heard([words for _, words in asked], plan.players)
+    for i, (track, words) in enumerate(asked):
+        for method in plan.methods:
+            # Controls are known by ear: the mixture stands beside every case anyway.
+            keep = i in heard and method.kind != "control"
+            yield Job(track, words, method, folder / AUDIO if keep else None)
 
 
-def _run(todo: Sequence[Job], measures: Measures, jobs: int) -> Iterator[list[Record]]:
-    if jobs == 1 or len(todo) <= 1:
-        for job in todo:
-            yield cases.run(job, measures)
+def _heard(asked: Sequence[tuple[str, ...]], players: int) -> set[int]:
+    """Which cases are to be heard: the first of each source, then whatever comes."""
+    fresh: list[int] = []
+    others: list[int] = []
+    known: set[str] = set()
+    for i, words in enumerate(asked):
+        (others if known.issuperset(words) else fresh).append(i)
+        known.update(words)
+    return set([*fresh, *others][:players])
+
+
+def _placed(todo: Iterable[Job], plan: Plan) -> Iterator[tuple[Job, Excerpt | str]]:
+    """Each job with its excerpt, chosen when its turn comes: that alone means reading every stem once."""
+    last: tuple[Track, tuple[str, ...]] | None = None
+    excerpt: Excerpt | str = ""
+    for job in todo:
+        if last is None or last[0] is not job.track or last[1] != job.words:
+            last = (job.track, job.words)
+            try:
+                excerpt = excerpts.choose(job.track, job.words, plan.seconds, plan.measures.seed)
+            except TagBoxError as error:
+                excerpt = str(error)
+        yield job, excerpt
+
+
+def _run(
+    todo: Iterable[tuple[Job, Excerpt | str]], count: int, measures: Measures, jobs: int
+) -> Iterator[list[Record]]:
+    if jobs == 1 or count <= 1:
+        for job, excerpt in todo:
+            yield cases.run(job, excerpt, measures)
         return
     # Fork would copy PyTorch's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(todo)), context, _initialise, (jobs,))
+    pool = ProcessPoolExecutor(min(jobs, count), context, _initialise, (jobs,))
     try:
-        waiting = iter(todo)
         running: set[Future[list[Record]]] = set()
-        for job in waiting:
-            running.add(pool.submit(cases.run, job, measures))
+        for job, excerpt in todo:
+            running.add(pool.submit(cases.run, job, excerpt, measures))
             if len(running) >= 2 * jobs:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)

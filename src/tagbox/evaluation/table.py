@@ -12,6 +12,8 @@ from tagbox.evaluation.statistics import FEWEST, Interval, interval, paired
 
 ALL = "all"
 """The row over all sources."""
+LEAST_LEAD = 0.1
+"""dB by which an interval must clear a control; less is what a rounding or a codec does to the mixture."""
 KINDS = ("control", "ceiling", "baseline", "estimates", "preset")
 
 
@@ -25,6 +27,7 @@ class Row:
         missing: how many cases had no estimate; they are in no mean.
         si_sdr, si_sdri, sdr, sdri, window_sdri: means in dB, None without a case.
         heard_before, heard_after: mean probability of the tag by the judge.
+        leak: mean level of the estimate (dB) where the source is silent; in no other mean.
         took: median seconds a case.
     """
 
@@ -41,6 +44,7 @@ class Row:
     window_sdri: float | None
     heard_before: float | None
     heard_after: float | None
+    leak: float | None
     took: float | None
 
 
@@ -124,6 +128,7 @@ def _row(source: str, method: str, records: Sequence[Record]) -> Row:
         window_sdri=_mean([record for record in good if "window_sdri" in record], "window_sdri"),
         heard_before=_mean(heard, "heard_before"),
         heard_after=_mean(heard, "heard_after"),
+        leak=_mean([record for record in records if "leak" in record], "leak"),
         took=middle.median(took) if took else None,
     )
 
@@ -163,7 +168,9 @@ def verdict(source: str, method: str, records: Sequence[Record]) -> Verdict:
         if (found := paired(ours, theirs, track_of)) is not None
     }
     complete = len(against) == len(rivals)
-    separates = complete and all(found.above_zero for found in against.values())
+    separates = complete and all(
+        found.low > LEAST_LEAD and found.tracks >= FEWEST for found in against.values()
+    )
     return Verdict(
         source, method, separates, against, _sentence(source, method, against, complete, separates)
     )
@@ -181,7 +188,7 @@ def _sentence(source: str, method: str, against: dict[str, Interval], complete: 
     few = f", {found.cases} case{'s' * (found.cases != 1)} of {found.tracks} track{'s' * (found.tracks != 1)}"
     if separates:
         return f"{method} separates {what}: it beats every control, the nearest by {lead}{few}."
-    if found.low > 0:
+    if found.low > LEAST_LEAD:
         return (
             f"{method} leads every control on {what}, but {found.tracks} "
             f"track{'s are' if found.tracks != 1 else ' is'} too few to claim it (at least {FEWEST}): {lead}."
@@ -195,7 +202,7 @@ def _not_measured(records: Sequence[Record]) -> list[str]:
     """A line for each kind of case that is in no mean."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for record in records:
-        if record["status"] == "missing":
+        if record["status"] in ("missing", "unreadable"):
             found.setdefault((record["method"], record["source"], record["why"]), []).append(record["track"])
         elif record["status"] != "ok":
             about = {

@@ -59,7 +59,14 @@ def find(root: Path) -> tuple[list[Track], list[str]]:
     files = list(_stem_files(root))
     if not files:
         return stems.find(root)
-    return [_track(path, split) for split, path in files], []
+    tracks = []
+    skipped = []
+    for split, path in files:
+        try:
+            tracks.append(_track(path, split))
+        except TagBoxError as error:
+            skipped.append(f"{path.name}: {error}")
+    return tracks, skipped
 
 
 def _stem_files(root: Path) -> Iterator[tuple[str, Path]]:

@@ -25,10 +25,13 @@ def find(root: Path) -> tuple[list[Track], list[str]]:
         if mix is None:
             skipped.append(f"{folder.name}: no mix")
             continue
-        track, notes = _track(folder, split, mix)
+        try:
+            track, notes = _track(folder, split, mix)
+        except TagBoxError as error:
+            skipped.append(f"{folder.name}: {error}")
+            continue
+        tracks.append(track)
         skipped += notes
-        if track is not None:
-            tracks.append(track)
     return tracks, skipped
 
 
@@ -40,12 +43,9 @@ def _folders(root: Path) -> Iterator[tuple[str, Path]]:
                     yield split, folder
 
 
-def _track(folder: Path, split: str, mix: Path) -> tuple[Track | None, list[str]]:
+def _track(folder: Path, split: str, mix: Path) -> tuple[Track, list[str]]:
     notes: list[str] = []
-    try:
-        stems = _metadata(folder / "metadata.yaml")
-    except TagBoxError as error:
-        return None, [f"{folder.name}: {error}"]
+    stems = _metadata(folder / "metadata.yaml")
     files: dict[str, list[Path]] = {}
     incomplete: set[str] = set()
     unasked: set[str] = set()

@@ -6,6 +6,7 @@ MUSDB18-HQ lies like this, below `train` and `test`.
 from collections.abc import Iterator
 from pathlib import Path
 
+from tagbox.errors import TagBoxError
 from tagbox.evaluation.classes import word_for
 from tagbox.evaluation.datasets import SUFFIXES, Files, Layout, Track, audio_file, shape_of
 
@@ -22,7 +23,11 @@ def find(root: Path) -> tuple[list[Track], list[str]]:
     tracks = []
     skipped = []
     for split, folder in track_folders(root):
-        track = _track(folder, split)
+        try:
+            track = _track(folder, split)
+        except TagBoxError as error:
+            skipped.append(f"{folder.name}: {error}")
+            continue
         tracks.append(track)
         if not track.sources:
             skipped.append(f"{folder.name}: no stem that a tagger has a word for")
