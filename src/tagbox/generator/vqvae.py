@@ -23,6 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 FRAMES_AT_ONCE = 4096
 """Compared with the codebook in one go: 2048 entries make that 32 MB."""
+BLOCKS_AT_ONCE = 4
+"""Residual blocks whose activations are kept at the same time while something is steered."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,6 @@ JUKEBOX = Design(widths=(64, 32, 32), depths=(8, 4, 4), halvings=(3, 2, 2))
 # fast on CPUs (and no slower on GPUs): signals are (batch, channels, 1, time) throughout.
 
 
-def forgetful(stage: nn.Module, x: Tensor) -> Tensor:
-    """`stage(x)` for a frozen stage: what the gradient needs of it is computed again on the way back.
-
-    A step's memory would else be all of the decoder's activations: at full size 170 MB a second of audio.
-    While the weights learn, nothing is forgotten, for then speed counts.
-    """
-    frozen = not next(stage.parameters()).requires_grad
-    if frozen and x.requires_grad and torch.is_grad_enabled():
-        return cast(Tensor, checkpoint(stage, x, use_reentrant=False, preserve_rng_state=False))
-    return cast(Tensor, stage(x))
-
-
 class TimeConv(nn.Conv1d):
     """`Conv1d` on (batch, channels, 1, time)."""
 
@@ -101,18 +91,32 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + cast(Tensor, self.model(x))
+        # In place where no gradient needs what was there: memory, not arithmetic, is what a block waits for.
+        _, wide, _, narrow = self.model
+        hidden = functional.relu_(wide(functional.relu(x)))
+        return cast(Tensor, narrow(hidden)).add_(x)
 
 
 class Stack(nn.Module):
-    """Residual blocks, one dilation each."""
+    """Residual blocks, one dilation each.
+
+    What the gradient needs of frozen blocks is computed again on the way back, some blocks at a time: a
+    step's memory would else be all of the decoder's activations, 170 MB a second of audio at full size.
+    Where weights learn nothing is forgotten, for then speed counts.
+    """
 
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.model = nn.Sequential(*(Residual(width, dilation) for dilation in dilations))
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.model(x))
+        frozen = not next(self.parameters()).requires_grad
+        if not (frozen and x.requires_grad and torch.is_grad_enabled()):
+            return cast(Tensor, self.model(x))
+        for first in range(0, len(self.model), BLOCKS_AT_ONCE):
+            blocks = self.model[first : first + BLOCKS_AT_ONCE]
+            x = checkpoint(blocks, x, use_reentrant=False, preserve_rng_state=False)
+        return x
 
 
 class Down(nn.Module):
@@ -149,9 +153,7 @@ class Up(nn.Module):
         self.model = nn.Sequential(TimeConv(dimensions, width, 3, padding=1), *stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        for stage in self.model:
-            x = forgetful(stage, x)
-        return x
+        return cast(Tensor, self.model(x))
 
 
 class Encoder(nn.Module):

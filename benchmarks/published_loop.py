@@ -1,0 +1,210 @@
+"""The published loop in plain words, to measure ours against: nothing shared, nothing kept, nothing fused.
+
+Every step decodes all three levels of Jukebox's VQ-VAE, two of them in vain; quantises in training mode; and
+for every FFT size and every tagger takes the mixture's STFT again, masks, resamples, cuts windows filled up
+with silence and runs the network as it was published: float32, batch norms of their own, the tall filters on
+one channel. What is random (the codebook's start and revivals) is drawn as `tagbox.generator.averages` draws
+it, so that losses can be compared step by step.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tagbox.audio import resample
+from tagbox.generator import averages
+
+HALVINGS = ((3,), (3, 2), (3, 2, 2))
+DEPTHS = (8, 4, 4)
+EPSILON = 1e-8
+
+
+class Jukebox:
+    """Encoders and decoders of all levels, straight from the names of the published weights."""
+
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        self._state = state
+
+    def _convolve(self, x: Tensor, name: str, **how: int) -> Tensor:
+        return functional.conv1d(x, self._state[f"{name}.weight"], self._state[f"{name}.bias"], **how)
+
+    def _blocks(self, x: Tensor, name: str, dilations: Sequence[int]) -> Tensor:
+        for i, dilation in enumerate(dilations):
+            inner = f"{name}.model.{i}.model"
+            hidden = self._convolve(functional.relu(x), f"{inner}.1", padding=dilation, dilation=dilation)
+            x = x + self._convolve(functional.relu(hidden), f"{inner}.3")
+        return x
+
+    def encode(self, audio: Tensor, level: int) -> Tensor:
+        """(1, 1, samples) to (1, 64, frames)."""
+        dilations = [3**i for i in range(DEPTHS[level])]
+        x = audio
+        for group, halvings in enumerate(HALVINGS[level]):
+            name = f"encoders.{level}.level_blocks.{group}.model"
+            for i in range(halvings):
+                x = self._convolve(x, f"{name}.{i}.0", stride=2, padding=1)
+                x = self._blocks(x, f"{name}.{i}.1", dilations)
+            x = self._convolve(x, f"{name}.{halvings}", padding=1)
+        return x
+
+    def decode(self, latents: Tensor, level: int) -> Tensor:
+        """(1, 64, frames) to (1, 1, samples)."""
+        dilations = [3**i for i in reversed(range(DEPTHS[level]))]
+        x = latents
+        for group, doublings in reversed(list(enumerate(HALVINGS[level]))):
+            name = f"decoders.{level}.level_blocks.{group}.model"
+            x = self._convolve(x, f"{name}.0", padding=1)
+            for i in range(1, doublings + 1):
+                x = self._blocks(x, f"{name}.{i}.0", dilations)
+                up = f"{name}.{i}.1"
+                x = functional.conv_transpose1d(
+                    x, self._state[f"{up}.weight"], self._state[f"{up}.bias"], stride=2, padding=1
+                )
+        return self._convolve(x, f"decoders.{level}.out", padding=1)
+
+
+class Bottleneck:
+    """The quantiser of one level as it behaves in training mode."""
+
+    def __init__(self, codebook: Tensor, seed: int) -> None:
+        self._entries = len(codebook)
+        self._random = torch.Generator().manual_seed(seed)
+        self._averages: averages.Averages | None = None
+        self._codebook = codebook
+
+    def nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes (frames,) and entries (1, 64, frames)."""
+        flat = latents.detach()[0].T
+        codes = torch.cdist(flat, self._codebook).argmin(dim=1)
+        return codes, self._codebook[codes].T[None]
+
+    def __call__(self, latents: Tensor) -> Tensor:
+        """Straight through, and the codebook moves."""
+        flat = latents.detach()[0].T
+        if self._averages is None:
+            self._averages = averages.begin(flat, self._entries, self._random)
+        self._codebook = self._averages.codebook
+        codes, entries = self.nearest(latents)
+        self._averages = averages.update(self._averages, flat, codes, self._random)
+        return latents + (entries - latents).detach()
+
+
+class PlainFCN(nn.Module):
+    """FCN as published; takes the weights of `tagbox.taggers.fcn`."""
+
+    pools = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        x = self.inner.spec_bn(spectrogram[:, None])
+        for i, pool in enumerate(self.pools, 1):
+            layer = getattr(self.inner, f"layer{i}")
+            x = functional.max_pool2d(functional.relu(layer.bn(layer.conv(x))), pool)
+        return self.inner.dense(x.flatten(1))
+
+
+class PlainMusicnn(nn.Module):
+    """Musicnn as published; takes the weights of `tagbox.taggers.musicnn`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.inner = network
+
+    def forward(self, spectrogram: Tensor) -> Tensor:
+        x = self.inner.spec_bn(spectrogram[:, None])
+        front = []
+        for layer in self.inner.layers:
+            if isinstance(layer.conv, nn.Conv2d):
+                front.append(functional.relu(layer.bn(layer.conv(x))).amax(dim=2))
+            else:
+                front.append(functional.relu(layer.bn(layer.conv(x[:, 0].mean(dim=1, keepdim=True)))))
+        joined = torch.cat(front, dim=1)
+        first = self._block(self.inner.layer1, joined)
+        second = first + self._block(self.inner.layer2, first)
+        third = second + self._block(self.inner.layer3, second)
+        x = torch.cat([joined, first, second, third], dim=1)
+        x = torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
+        return self.inner.dense2(functional.relu(self.inner.bn(self.inner.dense1(x))))
+
+    @staticmethod
+    def _block(block: nn.Module, x: Tensor) -> Tensor:
+        return functional.relu(block.bn(block.conv(x)))
+
+
+PLAIN = {"fcn": PlainFCN, "musicnn": PlainMusicnn}
+
+
+def stft(audio: Tensor, n_fft: int) -> Tensor:
+    window = torch.hann_window(n_fft).sqrt()
+    return torch.stft(audio, n_fft, n_fft // 2, window=window, return_complex=True)
+
+
+def istft(spectrum: Tensor, n_fft: int, samples: int) -> Tensor:
+    window = torch.hann_window(n_fft).sqrt()
+    return torch.istft(spectrum, n_fft, n_fft // 2, window=window, length=samples)
+
+
+def masked(mixture: Tensor, generated: Tensor, n_fft: int) -> Tensor:
+    """The mixture as far as `generated` lets it through, both (1, samples)."""
+    spectrum = stft(mixture, n_fft)
+    theirs, ours = spectrum.abs(), stft(generated, n_fft).abs()
+    mask = ours / (torch.maximum(theirs, ours) + EPSILON)
+    return istft(mask * spectrum, n_fft, mixture.shape[-1])
+
+
+def windows_of(audio: Tensor, window: int) -> Tensor:
+    """(1, samples) to (windows, window), filled up with silence."""
+    count = math.ceil(audio.shape[-1] / window)
+    return functional.pad(audio, (0, count * window - audio.shape[-1])).view(count, window)
+
+
+def steps(
+    state: Mapping[str, Tensor],
+    mono: Tensor,
+    taggers: Sequence[tuple[nn.Module, nn.Module, int]],
+    targets: Sequence[Tensor],
+    sizes: Sequence[int],
+    lr: float,
+    seed: int = 0,
+):
+    """Yield (loss, masked audio at the last FFT size) after every step, for ever.
+
+    Args:
+        state: the published weights by name.
+        mono: (samples,) at 44.1 kHz, whole frames of 128 samples.
+        taggers: (front end, plain network, samples of a window) each.
+        targets: for each tagger the wanted tags, multi-hot (tags,).
+        sizes: FFT sizes.
+        lr: Adam's.
+    """
+    jukebox = Jukebox(state)
+    audio = (mono / mono.abs().max())[None, None]
+    codebooks = [state[f"bottleneck.level_blocks.{level}.k"] for level in range(3)]
+    bottlenecks = [Bottleneck(codebook, seed) for codebook in codebooks]
+    with torch.no_grad():
+        latents = [jukebox.encode(audio, level) for level in range(3)]
+        mixture = jukebox.decode(bottlenecks[0].nearest(latents[0])[1], 0)[0]
+    for values in latents:
+        values.requires_grad_(True)
+    adam = torch.optim.Adam(latents, lr=lr)
+    while True:
+        adam.zero_grad()
+        decoded = [jukebox.decode(bottlenecks[i](latents[i]), i) for i in range(3)]
+        generated = decoded[0][0]
+        losses = []
+        for size in sizes:
+            for (frontend, network, window), target in zip(taggers, targets, strict=True):
+                heard = resample(masked(mixture, generated, size), 44_100, 16_000)
+                answers = torch.sigmoid(network(frontend(windows_of(heard, window)))).mean(dim=0)
+                losses.append(functional.binary_cross_entropy(answers, target))
+        loss = torch.stack(losses).mean()
+        loss.backward()
+        last = masked(mixture, generated.detach(), sizes[-1])[0]
+        adam.step()
+        yield float(loss.detach()), last
