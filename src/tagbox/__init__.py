@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tagbox.evaluation.evaluate import evaluate
     from tagbox.hearing import tag
     from tagbox.results import Separation, Transfer
     from tagbox.separation import separate, transfer
@@ -18,13 +19,14 @@ __version__ = "0.1.0"
 _LAZY = {
     "Separation": ("tagbox.results", "Separation"),
     "Transfer": ("tagbox.results", "Transfer"),
+    "evaluate": ("tagbox.evaluation.evaluate", "evaluate"),
     "load_tagger": ("tagbox.taggers.registry", "load"),
     "separate": ("tagbox.separation", "separate"),
     "tag": ("tagbox.hearing", "tag"),
     "transfer": ("tagbox.separation", "transfer"),
 }
 
-__all__ = ["Separation", "Transfer", "__version__", "load_tagger", "separate", "tag", "transfer"]
+__all__ = ["Separation", "Transfer", "__version__", "evaluate", "load_tagger", "separate", "tag", "transfer"]
 
 
 def __getattr__(name: str) -> Any:

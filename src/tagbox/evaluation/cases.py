@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def run(job: Job, excerpt: Excerpt | str, measures: Measures) -> list[Record]:
     begin = time.monotonic()
     estimates: dict[str, Tensor] = {}
     missing: dict[str, str] = {}
-    details: dict[str, Any] = {}
+    details: dict[str, Mapping[str, Any]] = {}
     try:
         answer = job.method.answer(task)
         estimates, missing, details = dict(answer.estimates), dict(answer.missing), dict(answer.details)
@@ -111,7 +112,7 @@ def run(job: Job, excerpt: Excerpt | str, measures: Measures) -> list[Record]:
             record |= {"status": "missing", "why": missing[word]}
         else:
             record |= judge(estimates[word], word, task, measures)
-            record |= {"took": round(seconds / len(job.words), 3), **details}
+            record |= {"took": round(seconds / len(job.words), 3), **details.get(word, {})}
             if job.keep_audio is not None:
                 record["audio"] = keep(job.keep_audio, job, word, task, estimates[word])
         records.append(record)

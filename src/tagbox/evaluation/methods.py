@@ -1,6 +1,7 @@
 """What is compared: anything that answers a task with estimates."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -40,14 +41,15 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Estimates by word, (channels, samples) at the task's rate, and notes of how they were made.
+    """Estimates by word, (channels, samples) at the task's rate, and notes by word of how they were made.
 
-    A word that is missing has a line in `missing` that says why.
+    A word without an estimate has a line in `missing` that says why. The notes `loss_first` and `loss_last`
+    are plotted; all of them stand in results.jsonl.
     """
 
     estimates: Mapping[str, Tensor]
     missing: Mapping[str, str] = field(default_factory=dict)
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Method(Protocol):
@@ -105,16 +107,25 @@ class Separator:
         whole = torch.stack([*result.sources.values(), result.residual]).sum(dim=0)
         gain = _gain(_alike(whole, result.rate, task), task.mixture)
         details = {
-            "loss_first": [run["loss_first"] for run in runs],
-            "loss_last": [run["loss_chosen"] for run in runs],
-            "steps": [run["steps"] for run in runs],
-            "stopped": [run["stopped"] for run in runs],
+            word: {
+                "loss_first": _finite(run["loss_first"]),
+                "loss_last": _finite(run["loss_chosen"]),
+                "steps": run["steps"],
+                "stopped": run["stopped"],
+            }
+            for run in runs
+            for word in run["sources"]
         }
         return Answer(
             {word: gain * _alike(track, result.rate, task) for word, track in result.sources.items()},
             missing,
             details,
         )
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinities."""
+    return value if math.isfinite(value) else None
 
 
 def _cannot_ask(word: str, settings: Settings) -> str | None:

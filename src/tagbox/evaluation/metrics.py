@@ -18,7 +18,9 @@ An improvement is the estimate's ratio minus the mixture's. What the formulas le
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -82,14 +84,7 @@ def window_sdr(estimate: Tensor, reference: Tensor, rate: int) -> float:
         TagBoxError: the signals cannot be compared, no window of the reference plays, or museval is missing.
     """
     validate(estimate, reference)
-    try:
-        from museval.metrics import bss_eval
-    except ImportError as error:
-        raise TagBoxError(
-            "the window-median SDR needs museval; install it with: pip install 'tagbox[eval]'"
-        ) from error
-    except RuntimeError as error:
-        raise TagBoxError(f"museval cannot be used ({error}); put ffmpeg on the PATH") from error
+    bss_eval = require_museval()
     count = max(1, reference.shape[-1] // rate)
     length = min(rate, reference.shape[-1])
     windows = [slice(i * length, (i + 1) * length) for i in range(count)]
@@ -108,6 +103,24 @@ def window_sdr(estimate: Tensor, reference: Tensor, rate: int) -> float:
             answers = bss_eval(s, e, window=length, hop=length)[0][0]
         ratios += [float(ratio) for ratio in answers]
     return bounded(float(torch.tensor(ratios, dtype=torch.float64).quantile(0.5)))
+
+
+def require_museval() -> Callable[..., Any]:
+    """museval's BSS Eval v4.
+
+    Raises:
+        TagBoxError: museval or its ffmpeg is missing.
+    """
+    try:
+        from museval.metrics import bss_eval
+    except ImportError as error:
+        raise TagBoxError(
+            "the window-median SDR needs museval; install it with: pip install 'tagbox[eval]'"
+        ) from error
+    except RuntimeError as error:
+        raise TagBoxError(f"museval cannot be used ({error}); put ffmpeg on the PATH") from error
+    found: Callable[..., Any] = bss_eval
+    return found
 
 
 def leak(estimate: Tensor, mixture: Tensor) -> float:

@@ -1,0 +1,94 @@
+"""The report as one file for a browser: nothing in it comes from anywhere else."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tagbox.evaluation.cases import Record
+from tagbox.evaluation.reports import content, players, plots
+from tagbox.evaluation.table import Summary
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1b1f24; --soft: #68707a; --paper: #fdfdfb; --rule: #dfe2e6;
+  --control: #8a9099; --ceiling: #b58a2b; --baseline: #2f7d6b; --estimates: #8a4fb0; --preset: #2563b8;
+  --yes: #1d7f43; --no: #a33b2f; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e4; --soft: #a0a7b0; --paper: #16181b;
+  --rule: #33373d;
+  --control: #8f969f; --ceiling: #d3a94a; --baseline: #54b39d; --estimates: #b98ad9; --preset: #6ea3ee;
+  --yes: #5fc487; --no: #e08377; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem;
+  margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--rule); }
+h3 { margin: 1.6rem 0 .4rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); }
+th { font-weight: 600; vertical-align: bottom; } td:first-child, th:first-child { text-align: left; }
+ul.verdicts { list-style: none; padding: 0; } ul.verdicts li { margin: .35rem 0 .35rem 3.2rem; }
+ul.verdicts b { float: left; margin-left: -3.2rem; } .yes { color: var(--yes); } .no { color: var(--no); }
+dt { font-weight: 600; } dd { margin: 0 0 .5rem 1.2rem; overflow-wrap: anywhere; }
+.note, dd { color: var(--soft); } audio { height: 2rem; vertical-align: middle; }
+svg { max-width: 100%; height: auto; display: block; font: 13px system-ui, sans-serif; }
+svg text { fill: var(--ink); } svg .small { fill: var(--soft); font-size: 11px; }
+svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); stroke-dasharray: 3 3; }
+svg .faint { opacity: .45; } svg .interval { stroke-width: 2; } svg .mean { stroke-width: 3; }
+""" + "\n".join(
+    f"svg .{kind} {{ fill: var(--{kind}); stroke: var(--{kind}); }}"
+    for kind in ("control", "ceiling", "baseline", "estimates", "preset")
+)
+
+
+def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summary, folder: Path) -> str:
+    """The whole page; audio is taken from below `folder`."""
+    title = escape(content.title(request))
+    parts = [f"<h1>{title}</h1>"]
+    parts += [f"<p>{escape(words)}</p>" for words in (content.MEASURE, content.CONTROLS)]
+    parts += ["<h2>Verdicts</h2>", _verdicts(summary)]
+    parts += ["<h2>SI-SDR improvement, dB</h2>", _table(*content.overview(summary))]
+    parts.append(f'<p class="note">{escape(content.CEILING)} {escape(content.HEARD)}</p>')
+    for source in summary.sources:
+        parts.append(f"<h3>{escape(source)}</h3>")
+        parts.append(plots.distribution(source, records, summary))
+        parts.append(_table(*content.details(summary, source)))
+    against = plots.losses(records)
+    if against:
+        parts += ["<h2>Loss and separation</h2>", against, _list(plots.losses_in_words(records))]
+    slow = plots.times(records)
+    if slow:
+        parts += ["<h2>Time</h2>", slow]
+    heard = players.render(records, folder)
+    if heard:
+        parts += ["<h2>Hear it</h2>", *heard]
+    missed = content.left_out(request, summary)
+    if missed:
+        parts += ["<h2>Not measured</h2>", _list(missed)]
+    parts += ["<h2>How it was made</h2>", _pairs(content.facts(request)), _pairs(content.methods(request))]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _verdicts(summary: Summary) -> str:
+    said = [("yes" if separates else "no", words) for _, separates, words in content.verdicts(summary)]
+    lines = [f'<li><b class="{answer}">{answer}</b>{escape(words)}</li>' for answer, words in said]
+    if not lines:
+        return "<p>No method was asked: controls alone.</p>"
+    return f'<ul class="verdicts">{"".join(lines)}</ul>'
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _list(lines: Sequence[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(about)}</dd>' for name, about in pairs)}</dl>"
