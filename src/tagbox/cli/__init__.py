@@ -6,6 +6,7 @@ import typer
 
 from tagbox import __version__
 from tagbox.cli.dataset import dataset
+from tagbox.cli.evaluate import evaluate
 from tagbox.cli.models import app as models
 from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
@@ -26,6 +27,7 @@ app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
 app.command()(train_generator)
+app.command()(evaluate)
 app.command()(dataset)
 app.add_typer(models, name="models")
 
