@@ -4,10 +4,11 @@ import sys
 
 import typer
 
-from tagbox import __version__
+from tagbox import __version__, memory
 from tagbox.cli.dataset import dataset
 from tagbox.cli.evaluate import evaluate
 from tagbox.cli.models import app as models
+from tagbox.cli.reproduce import reproduce
 from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
@@ -29,6 +30,7 @@ app.command()(tags)
 app.command()(train_generator)
 app.command()(evaluate)
 app.command()(dataset)
+app.command()(reproduce)
 app.add_typer(models, name="models")
 
 
@@ -49,6 +51,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a `TagBoxError` becomes one line on standard error and exit code 2."""
+    memory.keep()
     try:
         app()
     except TagBoxError as error:
