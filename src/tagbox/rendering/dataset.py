@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tagbox.audio import fingerprint
 from tagbox.errors import TagBoxError
 from tagbox.files import whole
 from tagbox.rendering import arranging, fluidsynth, midi, slakh
@@ -52,7 +51,7 @@ class Request:
             "seconds": self.seconds,
             "seed": self.seed,
             "soundfont": self.soundfont.name,
-            "soundfont_sha256": fingerprint(self.soundfont),
+            "soundfont_sha256": _sha256(self.soundfont),
             "fluidsynth": fluidsynth.version(),
             "midi": None if self.songs is None else _digest(self.songs),
         }
@@ -180,6 +179,11 @@ def excerpt(score: Score, seconds: float) -> Score:
     start = busiest_window(score.parts, seconds, LEAST_NOTES)
     parts = [window(part, start, seconds) for part in score.parts]
     return replace(score, parts=tuple(part for part in parts if len(part.notes) >= LEAST_NOTES))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(folder: Path) -> str:
