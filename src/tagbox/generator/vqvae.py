@@ -14,6 +14,7 @@ The modules nest so that the names of their weights are the published ones.
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -78,6 +79,13 @@ class TimeConvTranspose(nn.ConvTranspose1d):
         return functional.conv_transpose2d(x, weight, self.bias, (1, self.stride[0]), padding)
 
 
+def _fusable(wide: nn.Module) -> bool:
+    """Whether a block can be one kernel: Triton is there, and its products come in sizes that it knows."""
+    channels = cast(nn.Conv1d, wide).in_channels
+    frozen = not next(wide.parameters()).requires_grad
+    return frozen and channels in (16, 32, 64, 128) and find_spec("triton") is not None
+
+
 class Residual(nn.Module):
     """One residual block."""
 
@@ -91,8 +99,12 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        # In place where no gradient needs what was there: memory, not arithmetic, is what a block waits for.
         _, wide, _, narrow = self.model
+        if x.is_cuda and _fusable(wide):
+            from tagbox.generator import fused
+
+            return fused.residual(x, cast(nn.Conv1d, wide), cast(nn.Conv1d, narrow))
+        # In place where no gradient needs what was there: memory, not arithmetic, is what a block waits for.
         hidden = functional.relu_(wide(functional.relu(x)))
         return cast(Tensor, narrow(hidden)).add_(x)
 
@@ -102,7 +114,7 @@ class Stack(nn.Module):
 
     What the gradient needs of frozen blocks is computed again on the way back, some blocks at a time: a
     step's memory would else be all of the decoder's activations, 170 MB a second of audio at full size.
-    Where weights learn nothing is forgotten, for then speed counts.
+    Where weights learn, and on GPUs, nothing is forgotten, for then speed counts.
     """
 
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
@@ -111,7 +123,7 @@ class Stack(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         frozen = not next(self.parameters()).requires_grad
-        if not (frozen and x.requires_grad and torch.is_grad_enabled()):
+        if x.is_cuda or not (frozen and x.requires_grad and torch.is_grad_enabled()):
             return cast(Tensor, self.model(x))
         for first in range(0, len(self.model), BLOCKS_AT_ONCE):
             blocks = self.model[first : first + BLOCKS_AT_ONCE]

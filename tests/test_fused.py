@@ -1,0 +1,44 @@
+"""The fused residual block against the plain one, under Triton's interpreter: no GPU is needed, Triton is."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tagbox.generator.vqvae import Residual
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _interpreted() -> Iterator[None]:
+    if torch.cuda.is_available():
+        yield
+        return
+    before = os.environ.get("TRITON_INTERPRET")
+    os.environ["TRITON_INTERPRET"] = "1"  # read as Triton is imported
+    pytest.importorskip("triton", reason="Triton is not installed (pip install triton)")
+    yield
+    os.environ.pop("TRITON_INTERPRET") if before is None else os.environ.update(TRITON_INTERPRET=before)
+
+
+@pytest.mark.parametrize(
+    ("channels", "dilation", "positions", "batch"), [(32, 1, 300, 2), (64, 27, 200, 1), (16, 243, 150, 1)]
+)
+def test_the_fused_block_is_the_plain_block(channels: int, dilation: int, positions: int, batch: int) -> None:
+    from tagbox.generator import fused
+
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    plain = Residual(channels, dilation).requires_grad_(False)
+    x = torch.randn(batch, channels, 1, positions).contiguous(memory_format=torch.channels_last)
+    upstream = torch.randn(batch, channels, 1, positions)
+    there, here = x.clone().requires_grad_(), x.to(device).detach().requires_grad_()
+    expected = plain(there)
+    expected.backward(upstream)
+    block = Residual(channels, dilation).requires_grad_(False).to(device)
+    block.load_state_dict(plain.state_dict())
+    got = fused.residual(here, block.model[1], block.model[3])
+    got.backward(upstream.to(device))
+    assert here.grad is not None
+    torch.testing.assert_close(got.cpu(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(here.grad.cpu(), there.grad, rtol=1e-4, atol=1e-5)
