@@ -199,7 +199,7 @@ def _whole(summary: "Summary") -> Any:
     rows = [row for method in summary.methods if (row := summary.row(source, method)) is not None]
     windows = any(row.window_sdri is not None for row in rows)
     table.add_column("method")
-    for name in ("cases", "SI-SDR improvement", "SDR", *["windows"] * windows, "heard", "s a case"):
+    for name in ("cases", "SI-SDR", "residual", "SDR", *["windows"] * windows, "heard", "s a case"):
         table.add_column(name, justify="right")
     for row in rows:
         cases = f"{row.measured}" + (f" of {row.measured + row.missing}" if row.missing else "")
@@ -212,6 +212,7 @@ def _whole(summary: "Summary") -> Any:
             _name(row.method),
             cases,
             with_interval(row.si_sdri) or "-",
+            decibel(row.residual) or "-",
             decibel(row.sdri.mean if row.sdri else None) or "-",
             *[decibel(row.window_sdri) or "-"] * windows,
             heard,

@@ -60,7 +60,7 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> float:
     """
     validate(estimate, reference)
     s, e = reference.double().flatten(), estimate.double().flatten()
-    target = (e @ s) / (s @ s) * s
+    target = (e * s).sum() / s.square().sum() * s
     return _ratio_db(target, target - e)
 
 
@@ -101,8 +101,8 @@ def window_sdr(estimate: Tensor, reference: Tensor, rate: int) -> float:
                 for signal in (reference, estimate)
             )
             answers = bss_eval(s, e, window=length, hop=length)[0][0]
-        ratios += [float(ratio) for ratio in answers]
-    return bounded(float(torch.tensor(ratios, dtype=torch.float64).quantile(0.5)))
+        ratios += [bounded(float(ratio)) for ratio in answers]
+    return float(torch.tensor(ratios, dtype=torch.float64).quantile(0.5))
 
 
 def require_museval() -> Callable[..., Any]:

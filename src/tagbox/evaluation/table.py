@@ -27,6 +27,7 @@ class Row:
         missing: how many cases had no estimate; they are in no mean.
         si_sdr, si_sdri, sdr, sdri, window_sdri: means in dB, None without a case.
         heard_before, heard_after: mean probability of the tag by the judge.
+        residual: mean SI-SDR improvement (dB) of what the estimate leaves over; None for controls.
         leak: mean level of the estimate (dB) where the source is silent; in no other mean.
         took: median seconds a case.
     """
@@ -44,6 +45,7 @@ class Row:
     window_sdri: float | None
     heard_before: float | None
     heard_after: float | None
+    residual: float | None
     leak: float | None
     took: float | None
 
@@ -57,6 +59,13 @@ class Verdict:
     separates: bool
     against: dict[str, Interval]
     words: str
+
+    @property
+    def answer(self) -> str:
+        """ "yes", "no", or "open" where it leads every control, but too few were measured to claim it."""
+        if self.separates:
+            return "yes"
+        return "open" if all(found.low > LEAST_LEAD for found in self.against.values()) else "no"
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ def _row(source: str, method: str, records: Sequence[Record]) -> Row:
         window_sdri=_mean([record for record in good if "window_sdri" in record], "window_sdri"),
         heard_before=_mean(heard, "heard_before"),
         heard_after=_mean(heard, "heard_after"),
+        residual=None if records[0]["kind"] == "control" else _residual(good),
         leak=_mean([record for record in records if "leak" in record], "leak"),
         took=middle.median(took) if took else None,
     )
@@ -135,6 +145,10 @@ def _row(source: str, method: str, records: Sequence[Record]) -> Row:
 
 def _mean(records: Sequence[Record], name: str) -> float | None:
     return math.fsum(record[name] for record in records) / len(records) if records else None
+
+
+def _residual(records: Sequence[Record]) -> float | None:
+    return _mean([record["residual"] for record in records], "si_sdri")
 
 
 def _interval(records: Sequence[Record], name: str) -> Interval | None:

@@ -64,6 +64,7 @@ def details(summary: Summary, source: str) -> tuple[list[str], list[list[str]]]:
         ("cases", [_cases(row) for row in rows]),
         ("SI-SDR", [decibel(row.si_sdr, sign=False) for row in rows]),
         ("improvement", [with_interval(row.si_sdri) for row in rows]),
+        ("its residual", [decibel(row.residual) for row in rows]),
         ("SDR improvement", [with_interval(row.sdri) for row in rows]),
         ("window SDR improvement", [decibel(row.window_sdri) for row in rows]),
         ("heard before", [_share(row.heard_before) for row in rows]),
@@ -75,10 +76,10 @@ def details(summary: Summary, source: str) -> tuple[list[str], list[list[str]]]:
     return [name for name, _ in kept], [list(cells) for cells in zip(*(c for _, c in kept), strict=True)]
 
 
-def verdicts(summary: Summary) -> list[tuple[str, bool, str]]:
-    """(source, whether it separates, sentence), "all" first."""
+def verdicts(summary: Summary) -> list[tuple[str, str]]:
+    """("yes", "no" or "open", sentence) for each method and source, all sources together first."""
     ordered = sorted(summary.verdicts, key=lambda verdict: verdict.source != ALL)
-    return [(verdict.source, verdict.separates, verdict.words) for verdict in ordered]
+    return [(verdict.answer, verdict.words) for verdict in ordered]
 
 
 def left_out(request: Mapping[str, Any], summary: Summary) -> list[str]:
@@ -100,7 +101,9 @@ def left_out(request: Mapping[str, Any], summary: Summary) -> list[str]:
 def methods(request: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Each method and what decides its answers."""
     return [
-        (name, "; ".join(_settings(about)) or about["kind"]) for name, about in request["methods"].items()
+        (name, "; ".join(settings))
+        for name, about in request["methods"].items()
+        if (settings := _settings(about))
     ]
 
 

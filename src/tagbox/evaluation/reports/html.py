@@ -24,9 +24,11 @@ h3 { margin: 1.6rem 0 .4rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: right; border-bottom: 1px solid var(--rule); }
+.wide td { white-space: nowrap; }
 th { font-weight: 600; vertical-align: bottom; } td:first-child, th:first-child { text-align: left; }
 ul.verdicts { list-style: none; padding: 0; } ul.verdicts li { margin: .35rem 0 .35rem 3.2rem; }
 ul.verdicts b { float: left; margin-left: -3.2rem; } .yes { color: var(--yes); } .no { color: var(--no); }
+.open { color: var(--soft); }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem 1.2rem; overflow-wrap: anywhere; }
 .note, dd { color: var(--soft); } audio { height: 2rem; vertical-align: middle; }
 svg { max-width: 100%; height: auto; display: block; font: 13px system-ui, sans-serif; }
@@ -44,7 +46,7 @@ def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summa
     title = escape(content.title(request))
     parts = [f"<h1>{title}</h1>"]
     parts += [f"<p>{escape(words)}</p>" for words in (content.MEASURE, content.CONTROLS)]
-    parts += ["<h2>Verdicts</h2>", _verdicts(summary)]
+    parts += ["<h2>Does it separate?</h2>", _verdicts(summary)]
     parts += ["<h2>SI-SDR improvement, dB</h2>", _table(*content.overview(summary))]
     parts.append(f'<p class="note">{escape(content.CEILING)} {escape(content.HEARD)}</p>')
     for source in summary.sources:
@@ -73,7 +75,7 @@ def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summa
 
 
 def _verdicts(summary: Summary) -> str:
-    said = [("yes" if separates else "no", words) for _, separates, words in content.verdicts(summary)]
+    said = content.verdicts(summary)
     lines = [f'<li><b class="{answer}">{answer}</b>{escape(words)}</li>' for answer, words in said]
     if not lines:
         return "<p>No method was asked: controls alone.</p>"

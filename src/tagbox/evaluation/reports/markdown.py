@@ -11,11 +11,8 @@ from tagbox.evaluation.table import Summary
 def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summary) -> str:
     """The whole file."""
     parts = [f"# {content.title(request)}", content.MEASURE, content.CONTROLS]
-    parts.append("## Verdicts")
-    said = [
-        f"- {'**yes**' if separates else 'no'}: {_plain(words)}"
-        for _, separates, words in content.verdicts(summary)
-    ]
+    parts.append("## Does it separate?")
+    said = [f"- **{answer}**: {_plain(words)}" for answer, words in content.verdicts(summary)]
     parts.append("\n".join(said) or "No method was asked: controls alone.")
     parts.append("## SI-SDR improvement, dB")
     parts.append(table(*content.overview(summary)))

@@ -18,6 +18,7 @@ COLUMNS = (
     "si_sdri",
     "si_sdri_low",
     "si_sdri_high",
+    "residual_si_sdri",
     "sdr",
     "sdri",
     "sdri_low",
@@ -48,7 +49,7 @@ def _cells(row: Row, separates: bool | None) -> list[str | int]:
     tracks = row.si_sdri.tracks if row.si_sdri else 0
     return [
         *(row.source, row.method, row.kind, row.measured, tracks, row.silent, row.missing),
-        *(_number(row.si_sdr), *_interval(row.si_sdri)),
+        *(_number(row.si_sdr), *_interval(row.si_sdri), _number(row.residual)),
         *(_number(row.sdr), *_interval(row.sdri)),
         *(_number(value) for value in (row.window_sdri, row.heard_before, row.heard_after, row.leak)),
         *(claim, "" if row.took is None else f"{row.took:.3f}"),
