@@ -1,0 +1,186 @@
+"""The paper's tables, reproduced: complete, honest about what could not be run, and resumable."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+
+from tagbox import audio
+from tagbox.errors import TagBoxError
+from tagbox.evaluation import journal, metrics, reproduction, reproduction_report
+from tagbox.evaluation.published_tables import TABLES
+from tagbox.evaluation.reproduction import Cell, Outcome, Reproduction, Request
+from tagbox.generator import trained
+from tagbox.generator.training.loop import new_model
+from tagbox.generator.vqvae import Design
+from tagbox.weights import catalogue, store
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SECONDS = 2.0
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home without weights."""
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def slakh(folder: Path) -> Path:
+    """The example's duet as a track of Slakh's; its violin under a class that nobody is asked for."""
+    track = folder / "slakh" / "Track00001"
+    (track / "stems").mkdir(parents=True)
+    stems = {}
+    total = 0.0
+    for number, (name, group) in enumerate((("piano", "Piano"), ("violin", "Reed"))):
+        samples, rate = soundfile.read(EXAMPLES / "duet" / f"{name}.flac")
+        samples = samples[3 * rate : 7 * rate]
+        total = total + samples
+        soundfile.write(track / "stems" / f"S{number:02d}.flac", samples, rate)
+        stems[f"S{number:02d}"] = {"inst_class": group, "is_drum": False, "program_num": 40 * number}
+    soundfile.write(track / "mix.flac", total, rate)
+    (track / "metadata.yaml").write_text(yaml.safe_dump({"stems": stems}))
+    return track.parent
+
+
+def generator(folder: Path) -> Path:
+    path = folder / "tiny.safetensors"
+    trained.write(new_model(Design((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
+    return path
+
+
+def cell(found: Reproduction, table: int, source: str, system: str) -> Cell:
+    return next(c for c in found.cells if (c.table, c.source, c.system.name) == (table, source, system))
+
+
+def test_the_published_figures_are_all_there() -> None:
+    assert [table.sources for table in TABLES] == [
+        ("vocals", "bass", "drums"), ("bass", "drums", "guitar", "piano", "strings"),
+    ]  # fmt: skip
+    figures = [[f for row in table.figures.values() for f in row] for table in TABLES]
+    assert [len(all_of) for all_of in figures] == [9 * 3, 8 * 5]
+    assert [sum(f is not None for f in all_of) for all_of in figures] == [20, 28]
+    # Sums, so that a slip in copying shows.
+    assert [round(sum(f for f in all_of if f is not None), 1) for all_of in figures] == [168.2, 259.3]
+
+
+def test_without_data_and_weights_every_cell_says_why(bare: Path) -> None:
+    found = reproduction.reproduce(Request({}), bare / "out")
+    paper = {(t.number, s, system.name) for t in TABLES for system in t.figures for s in t.sources}
+    listed = [(c.table, c.source, c.system.name) for c in found.cells if c.system.name != "silence"]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == paper
+    for one in found.cells:
+        if one.published is None and one.system.name != "silence":
+            assert one.outcomes == {}
+            continue
+        runs = {"tagbox": {"paper", "published-code"}}.get(one.system.kind, {"as it is"})
+        assert set(one.outcomes) == runs
+        assert all(o.sdri is None and "no data given" in o.why for o in one.outcomes.values())
+    hcnn = cell(found, 1, "vocals", "TagBox, MTAT HCNN").outcomes["paper"].why
+    assert "--musdb FOLDER" in hcnn
+    assert "tagbox models pull mtat/hcnn" in hcnn
+    assert "tagbox models pull jukebox --accept-license" in hcnn
+    assert "--estimates" in cell(found, 2, "drums", "Demucs").outcomes["as it is"].why
+    text = reproduction_report.markdown(found)
+    for table in TABLES:
+        for system, row in table.figures.items():
+            for source, figure in zip(table.sources, row, strict=True):
+                shown = "–" if figure is None else f"{figure:.1f}"
+                assert f"| {source} | {system.name} | {shown} |" in text
+    assert "arXiv:2110.13071" in text
+    rows = list(csv.DictReader(reproduction_report.spreadsheet(found).splitlines()))
+    assert sum(row["published_sdri"] != "" and row["run"] in ("as it is", "paper") for row in rows) == 48
+    assert not (bare / "out").exists()
+
+
+def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) -> None:
+    for data in ("mtat", "jamendo"):
+        store.import_file(catalogue.by_identifier(f"{data}/fcn"), shared / "weights" / data / "fcn.pth")
+    request = Request({"Slakh2100": slakh(bare)}, str(generator(bare)), steps=1, seconds=SECONDS)
+    told: list[str] = []
+    out = bare / "out"
+    found = reproduction.reproduce(request, out, lambda what, done, total: told.append(what))
+    for system in ("TagBox, MTAT FCN", "TagBox, Jamendo FCN"):
+        for run in ("paper", "published-code"):
+            outcome = cell(found, 2, "piano", system).outcomes[run]
+            assert outcome.sdri is not None, outcome.why
+            assert outcome.si_sdri is not None
+            assert outcome.sdri.cases == 1
+            assert np.isfinite([outcome.sdri.mean, outcome.si_sdri.mean]).all()
+        assert "no track of the data has drums" in cell(found, 2, "drums", system).outcomes["paper"].why
+    assert "pull mtat/hcnn" in cell(found, 2, "piano", "TagBox, MTAT HCNN").outcomes["paper"].why
+    assert "no data given" in cell(found, 1, "vocals", "TagBox, MTAT FCN").outcomes["paper"].why
+
+    # Silence improves SDR by minus the mixture's.
+    silence = cell(found, 2, "piano", "silence").outcomes["as it is"]
+    (start,) = {r["start"] for r in journal.read(out / "slakh" / "controls") if r["source"] == "piano"}
+    mixture, piano = (
+        audio.read(bare / "slakh" / "Track00001" / name, start, SECONDS).samples
+        for name in ("mix.flac", "stems/S00.flac")
+    )
+    assert silence.sdri is not None
+    assert silence.sdri.mean == pytest.approx(-metrics.sdr(mixture, piano), abs=1e-3)
+
+    assert "slakh, paper-mtat-fcn" in told
+    text = reproduction_report.markdown(found)
+    assert "the generator is tiny.safetensors, the paper's is Jukebox" in text
+    assert "the loop has 1 steps, the paper's 100" in text
+    assert "Table 2: paper mtat/fcn" in text
+
+    told.clear()
+    again = reproduction.reproduce(request, out, lambda what, done, total: told.append(what))
+    assert told == []
+    assert again == found
+    other = Request({"Slakh2100": bare / "slakh"}, request.generator, steps=2, seconds=SECONDS)
+    with pytest.raises(TagBoxError, match="another run"):
+        reproduction.reproduce(other, out)
+
+
+def test_a_cell_without_estimates_is_not_a_figure() -> None:
+    table = TABLES[0]
+    assert reproduction._outcome("bass", "m", [], table).why == "no track of the data has bass"
+    record = {
+        "key": "a/bass/m", "track": "a", "split": "", "source": "bass", "method": "m", "kind": "preset",
+        "status": "missing", "why": "it broke",
+    }  # fmt: skip
+    outcome = reproduction._outcome("bass", "m", [record], table)
+    assert outcome == Outcome(missing=1, why="it broke")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"limit": 0}, "--limit 1 or more"),
+        ({"seconds": 0.5}, "of 0.5 s"),
+        ({"steps": 0}, "steps is 0"),
+        ({"folders": {"MUSDB18": Path("nowhere")}}, "there is no folder nowhere"),
+    ],
+)
+def test_settings_that_make_no_sense(changes: dict[str, object], words: str, bare: Path) -> None:
+    with pytest.raises(TagBoxError, match=words):
+        reproduction.reproduce(Request(**{"folders": {}, **changes}), bare / "out")  # type: ignore[arg-type]
+    assert not (bare / "out").exists()
+
+
+def test_the_command(bare: Path) -> None:
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tagbox", "reproduce", "-o", str(bare / "out"), *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ))
+
+    result = run()
+    assert result.returncode == 0, result.stderr
+    assert "Table 1: MUSDB18" in result.stdout
+    assert "TagBox, Jamendo HCNN" in result.stdout
+    assert "tagbox models pull jamendo/hcnn" in result.stdout
+    assert {path.name for path in (bare / "out").iterdir()} == {"reproduction.md", "reproduction.csv"}
+    refused = run()
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
