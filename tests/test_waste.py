@@ -1,0 +1,112 @@
+"""What a step of the loop computes, counted: no clock is asked, and waste cannot creep back unseen."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import tagbox
+from conftest import recipe_weights
+from tagbox import audio, objectives
+from tagbox.generator import trained
+from tagbox.generator.quantisers import quantiser
+from tagbox.generator.trained import Trained
+from tagbox.generator.vqvae import VQVAE, Design
+from tagbox.loop import LoopSettings, steer
+from tagbox.steerables.gates import Gates
+from tagbox.steerables.latents import MaskedLatents
+from tagbox.steerables.steerable import Steerable
+from tagbox.taggers.tagger import Tagger
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SIZES = (512, 1024, 2048)
+STEPS = 3
+
+
+class Kernels(TorchDispatchMode):
+    """Counts every operation that computes, both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.counts[function.overloadpacket.__name__] += 1
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.fixture(scope="module")
+def mono() -> torch.Tensor:
+    return audio.read(EXAMPLES / "duet" / "mixture.flac", 3, 2).samples[0]
+
+
+@pytest.fixture(scope="module")
+def generator() -> Trained:
+    design = Design(widths=(8, 8, 8), depths=(2, 2, 2), halvings=(3, 2, 2), dimensions=8, entries=16)
+    weights = recipe_weights(trained.expected_shapes(design))
+    return trained.assemble("small", weights, design, "cpu", "recipe", "MIT")
+
+
+@pytest.fixture(scope="module")
+def taggers() -> list[Tagger]:
+    return [tagbox.load_tagger("pons-musicnn", "mtat"), tagbox.load_tagger("pons-vgg", "mtat")]
+
+
+def counted(steerable: Steerable, taggers: list[Tagger], objective: str) -> Counter[str]:
+    """Operations of one step: those of `STEPS` steps less those of one, shared among them."""
+    targets = [torch.tensor([[float(tag == "violin") for tag in tagger.tags]]) for tagger in taggers]
+    totals = []
+    for steps in (1, 1 + STEPS):
+        with Kernels() as kernels:
+            steer(steerable, taggers, targets, objectives.find(objective), LoopSettings(steps, lr=0.01))
+        totals.append(kernels.counts)
+    return Counter({name: (totals[1][name] - totals[0][name]) // STEPS for name in totals[1]})
+
+
+def test_a_step_of_the_latents_decodes_once_and_takes_each_stft_once(
+    mono: torch.Tensor, generator: Trained, taggers: list[Tagger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decodes: Counter[int] = Counter()
+    decode = VQVAE.decode
+
+    def counting(self: VQVAE, latents: torch.Tensor, level: int = 0) -> torch.Tensor:
+        decodes[level] += 1
+        return decode(self, latents, level)
+
+    monkeypatch.setattr(VQVAE, "decode", counting)
+    latents = MaskedLatents(generator, mono, 0, quantiser("straight-through", generator, 0, 0), SIZES)
+    step = counted(latents, taggers, "cross-entropy")
+    assert decodes == {0: 2 + STEPS}, "one decode a step, of one level"
+    # Forward: the generated audio at each FFT size, and one spectrogram that both taggers see. Each has one
+    # transform on the way back, as has each inverse.
+    sizes, frontends = len(SIZES), 1
+    assert step["_fft_r2c"] + step["_fft_c2c"] + step["_fft_c2r"] <= 2 * (sizes + sizes + frontends)
+    assert step["_fft_r2c"] >= sizes + frontends
+    convolutions = sum(count for name, count in step.items() if "conv" in name)
+    decoder = sum(isinstance(module, torch.nn.Conv1d) for module in generator.model.decoders[0].modules())
+    assert convolutions < 4 * (decoder + 20), "forward, once more for what was forgotten, and back"
+
+
+def test_a_step_of_the_gates_takes_no_stft_of_the_mixture(mono: torch.Tensor, taggers: list[Tagger]) -> None:
+    gates = Gates(mono, 44_100, 1, 8, 2048, 16_000, seed=0)
+    step = counted(gates, taggers, "two-sided")
+    assert step["_fft_r2c"] == 1, "the front end's, of source and remainder together"
+    assert step["_fft_c2r"] + step["_fft_c2c"] <= 1
+    assert sum(step.values()) < 800
+
+
+def test_taggers_that_share_a_front_end_see_one_spectrogram(
+    mono: torch.Tensor, taggers: list[Tagger]
+) -> None:
+    from tagbox.taggers.tagger import listen
+
+    heard = audio.resample(mono[None], 44_100, 16_000)
+    with torch.no_grad(), Kernels() as both:
+        listen(taggers, heard)
+    assert both.counts["_fft_r2c"] == 1
