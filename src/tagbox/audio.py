@@ -56,41 +56,22 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
         TagBoxError: there is no such file, it is no recording that libsndfile reads, it is empty or has
             values that are not finite, or the excerpt lies outside it.
     """
-    if not (math.isfinite(start) and start >= 0):
-        raise TagBoxError(f"an excerpt cannot start at {start:g} s; give 0 or a later moment")
-    if duration is not None and not (math.isfinite(duration) and duration > 0):
-        raise TagBoxError(f"an excerpt cannot last {duration:g} s; give a duration above 0")
-    path = _regular_file(path)
-    try:
-        file = soundfile.SoundFile(str(path))
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        # TypeError, ValueError: what soundfile says of headerless (.raw) files.
-        raise TagBoxError(
-            f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
-        ) from error
-    with file:
+    with opened(path) as file:
         rate, frames = file.samplerate, file.frames
-        first = round(start * rate)
-        if 0 < frames <= first:
-            raise TagBoxError(
-                f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
-            )
-        wanted = frames if duration is None else max(1, round(duration * rate))
+        first, count = excerpt(path, file, start, duration)
         try:
             if first:
                 file.seek(first)
-            values = file.read(max(0, min(wanted, frames - first)), dtype="float32", always_2d=True)
+            values = file.read(count, dtype="float32", always_2d=True)
         except MemoryError as error:
             raise TagBoxError(
                 f"{path} is too long for the memory here ({frames / rate / 3600:.1f} hours by its header); "
                 "give an excerpt: --start and --duration"
             ) from error
         except (soundfile.SoundFileError, OSError) as error:
-            raise TagBoxError(
-                f"{path} is damaged or breaks off ({_reason(error)}); get a whole copy of the recording"
-            ) from error
+            raise damaged(path, error) from error
     if len(values) == 0:
-        raise TagBoxError(f"{path} holds no audio: it has a header and no samples; give another recording")
+        raise no_audio(path)
     samples = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
     if not bool(torch.isfinite(samples).all()):
         bad = int((~torch.isfinite(samples)).sum())
@@ -98,6 +79,56 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
             f"{path} has {bad} values that are not finite (NaN or infinity); export the recording again"
         )
     return Audio(samples, rate)
+
+
+def opened(path: str | Path) -> soundfile.SoundFile:
+    """A recording opened to be read.
+
+    Raises:
+        TagBoxError: there is no such file, or it is no recording that libsndfile reads.
+    """
+    path = _regular_file(path)
+    try:
+        return soundfile.SoundFile(str(path))
+    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+        # TypeError, ValueError: what soundfile says of headerless (.raw) files.
+        raise TagBoxError(
+            f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
+        ) from error
+
+
+def excerpt(
+    path: str | Path, file: soundfile.SoundFile, start: float, duration: float | None
+) -> tuple[int, int]:
+    """The first sample and the number of samples of `duration` seconds from `start` on (s).
+
+    Raises:
+        TagBoxError: the excerpt makes no sense or lies outside the recording.
+    """
+    if not (math.isfinite(start) and start >= 0):
+        raise TagBoxError(f"an excerpt cannot start at {start:g} s; give 0 or a later moment")
+    if duration is not None and not (math.isfinite(duration) and duration > 0):
+        raise TagBoxError(f"an excerpt cannot last {duration:g} s; give a duration above 0")
+    rate, frames = file.samplerate, file.frames
+    first = round(start * rate)
+    if 0 < frames <= first:
+        raise TagBoxError(
+            f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
+        )
+    wanted = frames if duration is None else max(1, round(duration * rate))
+    return first, max(0, min(wanted, frames - first))
+
+
+def damaged(path: str | Path, error: Exception) -> TagBoxError:
+    """What to say of a file that cannot be decoded to its end."""
+    return TagBoxError(
+        f"{path} is damaged or breaks off ({_reason(error)}); get a whole copy of the recording"
+    )
+
+
+def no_audio(path: str | Path) -> TagBoxError:
+    """What to say of a file without samples."""
+    return TagBoxError(f"{path} holds no audio: it has a header and no samples; give another recording")
 
 
 def _reason(error: Exception) -> str:
@@ -166,14 +197,14 @@ def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force
         raise TagBoxError(f"{path} was not written: the audio has values that are not finite numbers")
     with whole(path, force) as beside:
         try:
-            soundfile.write(str(beside), _quantised(values, bits, path).T, rate, subtype=SUBTYPES[bits])
+            soundfile.write(str(beside), quantised(values, bits, path).T, rate, subtype=SUBTYPES[bits])
         except (soundfile.SoundFileError, ValueError) as error:
             raise TagBoxError(
                 f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({_reason(error)}); try wav"
             ) from error
 
 
-def _quantised(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
+def quantised(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
     """The numbers that libsndfile stores as they are: float32, int16, or 24 bits at the top of an int32."""
     if bits == "float":
         return np.asarray(values.to(torch.float32))
@@ -224,13 +255,17 @@ def resample(x: Tensor, old: int, new: int) -> Tensor:
     if old == new:
         return x
     length = -(-x.shape[-1] * new // old)
-    ratio = Fraction(old, new)
-    if ratio.denominator > LARGEST_DENOMINATOR:
-        ratio = ratio.limit_denominator(LARGEST_DENOMINATOR)
-    kernel = _resampler(ratio.numerator, ratio.denominator, str(x.device), x.dtype)
-    longest = -(-x.shape[-1] * ratio.denominator // ratio.numerator)
+    period = ratio(old, new)
+    kernel = _resampler(period.numerator, period.denominator, str(x.device), x.dtype)
+    longest = -(-x.shape[-1] * period.denominator // period.numerator)
     y: Tensor = kernel(x, output_length=min(length, longest))
     return torch.nn.functional.pad(y, (0, length - y.shape[-1])) if y.shape[-1] < length else y
+
+
+def ratio(old: int, new: int) -> Fraction:
+    """What `resample` takes `old` / `new` Hz to be: so many samples become so many, over and over again."""
+    exact = Fraction(old, new)
+    return exact if exact.denominator <= LARGEST_DENOMINATOR else exact.limit_denominator(LARGEST_DENOMINATOR)
 
 
 @lru_cache(maxsize=32)

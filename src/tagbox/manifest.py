@@ -75,6 +75,7 @@ def describe(
         "runs": [
             {
                 "sources": list(run.sources),
+                "at": round(run.at, 3),
                 "steps": len(run.history.steps),
                 "stopped": run.history.stopped,
                 "chosen_step": run.history.chosen,

@@ -8,6 +8,8 @@ from tagbox.devices import PRECISIONS
 from tagbox.errors import TagBoxError
 
 HIGHEST_RATE = 1e6
+SHORTEST_SEGMENT = 3.0  # s; taggers' windows begin there
+SHORTEST_OVERLAP = 0.01  # s; less is a click
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Settings:
         mixture: what is masked: the "input", or the generator's "reconstruction" of it.
         normalise: whether the recording is brought to a peak of 1 first, as published.
         precision: of the networks while they are steered, "float32", "bfloat16", or "auto" for the faster.
+        segment: recordings longer than this, in seconds, are cut into segments of it; 0 never cuts.
+        overlap: of neighbouring segments, seconds.
         vocabulary: "right", or "published" for the order of tags that the published code assumes.
     """
 
     steer: str = "gates"
     taggers: tuple[str, ...] = ("mtat/pons-musicnn",)
-    objective: str = "joint"
+    objective: str = "two-sided"
     output: str = "masked"
     steps: int = 25
     lr: float = 0.3
@@ -56,6 +60,8 @@ class Settings:
     mixture: str = "input"
     normalise: bool = False
     precision: str = "auto"
+    segment: float = 30.0
+    overlap: float = 1.0
     vocabulary: str = "right"
 
 
@@ -81,6 +87,7 @@ _PAPER = Settings(
     combine="mean",
     generator="jukebox",
     quantiser="straight-through",
+    segment=20.0,  # as long as the published demonstrations
 )
 
 PRESETS = {
@@ -184,6 +191,16 @@ def validate(settings: Settings) -> None:
             raise TagBoxError(f"{name} is {getattr(settings, name)}; give {least} or more")
     if not 0 < settings.lr <= HIGHEST_RATE:
         raise TagBoxError(f"the rate (lr) is {settings.lr:g}; give a number above 0, up to {HIGHEST_RATE:g}")
+    if not (settings.segment == 0 or SHORTEST_SEGMENT <= settings.segment < float("inf")):
+        raise TagBoxError(
+            f"a segment of {settings.segment:g} s cannot be used; give {SHORTEST_SEGMENT:g} s or more, or 0 "
+            "to take every recording in one piece"
+        )
+    if settings.segment and not SHORTEST_OVERLAP <= settings.overlap <= settings.segment / 4:
+        raise TagBoxError(
+            f"segments of {settings.segment:g} s cannot overlap by {settings.overlap:g} s; give "
+            f"{SHORTEST_OVERLAP:g} to {settings.segment / 4:g} s"
+        )
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
     for size in settings.fft:

@@ -20,10 +20,12 @@ FORMATS = ("wav", "flac")
 
 @dataclass(frozen=True)
 class Run:
-    """One passage through the loop: which sources it steered, and what happened."""
+    """One passage through the loop: which sources it steered, from where in the recording on (s), and what
+    happened."""
 
     sources: tuple[str, ...]
     history: History
+    at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,38 @@ class Separation:
             audio.write(path, tracks[name], self.rate, bits=cast(Bits, bits), force=force)
         write_manifest(self.manifest, folder / "run.json", force)
         return list(paths.values())
+
+
+@dataclass(frozen=True)
+class Written:
+    """A separation that is on disk.
+
+    Attributes:
+        paths: of the audio files, sources first, the residual last.
+        rate: Hz.
+        runs: the loop's histories, in the order of the segments.
+        manifest: what run.json says.
+        note: what had to be different from what was asked for, if anything.
+    """
+
+    paths: tuple[Path, ...]
+    rate: int
+    runs: tuple[Run, ...]
+    manifest: Mapping[str, Any]
+    note: str | None = None
+
+    def read(self) -> Separation:
+        """The separation, read back into memory."""
+        tracks = [audio.read(path).samples for path in self.paths]
+        names = list(self.manifest["tags"])
+        return Separation(
+            dict(zip(names, tracks[:-1], strict=True)), tracks[-1], self.rate, self.runs, self.manifest
+        )
+
+    @property
+    def stopped(self) -> str:
+        """Why the last run ended (see `tagbox.loop.Stopped`)."""
+        return self.runs[-1].history.stopped
 
 
 @dataclass(frozen=True)

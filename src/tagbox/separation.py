@@ -2,29 +2,28 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.nn import functional
 
-from tagbox import devices, manifest, objectives, presets
+from tagbox import audio as audio_files
+from tagbox import manifest, presets, streaming
 from tagbox.audio import resample
+from tagbox.bands import fit
 from tagbox.cast import UNION, Cast, assemble, recording
 from tagbox.errors import TagBoxError
-from tagbox.generator.generator import Generator
 from tagbox.generator.quantisers import quantiser
-from tagbox.loop import History, LoopSettings, OnStep, steer
+from tagbox.loop import OnStep
+from tagbox.passages import at_least, loop, needed, probabilities, steering, take_apart
 from tagbox.presets import Settings
-from tagbox.results import Run, Separation, Transfer
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import Latents, MaskedLatents, encode_padded
-from tagbox.steerables.steerable import Steerable
-from tagbox.taggers.tagger import Tagger, listen
-
-GATES_RATE = 44_100
-"""At which components are made, Hz."""
+from tagbox.recordings import InMemory, OnDisk
+from tagbox.results import FORMATS, Run, Separation, Transfer, Written
+from tagbox.steerables.latents import Latents
+from tagbox.streaming import OnSegment, Streamed
+from tagbox.tracks import Kept, refuse_early, writing
 
 
 def separate(
@@ -35,6 +34,7 @@ def separate(
     device: str = "auto",
     on_step: OnStep | None = None,
     source: Mapping[str, Any] | None = None,
+    on_segment: OnSegment | None = None,
     **overrides: Any,
 ) -> Separation:
     """Take what `tags` name out of a recording.
@@ -47,6 +47,7 @@ def separate(
         device: "auto", "cpu", "cuda" or "mps".
         on_step: called after every step of the loop; a true answer stops it.
         source: what is known of the recording, for the manifest.
+        on_segment: where the recording is longer than a segment, told how many are done, of how many.
         overrides: any field of `tagbox.presets.Settings`.
 
     Returns:
@@ -59,50 +60,105 @@ def separate(
     settings = presets.override(presets.find(preset).settings, **overrides)
     channels = recording(audio, rate)
     cast = assemble(tags, settings, device)
+    known = {"rate": rate, "channels": channels.shape[0], "samples": channels.shape[-1], **(source or {})}
+    known["samples_sha256"] = manifest.audio_hash(channels)
     loaded = time.monotonic()
+    if streaming.is_long(settings, channels.shape[-1], rate):
+        out_rate, out_samples = streaming.out_grid(cast, settings, rate, channels.shape[-1])
+        out_channels = 1 if settings.mixture == "reconstruction" else channels.shape[0]
+        kept = Kept(len(cast.words) + 1, out_channels, out_samples)
+        streamed = streaming.stream(InMemory(channels, rate), cast, settings, kept, on_step, on_segment)
+        described = _describe_streamed(cast, settings, preset, known, streamed, begin, loaded)
+        sources = dict(zip(cast.words, kept.values[:-1], strict=True))
+        return Separation(sources, kept.values[-1], out_rate, streamed.runs, described)
 
-    work_rate = cast.generator.rate if cast.generator is not None else GATES_RATE
-    working = _at_least(resample(channels.to(cast.device), rate, work_rate), max(settings.fft))
-    if settings.normalise:
-        working = working / working.abs().amax()
-    beginning = working.mean(dim=0)
-    if settings.mixture == "reconstruction":
-        working = _reconstruction(_needed(cast), beginning, settings.level)[None]
-    runs, rendered = _steer_all(cast, settings, working, beginning, work_rate, on_step)
+    passage = take_apart(cast, settings, channels, rate, steering(cast, settings, on_step))
     steered = time.monotonic()
-
-    if settings.output == "residual":
-        rendered = working - rendered
-    samples = channels.shape[-1]
-    if settings.mixture == "reconstruction":
-        # Faithful to the published code: what is taken apart is not the recording, and it stays at its rate.
-        mixture, out_rate = working.cpu(), work_rate
-        estimates = rendered.cpu()
-    else:
-        mixture, out_rate = channels, rate
-        estimates = _fit(resample(rendered, work_rate, rate), samples).cpu()
-    sources = dict(zip(cast.words, estimates, strict=True))
-    residual = mixture - estimates.sum(dim=0)
+    sources = dict(zip(cast.words, passage.estimates, strict=True))
+    residual = passage.mixture - passage.estimates.sum(dim=0)
     heard = {
-        name: _probabilities(cast.taggers, track, out_rate, settings.padding)
-        for name, track in {"mixture": mixture, **sources, "residual": residual}.items()
+        name: probabilities(cast.taggers, track, passage.rate, settings.padding)
+        for name, track in {"mixture": passage.mixture, **sources, "residual": residual}.items()
     }
     seconds = {
         "loading": loaded - begin,
         "steering": steered - loaded,
         "all": time.monotonic() - begin,
-        "audio": samples / rate,
+        "audio": channels.shape[-1] / rate,
     }
-    known = {"rate": rate, "channels": channels.shape[0], "samples": samples}
-    return Separation(
-        sources=sources,
-        residual=residual,
-        rate=out_rate,
-        runs=runs,
-        manifest=_describe(
-            cast, settings, preset, {**known, **(source or {})}, channels, runs, heard, seconds
-        ),
-    )
+    described = _describe(cast, settings, preset, known, passage.runs, heard, seconds)
+    return Separation(sources, residual, passage.rate, passage.runs, described)
+
+
+def separate_file(
+    path: str | Path,
+    folder: str | Path,
+    tags: Sequence[str],
+    preset: str = "default",
+    device: str = "auto",
+    start: float = 0.0,
+    duration: float | None = None,
+    format: str = "wav",
+    bits: str | None = None,
+    force: bool = False,
+    on_step: OnStep | None = None,
+    on_segment: OnSegment | None = None,
+    **overrides: Any,
+) -> Written:
+    """Take what `tags` name out of a file of any length, from disk to disk.
+
+    A file up to a segment long gives what `separate` gives; memory does not grow with a longer one.
+
+    Args:
+        path: a recording.
+        folder: for a file a source, the residual and run.json; made where it is missing.
+        start: where to begin, s.
+        duration: how much to take, s; all unless given.
+        format: "wav" or "flac".
+        bits: "16", "24" or "float"; left out, wav is float and flac 24. Where integers would clip, all is
+            written as float wav instead, and `Written.note` says so.
+        force: replace files that exist.
+        on_segment: told how many segments are done, of how many.
+
+    The other arguments and errors are `separate`'s. Nothing is written where anything goes wrong.
+
+    Raises:
+        TagBoxError: the recording cannot be read or the results cannot be written.
+    """
+    begin = time.monotonic()
+    path, folder = Path(path), Path(folder)
+    settings = presets.override(presets.find(preset).settings, **overrides)
+    if format not in FORMATS:
+        raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(FORMATS)}")
+    found = OnDisk.of(path, start, duration)
+    refuse_early(folder, tags, found.channels, format, bits, force)
+    known = {
+        "rate": found.rate,
+        "channels": found.channels,
+        "samples": found.samples,
+        "file": path.name,
+        "sha256": audio_files.fingerprint(path),
+        "start": start,
+        "duration": duration,
+    }
+    if not streaming.is_long(settings, found.samples, found.rate):
+        excerpt = audio_files.read(path, start, duration)
+        result = separate(excerpt.samples, excerpt.rate, tags, preset, device, on_step, known, **overrides)
+        every = torch.stack([*result.sources.values(), result.residual])
+        _, channels, samples = every.shape
+        with writing(folder, tags, result.rate, channels, samples, format, bits, force) as files:
+            files.add(every)
+            paths, note = files.finish(result.manifest)
+        return Written(tuple(paths), result.rate, result.runs, result.manifest, note)
+    cast = assemble(tags, settings, device)
+    loaded = time.monotonic()
+    out_rate, out_samples = streaming.out_grid(cast, settings, found.rate, found.samples)
+    out_channels = 1 if settings.mixture == "reconstruction" else found.channels
+    with writing(folder, tags, out_rate, out_channels, out_samples, format, bits, force) as files:
+        streamed = streaming.stream(found, cast, settings, files, on_step, on_segment)
+        described = _describe_streamed(cast, settings, preset, known, streamed, begin, loaded)
+        paths, note = files.finish(described)
+    return Written(tuple(paths), out_rate, streamed.runs, described, note)
 
 
 def transfer(
@@ -133,107 +189,47 @@ def transfer(
         )
     channels = recording(audio, rate)
     cast = assemble([UNION.join(tags)] if tags else tags, settings, device)
-    generator = _needed(cast)
+    generator = needed(cast)
     loaded = time.monotonic()
-    mono = _at_least(resample(channels.to(cast.device).mean(dim=0), rate, generator.rate), max(settings.fft))
+    mono = at_least(resample(channels.to(cast.device).mean(dim=0), rate, generator.rate), max(settings.fft))
     steerable = Latents(
         generator,
         mono,
         settings.level,
         quantiser(settings.quantiser, generator, settings.level, settings.seed),
     )
-    memo, history = _loop(steerable, cast, cast.targets, settings, on_step)
+    memo, history = loop(steerable, cast, cast.targets, settings, on_step)
     steered = time.monotonic()
-    result = _fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu().expand(channels.shape)
+    result = fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu().expand(channels.shape)
     runs = (Run(cast.words, history),)
     heard = {
-        name: _probabilities(cast.taggers, track, rate, settings.padding)
+        name: probabilities(cast.taggers, track, rate, settings.padding)
         for name, track in (("mixture", channels), ("result", result))
     }
     seconds = {"loading": loaded - begin, "steering": steered - loaded, "all": time.monotonic() - begin}
-    known = {"rate": rate, "channels": channels.shape[0], "samples": channels.shape[1]}
-    described = _describe(cast, settings, preset, {**known, **(source or {})}, channels, runs, heard, seconds)
+    known = {"rate": rate, "channels": channels.shape[0], "samples": channels.shape[1], **(source or {})}
+    known["samples_sha256"] = manifest.audio_hash(channels)
+    described = _describe(cast, settings, preset, known, runs, heard, seconds)
     return Transfer(result, rate, history, described)
 
 
-def _steer_all(
-    cast: Cast, settings: Settings, working: Tensor, beginning: Tensor, rate: int, on_step: OnStep | None
-) -> tuple[tuple[Run, ...], Tensor]:
-    """Run the loop, once for all sources or once for each, and render: (sources, channels, samples).
-
-    `working` (channels, samples) is what is taken apart, and `beginning` (samples,) what latents begin as.
-    """
-    mono = working.mean(dim=0)
-    if settings.steer == "gates":
-        heard_rate = cast.taggers[0].rate
-        gates = Gates(
-            mono, rate, len(cast.words), settings.components, max(settings.fft), heard_rate, settings.seed
-        )
-        memo, history = _loop(gates, cast, cast.targets, settings, on_step)
-        return (Run(cast.words, history),), gates.render(memo, working)
-    generator = _needed(cast)
-    runs, rendered = [], []
-    for i, word in enumerate(cast.words):
-        quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
-        latents = MaskedLatents(
-            generator, mono, settings.level, quantise, settings.fft, settings.combine, beginning
-        )
-        memo, history = _loop(
-            latents, cast, [target[i : i + 1] for target in cast.targets], settings, on_step
-        )
-        runs.append(Run((word,), history))
-        rendered.append(latents.render(memo, working))
-        if history.stopped == "interrupted":
-            # Whoever pressed Ctrl-C does not want to wait for the sources that have not begun.
-            silence = torch.zeros_like(rendered[0])
-            rendered += [silence] * (len(cast.words) - len(rendered))
-            break
-    return tuple(runs), torch.cat(rendered)
-
-
-def _loop(
-    steerable: Steerable,
+def _describe_streamed(
     cast: Cast,
-    targets: Sequence[Tensor],
     settings: Settings,
-    on_step: OnStep | None,
-) -> tuple[Tensor, History]:
-    loop = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
-    objective = objectives.find(settings.objective)
-    dtype = devices.precision(settings.precision, cast.device)
-    listeners = [tagger.lowered(dtype) for tagger in cast.taggers]
-    return steer(steerable, listeners, targets, objective, loop, on_step)
-
-
-def _needed(cast: Cast) -> Generator:
-    if cast.generator is None:
-        raise TagBoxError("this needs a generator; choose a preset or --steer that has one")
-    return cast.generator
-
-
-def _reconstruction(generator: Generator, mono: Tensor, level: int) -> Tensor:
-    """What the generator's codes keep of `mono` (samples,)."""
-    with torch.no_grad():
-        _, latents = generator.quantise(encode_padded(generator, mono, level), level)
-        return generator.decode(latents, level)[0, 0, : mono.shape[-1]]
-
-
-def _at_least(audio: Tensor, samples: int) -> Tensor:
-    """`audio` (..., samples) with silence after it, so that every STFT has a window to reflect."""
-    return functional.pad(audio, (0, max(0, samples - audio.shape[-1])))
-
-
-def _fit(audio: Tensor, samples: int) -> Tensor:
-    """`audio` cut or filled with silence to exactly `samples`: resampling rounds lengths."""
-    return functional.pad(audio, (0, max(0, samples - audio.shape[-1])))[..., :samples]
-
-
-def _probabilities(taggers: Sequence[Tagger], track: Tensor, rate: int, padding: str) -> list[Tensor]:
-    """Each tagger's probabilities (tags,) for `track` (channels, samples)."""
-    device = next(taggers[0].network.parameters()).device
-    with torch.no_grad():
-        mono = resample(track.to(device).mean(dim=0, keepdim=True), rate, taggers[0].rate)
-        return [torch.sigmoid(heard)[0].mean(dim=0).cpu() for heard in listen(taggers, mono, padding=padding)]
+    preset: str,
+    known: Mapping[str, Any],
+    streamed: Streamed,
+    begin: float,
+    loaded: float,
+) -> dict[str, Any]:
+    seconds = {
+        "loading": loaded - begin,
+        **streamed.seconds,
+        "all": time.monotonic() - begin,
+        "audio": known["samples"] / known["rate"],
+    }
+    described = _describe(cast, settings, preset, known, streamed.runs, streamed.heard, seconds)
+    return {**described, "streamed": streamed.about}
 
 
 def _describe(
@@ -241,7 +237,6 @@ def _describe(
     settings: Settings,
     preset: str,
     known: Mapping[str, Any],
-    channels: Tensor,
     runs: Sequence[Run],
     heard: Mapping[str, Sequence[Tensor]],
     seconds: Mapping[str, float],
@@ -254,7 +249,7 @@ def _describe(
         taggers=cast.taggers,
         generator=cast.generator,
         device=cast.device,
-        source={**known, "samples_sha256": manifest.audio_hash(channels)},
+        source=known,
         runs=runs,
         heard=heard,
         seconds=seconds,

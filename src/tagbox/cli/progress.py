@@ -1,6 +1,7 @@
 """Progress of the loop, for people: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -53,22 +54,34 @@ class StepReporter(_Live):
     """Shows steps while the loop runs, and what came of them at the end."""
 
     def __init__(self, name: str) -> None:
-        loss = TextColumn("step {task.completed} {task.fields[loss]}")
-        super().__init__(TextColumn(escape(name)), BarColumn(), loss, TimeElapsedColumn())
+        shown = TextColumn("{task.fields[shown]}")
+        super().__init__(TextColumn(escape(name)), BarColumn(), shown, TimeElapsedColumn())
         self._name = name
+        self._segment_said = 0.0
 
     def __enter__(self) -> Self:
-        if not self._begin(None, loss="loading models"):
+        if not self._begin(None, shown="loading models"):
             typer.echo(f"{self._name}: loading models", err=True)
         return self
 
     def step(self, step: "Step") -> None:
         """Show one step; the loop's callback."""
         if self._task is not None:
-            self._progress.update(self._task, completed=step.index + 1, loss=f"loss {step.loss:.4f}")
+            self._progress.update(self._task, shown=f"step {step.index + 1} loss {step.loss:.4f}")
         elif step.index == 0 or step.seconds - self._said >= LINE_EVERY_SECONDS:
             self._said = step.seconds
             typer.echo(f"{self._name}: step {step.index + 1}, loss {step.loss:.4f}", err=True)
+
+    def segment(self, done: int, count: int) -> None:
+        """Show how far a long recording has come; the stream's callback."""
+        self._said = 0.0
+        now = time.monotonic()
+        if self._task is not None:
+            shown = f"segment {done} of {count}"
+            self._progress.update(self._task, total=count, completed=done, shown=shown)
+        elif done in (1, count) or now - self._segment_said >= LINE_EVERY_SECONDS:
+            self._segment_said = now
+            typer.echo(f"{self._name}: segment {done} of {count}", err=True)
 
     def report(self, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
         """Where the files are, and what the taggers hear before and after."""

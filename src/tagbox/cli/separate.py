@@ -44,11 +44,17 @@ Padding = Annotated[str | None, typer.Option(help="Fill taggers' windows by repe
 Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str | None, typer.Option(help="Networks compute in float32, bfloat16 or auto.")]
+Segment = Annotated[
+    float | None, typer.Option(help="Longer recordings are cut into segments of so many seconds; 0 never.")
+]
+Overlap = Annotated[float | None, typer.Option(help="Of neighbouring segments, seconds.")]
 Start = Annotated[float, typer.Option(help="Begin at this second of the recording.")]
 Duration = Annotated[float | None, typer.Option(help="Take so many seconds; all when left out.")]
 Bits = Annotated[str | None, typer.Option(help="16, 24 or float; wav is float and flac 24 unless given.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 Plot = Annotated[bool, typer.Option("--plot", help="Draw spectrograms and the tags' curves as a PNG.")]
+
+LONGEST_PLOT_SECONDS = 600
 
 
 def separate(
@@ -74,6 +80,8 @@ def separate(
     seed: Seed = None,
     device: Device = "auto",
     precision: Precision = None,
+    segment: Segment = None,
+    overlap: Overlap = None,
     start: Start = 0.0,
     duration: Duration = None,
     format: Annotated[str, typer.Option(help="wav or flac.")] = "wav",
@@ -117,6 +125,8 @@ def separate(
         padding=padding,
         seed=seed,
         precision=precision,
+        segment=segment,
+        overlap=overlap,
     )
     _distinct(inputs)
     for path in inputs:
@@ -144,40 +154,48 @@ def _separate_one(
     overrides: dict[str, Any],
 ) -> str:
     """Separate one recording and say why its loop ended."""
-    from tagbox import audio
     from tagbox.cli.progress import StepReporter
-    from tagbox.results import peak
-    from tagbox.separation import separate as run
+    from tagbox.separation import separate_file
 
-    recording = audio.read(path, start, duration)
+    if plot:
+        _refuse(folder / "plot.png", force)
+        _short_enough_to_plot(path, start, duration)
     with StepReporter(path.name) as reporter:
-        result = run(
-            recording.samples,
-            recording.rate,
+        result = separate_file(
+            path,
+            folder,
             tags,
             preset=preset,
             device=device,
+            start=start,
+            duration=duration,
+            format=format,
+            bits=bits,
+            force=force,
             on_step=reporter.step,
-            source=_source(path, start, duration),
+            on_segment=reporter.segment,
             **overrides,
         )
-    tracks = [*result.sources.values(), result.residual, *result.extras.values()]
-    if bits not in (None, "float") or format == "flac":
-        loudest = max(peak(track) for track in tracks)
-        if loudest > 1:
-            typer.echo(
-                f"a result peaks at {loudest:.2f}, which {format} at {bits or 24} bits would clip: "
-                "written as wav with float samples",
-                err=True,
-            )
-            format, bits = "wav", "float"
-    written = result.save(folder, format=format, bits=bits, force=force)
+    if result.note is not None:
+        typer.echo(result.note, err=True)
+    written = list(result.paths)
     if plot:
         from tagbox.plots import save_separation
 
-        written.append(save_separation(result, folder / "plot.png", force))
+        written.append(save_separation(result.read(), folder / "plot.png", force))
     reporter.report(result.manifest, written)
     return result.stopped
+
+
+def _short_enough_to_plot(path: Path, start: float, duration: float | None) -> None:
+    from tagbox.recordings import OnDisk
+
+    found = OnDisk.of(path, start, duration)
+    if found.samples > LONGEST_PLOT_SECONDS * found.rate:
+        raise TagBoxError(
+            f"a plot of more than {LONGEST_PLOT_SECONDS} s shows nothing; leave --plot out, or choose an "
+            "excerpt with --start and --duration"
+        )
 
 
 def _leave_if_stopped(stopped: str) -> None:

@@ -35,6 +35,28 @@ def factorise(magnitude: Tensor, components: int, iterations: int, seed: int) ->
     return shapes, activations
 
 
+def activate(magnitude: Tensor, shapes: Tensor, iterations: int) -> Tensor:
+    """Activations (components, frames) of `magnitude` (bins, frames) for given `shapes` (bins, components).
+
+    The first of the two updates alone: a convex problem for every frame by itself, so what is found for a
+    frame depends on no other frame, and a recording may be cut anywhere between two.
+    """
+    activations = magnitude.mean(dim=0, keepdim=True).expand(shapes.shape[1], -1)
+    norms = shapes.sum(dim=0)[:, None] + TINY
+    for _ in range(iterations):
+        activations = activations * (shapes.T @ (magnitude / (shapes @ activations + TINY))) / norms
+    return activations
+
+
+def gated_share(shapes: Tensor, activations: Tensor, gates: Tensor) -> Tensor:
+    """The part of each point that `gates` (components,) let through, (bins, frames).
+
+    It is the gates' sum over `shares`, without a spectrogram for every component in memory.
+    """
+    through = (shapes * gates) @ activations + TINY * gates.sum()
+    return through / (shapes @ activations + TINY * shapes.shape[1])
+
+
 def shares(shapes: Tensor, activations: Tensor) -> Tensor:
     """Each component's share of each point, (components, bins, frames), adding up to one."""
     parts = shapes.T[:, :, None] * activations[:, None, :] + TINY

@@ -12,9 +12,28 @@ import torch
 from torch import Tensor
 
 from tagbox.audio import resample
-from tagbox.components.nmf import factorise, shares
+from tagbox.components.nmf import activate, factorise, gated_share, shares
 from tagbox.masks import apply_mask, istft, stft
 from tagbox.steerables.steerable import Estimate
+
+ACTIVATION_ITERATIONS = 60
+"""Of components whose shapes are given."""
+
+
+def share_out(channels: Tensor, shapes: Tensor, gates: Tensor, n_fft: int) -> Tensor:
+    """Sources (sources, channels, samples) of audio in which `shapes` sound, learnt elsewhere in the piece.
+
+    Args:
+        channels: (channels, samples), at the rate of what the shapes were learnt from.
+        shapes: spectral shapes (bins, components).
+        gates: each source's share of each component, (sources, components).
+        n_fft: of the STFT, samples.
+    """
+    activations = activate(stft(channels.mean(dim=0), n_fft).abs(), shapes, ACTIVATION_ITERATIONS)
+    spectra = stft(channels, n_fft)
+    return torch.stack(
+        [istft(gated_share(shapes, activations, gate) * spectra, n_fft, channels.shape[-1]) for gate in gates]
+    )
 
 
 class Gates:
@@ -43,7 +62,8 @@ class Gates:
         iterations: int = 100,
     ) -> None:
         spectrum = stft(mixture, n_fft)
-        self._shares = shares(*factorise(spectrum.abs(), components, iterations, seed))
+        self.shapes, activations = factorise(spectrum.abs(), components, iterations, seed)
+        self._shares = shares(self.shapes, activations)
         self._n_fft = n_fft
         parts = istft(self._shares * spectrum, n_fft, mixture.shape[-1])
         self._parts = resample(parts, rate, heard_rate)

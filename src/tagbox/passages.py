@@ -1,0 +1,178 @@
+"""One passage of a recording, taken apart in one piece: a short recording, or a segment of a long one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tagbox import bands, devices, objectives
+from tagbox.audio import resample
+from tagbox.cast import Cast
+from tagbox.errors import TagBoxError
+from tagbox.generator.generator import Generator
+from tagbox.generator.quantisers import quantiser
+from tagbox.loop import History, LoopSettings, OnStep, steer
+from tagbox.presets import Settings
+from tagbox.results import Run
+from tagbox.steerables.gates import Gates
+from tagbox.steerables.latents import MaskedLatents, encode_padded
+from tagbox.steerables.steerable import Steerable
+from tagbox.taggers.tagger import Tagger, listen
+
+GATES_RATE = 44_100
+"""At which components are made, Hz."""
+
+Render = Callable[[Tensor, Tensor], tuple[tuple[Run, ...], Tensor]]
+"""What is taken apart (channels, samples) and what latents begin as (samples,), both at the working rate, to
+the passages through the loop that it took and the sources (sources, channels, samples)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """What became of a passage.
+
+    Attributes:
+        mixture: what was taken apart, (channels, samples) at `rate`.
+        estimates: (sources, channels, samples) at `rate`.
+        rate: Hz, the recording's own unless a reconstruction was taken apart.
+        runs: the loop's histories.
+    """
+
+    mixture: Tensor
+    estimates: Tensor
+    rate: int
+    runs: tuple[Run, ...]
+
+
+def work_rate(cast: Cast) -> int:
+    """At which sources are found, Hz."""
+    return cast.generator.rate if cast.generator is not None else GATES_RATE
+
+
+def take_apart(
+    cast: Cast, settings: Settings, channels: Tensor, rate: int, render: Render, peak: float | None = None
+) -> Passage:
+    """Take `channels` (channels, samples) at `rate` Hz apart by `render`.
+
+    Args:
+        peak: what normalisation brings to 1; the passage's own peak unless given.
+    """
+    own = work_rate(cast)
+    working = at_least(resample(channels.to(cast.device), rate, own), max(settings.fft))
+    scale = torch.ones((), device=cast.device)
+    if settings.normalise:
+        scale = working.abs().amax() if peak is None else torch.tensor(peak, device=cast.device)
+        working = working / scale
+    beginning = working.mean(dim=0)
+    if settings.mixture == "reconstruction":
+        working = _reconstruction(needed(cast), beginning, settings.level)[None]
+    runs, rendered = render(working, beginning)
+    if settings.output == "residual":
+        rendered = working - rendered
+    if settings.mixture == "reconstruction":
+        # Faithful to the published code: what is taken apart is not the recording, and it stays at its rate.
+        return Passage(working.cpu(), rendered.cpu(), own, runs)
+    if settings.normalise:
+        rendered, working = rendered * scale, working * scale
+    estimates = bands.back(rendered, working, channels.to(cast.device), own, rate, max(settings.fft))
+    return Passage(channels, estimates.cpu(), rate, runs)
+
+
+def steering(cast: Cast, settings: Settings, on_step: OnStep | None = None) -> Render:
+    """Render by running the loop, once for all sources or once for each."""
+    return lambda working, beginning: steer_all(cast, settings, working, beginning, on_step)
+
+
+def silent(cast: Cast) -> Render:
+    """Render nothing: all of it is left to the residual."""
+    return lambda working, beginning: ((), working.new_zeros(len(cast.words), *working.shape))
+
+
+def steer_all(
+    cast: Cast, settings: Settings, working: Tensor, beginning: Tensor, on_step: OnStep | None
+) -> tuple[tuple[Run, ...], Tensor]:
+    """Run the loop, once for all sources or once for each, and render: (sources, channels, samples).
+
+    `working` (channels, samples) is what is taken apart, and `beginning` (samples,) what latents begin as.
+    """
+    mono = working.mean(dim=0)
+    if settings.steer == "gates":
+        gates, memo, history = steer_gates(cast, settings, mono, on_step)
+        return (Run(cast.words, history),), gates.render(memo, working)
+    generator = needed(cast)
+    runs, rendered = [], []
+    for i, word in enumerate(cast.words):
+        quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
+        latents = MaskedLatents(
+            generator, mono, settings.level, quantise, settings.fft, settings.combine, beginning
+        )
+        memo, history = loop(latents, cast, [target[i : i + 1] for target in cast.targets], settings, on_step)
+        runs.append(Run((word,), history))
+        rendered.append(latents.render(memo, working))
+        if history.stopped == "interrupted":
+            # Whoever pressed Ctrl-C does not want to wait for the sources that have not begun.
+            silence = torch.zeros_like(rendered[0])
+            rendered += [silence] * (len(cast.words) - len(rendered))
+            break
+    return tuple(runs), torch.cat(rendered)
+
+
+def steer_gates(
+    cast: Cast, settings: Settings, mono: Tensor, on_step: OnStep | None
+) -> tuple[Gates, Tensor, History]:
+    """Learn the components of `mono` (samples,) at `GATES_RATE`, steer their gates (sources, components)."""
+    gates = Gates(
+        mono,
+        GATES_RATE,
+        len(cast.words),
+        settings.components,
+        max(settings.fft),
+        cast.taggers[0].rate,
+        settings.seed,
+    )
+    memo, history = loop(gates, cast, cast.targets, settings, on_step)
+    return gates, memo, history
+
+
+def loop(
+    steerable: Steerable,
+    cast: Cast,
+    targets: Sequence[Tensor],
+    settings: Settings,
+    on_step: OnStep | None,
+) -> tuple[Tensor, History]:
+    """Steer as `settings` say."""
+    how = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
+    objective = objectives.find(settings.objective)
+    dtype = devices.precision(settings.precision, cast.device)
+    listeners = [tagger.lowered(dtype) for tagger in cast.taggers]
+    return steer(steerable, listeners, targets, objective, how, on_step)
+
+
+def needed(cast: Cast) -> Generator:
+    """The generator, where there has to be one."""
+    if cast.generator is None:
+        raise TagBoxError("this needs a generator; choose a preset or --steer that has one")
+    return cast.generator
+
+
+def at_least(audio: Tensor, samples: int) -> Tensor:
+    """`audio` (..., samples) with silence after it, so that every STFT has a window to reflect."""
+    return functional.pad(audio, (0, max(0, samples - audio.shape[-1])))
+
+
+def probabilities(taggers: Sequence[Tagger], track: Tensor, rate: int, padding: str) -> list[Tensor]:
+    """Each tagger's probabilities (tags,) for `track` (channels, samples)."""
+    device = next(taggers[0].network.parameters()).device
+    with torch.no_grad():
+        mono = resample(track.to(device).mean(dim=0, keepdim=True), rate, taggers[0].rate)
+        return [torch.sigmoid(heard)[0].mean(dim=0).cpu() for heard in listen(taggers, mono, padding=padding)]
+
+
+def _reconstruction(generator: Generator, mono: Tensor, level: int) -> Tensor:
+    """What the generator's codes keep of `mono` (samples,)."""
+    with torch.no_grad():
+        _, latents = generator.quantise(encode_padded(generator, mono, level), level)
+        return generator.decode(latents, level)[0, 0, : mono.shape[-1]]

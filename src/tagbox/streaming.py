@@ -1,0 +1,194 @@
+"""Recordings longer than a segment: read, taken apart and handed on piece by piece, in bounded memory."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tagbox import audio, passages
+from tagbox.bands import fit
+from tagbox.cast import Cast
+from tagbox.digest import Listener, choose, digest, stretch_seconds, survey
+from tagbox.loop import OnStep
+from tagbox.passages import GATES_RATE, Render, steer_gates, take_apart, work_rate
+from tagbox.presets import Settings
+from tagbox.recordings import Recording, Spans
+from tagbox.results import Run
+from tagbox.segments import Segment, join, plan, scaled, spans
+from tagbox.steerables.gates import share_out
+from tagbox.tracks import Tracks
+
+OnSegment = Callable[[int, int], None]
+"""Told how many segments are done, of how many."""
+
+FILTER = 128
+"""Samples of the lower of two rates that resampling there and back reaches, with room to spare."""
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """What there is to say of a recording that went by.
+
+    Attributes:
+        rate: of what was written, Hz.
+        runs: the loop's histories, in the order of the segments.
+        heard: by "mixture", source and "residual", for each tagger its probabilities (tags,).
+        seconds: by what they were spent on.
+        about: for the manifest: segments, what was listened to.
+    """
+
+    rate: int
+    runs: tuple[Run, ...]
+    heard: dict[str, list[Tensor]]
+    seconds: dict[str, float]
+    about: dict[str, Any]
+
+
+def is_long(settings: Settings, samples: int, rate: int) -> bool:
+    """Whether a recording is cut into segments."""
+    return settings.segment > 0 and samples > settings.segment * rate
+
+
+def out_grid(cast: Cast, settings: Settings, rate: int, samples: int) -> tuple[int, int]:
+    """Rate in Hz and length in samples of what comes out."""
+    if settings.mixture != "reconstruction":
+        return rate, samples
+    own = work_rate(cast)
+    return own, -(-samples * own // rate)
+
+
+def segments_of(cast: Cast, settings: Settings, rate: int, samples: int) -> list[Segment]:
+    """The segments of a recording.
+
+    Places are multiples of the resampler's period, and for gates, where frames have to fall on the same
+    samples in every segment, hops are multiples of the STFT's as well.
+    """
+    own = work_rate(cast)
+    ratio = audio.ratio(rate, own)
+    hop = max(settings.fft) // 2
+    align = ratio.numerator * (hop // math.gcd(hop, ratio.denominator)) if settings.steer == "gates" else 1
+    context = max(settings.fft) / own + FILTER / min(rate, own)
+    return plan(
+        samples,
+        round(settings.segment * rate),
+        round(settings.overlap * rate),
+        math.ceil(context * rate),
+        ratio.numerator,
+        align,
+    )
+
+
+def stream(
+    recording: Recording,
+    cast: Cast,
+    settings: Settings,
+    tracks: Tracks,
+    on_step: OnStep | None = None,
+    on_segment: OnSegment | None = None,
+) -> Streamed:
+    """Take a long recording apart into `tracks`: the sources in the order of the words, then the residual.
+
+    Raises:
+        TagBoxError: the recording is silent or damaged, or a segment has no room for what it needs.
+    """
+    begin = time.monotonic()
+    rate = recording.rate
+    segments = segments_of(cast, settings, rate, recording.samples)
+    stretch = stretch_seconds(cast.taggers, settings.segment)
+    known = survey(recording, cast, stretch, settings.padding)
+    if known.samples != recording.samples:
+        segments = segments_of(cast, settings, rate, known.samples)
+    surveyed = time.monotonic()
+
+    runs: list[Run] = []
+    about: dict[str, Any] = {
+        "segments": len(segments),
+        "longest_segment": round(max(segment.last - segment.first for segment in segments) / rate, 3),
+        "heard_stretches": len(known.spans),
+        "stretch": round(stretch, 3),
+    }
+    render: Render | None = None
+    if settings.steer == "gates":
+        chosen = [known.spans[i] for i in choose(known.scores, int(settings.segment / stretch))]
+        render, run = _learn(recording, chosen, cast, settings, on_step)
+        runs.append(run)
+        about["digest"] = _seconds(chosen, rate)
+    learnt = time.monotonic()
+
+    out_rate, out_samples = out_grid(cast, settings, rate, known.samples)
+    ratio = audio.ratio(rate, out_rate)
+    there = [
+        (first * ratio.denominator // ratio.numerator, last * ratio.denominator // ratio.numerator)
+        for first, last in known.spans
+    ]
+    listeners = [Listener(there, out_rate, cast.taggers, settings.padding) for _ in [*cast.words, "residual"]]
+    tail: Tensor | None = None
+    stopped = False
+    for i, (segment, channels) in enumerate(zip(segments, recording.stretches(spans(segments)), strict=True)):
+        how = render
+        if how is None:
+            begun = not stopped and bool(channels.any())
+            how = passages.steering(cast, settings, on_step) if begun else passages.silent(cast)
+        passage = take_apart(cast, settings, channels, rate, how, known.peak)
+        if render is None:
+            runs += [replace(run, at=segment.first / rate) for run in passage.runs]
+            stopped = stopped or any(run.history.stopped == "interrupted" for run in passage.runs)
+        everything = torch.cat([passage.mixture[None], passage.estimates])
+        finished, tail = join(tail, *_own_part(everything, segment, ratio, out_samples))
+        result = torch.cat([finished[1:], finished[:1] - finished[1:].sum(dim=0, keepdim=True)])
+        tracks.add(result)
+        for listener, track in zip(listeners, result, strict=True):
+            listener.pass_by(track)
+        if on_segment is not None:
+            on_segment(i + 1, len(segments))
+    heard = {"mixture": [answer.mean(dim=0) for answer in known.heard]}
+    for name, listener in zip([*cast.words, "residual"], listeners, strict=True):
+        heard[name] = [answer.mean(dim=0) for answer in listener.probabilities()]
+    seconds = {
+        "survey": surveyed - begin,
+        "digest": learnt - surveyed,
+        "streaming": time.monotonic() - learnt,
+    }
+    return Streamed(out_rate, tuple(runs), heard, seconds, about)
+
+
+def _learn(
+    recording: Recording,
+    chosen: list[tuple[int, int]],
+    cast: Cast,
+    settings: Settings,
+    on_step: OnStep | None,
+) -> tuple[Render, Run]:
+    """Shapes and gates of the whole recording, as a way to render any passage of it."""
+    mono = digest(recording, chosen, GATES_RATE).to(cast.device)
+    gates, memo, history = steer_gates(cast, settings, mono, on_step)
+    # Only these two stay: the components' audio goes before the first segment comes.
+    shapes, n_fft = gates.shapes, max(settings.fft)
+    del gates
+    return partial(_share_out, shapes, memo, n_fft), Run(cast.words, history)
+
+
+def _share_out(
+    shapes: Tensor, gates: Tensor, n_fft: int, working: Tensor, beginning: Tensor
+) -> tuple[tuple[Run, ...], Tensor]:
+    return (), share_out(working, shapes, gates, n_fft)
+
+
+def _own_part(passage: Tensor, segment: Segment, ratio: Fraction, samples: int) -> tuple[Tensor, Segment]:
+    """The segment's own part of what was made of all that it read, and where that lies at the rate there."""
+    there = segment
+    if ratio != 1:
+        there = scaled(segment, ratio.denominator, ratio.numerator, samples)
+    # Rates that `audio.ratio` rounds may be a sample short at the end.
+    everything = fit(passage, there.last - there.first)
+    return everything[..., there.start - there.first : there.stop - there.first], there
+
+
+def _seconds(places: Spans, rate: int) -> list[list[float]]:
+    return [[round(first / rate, 3), round(last / rate, 3)] for first, last in places]
