@@ -160,6 +160,7 @@ def test_a_cell_without_estimates_is_not_a_figure() -> None:
         ({"limit": 0}, "--limit 1 or more"),
         ({"seconds": 0.5}, "of 0.5 s"),
         ({"steps": 0}, "steps is 0"),
+        ({"generator": "jukebx"}, "no generator is called 'jukebx'"),
         ({"folders": {"MUSDB18": Path("nowhere")}}, "there is no folder nowhere"),
     ],
 )

@@ -149,6 +149,11 @@ def _check(request: Request) -> None:
         raise TagBoxError(f"{request.limit} tracks are nothing to run; give --limit 1 or more")
     if request.seconds is not None and not 1 <= request.seconds <= 3600:
         raise TagBoxError(f"excerpts of {request.seconds:g} s cannot be judged; give 1 to 3600")
+    name = request.generator
+    if name not in generators.GENERATORS and not Path(name).is_file():
+        raise TagBoxError(
+            f"no generator is called {name!r}; choose one of {', '.join(generators.GENERATORS)}, or give a file"
+        )
     for preset in PRESETS:
         _settings(preset, "mtat/fcn", request)
 
