@@ -151,9 +151,8 @@ def _check(request: Request) -> None:
         raise TagBoxError(f"excerpts of {request.seconds:g} s cannot be judged; give 1 to 3600")
     name = request.generator
     if name not in generators.GENERATORS and not Path(name).is_file():
-        raise TagBoxError(
-            f"no generator is called {name!r}; choose one of {', '.join(generators.GENERATORS)}, or give a file"
-        )
+        known = ", ".join(generators.GENERATORS)
+        raise TagBoxError(f"no generator is called {name!r}; choose one of {known}, or give a file")
     for preset in PRESETS:
         _settings(preset, "mtat/fcn", request)
 
