@@ -22,7 +22,6 @@ from tagbox.evaluation.methods import Answer, Kind, Task, fit
 N_FFT, HOP = 2048, 512
 APART_SECONDS = 2.0
 """Frames nearer than this are no repetition."""
-MARGIN_BACKGROUND, MARGIN_FOREGROUND, POWER = 2.0, 10.0, 2.0
 REPEATING = ("drums", "bass")
 
 Spectrum = NDArray[np.complexfloating[Any, Any]]
@@ -51,11 +50,8 @@ def repet_sim(task: Task, word: str) -> Tensor:
         apart = min(width, max(1, (magnitude.shape[1] - 1) // 2 - 1))
         alike = librosa.decompose.nn_filter(magnitude, aggregate=np.median, metric="cosine", width=apart)
         repeating = np.minimum(magnitude, alike)
-        rest = magnitude - repeating
-        if word in REPEATING:
-            mask = librosa.util.softmask(repeating, MARGIN_BACKGROUND * rest, power=POWER)
-        else:
-            mask = librosa.util.softmask(rest, MARGIN_FOREGROUND * repeating, power=POWER)
+        background = repeating / np.maximum(magnitude, np.finfo(magnitude.dtype).tiny)
+        mask = background if word in REPEATING else 1 - background
         return np.asarray(mask * spectrum)
 
     return _each_channel(task.mixture, part)

@@ -38,8 +38,8 @@ class Stream:
             values, rate = stempeg.read_stems(
                 str(self.path), start=start or None, duration=duration, stem_id=self.index
             )
-        except (OSError, RuntimeError, ValueError, IndexError) as error:
-            raise TagBoxError(f"{self.path} cannot be decoded ({error}); get a whole copy of it") from error
+        except _failures() as error:
+            raise TagBoxError(f"{self.path} cannot be decoded; get a whole copy of it") from error
         samples = torch.from_numpy(values).to(torch.float32).reshape(-1, values.shape[-1]).T.contiguous()
         if samples.numel() == 0:
             raise TagBoxError(f"{self.path} holds no audio from {start:g} s on; start earlier")
@@ -81,13 +81,20 @@ def _track(path: Path, split: str) -> Track:
     try:
         info = _stempeg().Info(str(path))
         rate, seconds = int(info.rate(0)), float(info.duration(0))
-    except (OSError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        raise TagBoxError(f"{path} cannot be read ({error}); get a whole copy of it") from error
+    except _failures() as error:
+        raise TagBoxError(f"{path} cannot be read; get a whole copy of it") from error
     sources = {
         word: Stream(path, index) for name, index in STREAMS.items() if (word := word_for(name)) is not None
     }
     left = tuple(f"{name}: no tagger has a word for it" for name in STREAMS if word_for(name) is None)
     return Track(path.name.removesuffix(ENDING), split, rate, seconds, Stream(path, 0), sources, left)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What stempeg and its ffmpeg raise of files that they cannot read."""
+    import ffmpeg
+
+    return (ffmpeg.Error, OSError, RuntimeError, ValueError, KeyError, IndexError)
 
 
 @lru_cache(maxsize=1)
