@@ -131,7 +131,7 @@ def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) 
     assert "slakh, paper-mtat-fcn" in told
     text = reproduction_report.markdown(found)
     assert "the generator is tiny.safetensors, the paper's is Jukebox" in text
-    assert "the loop has 1 steps, the paper's 100" in text
+    assert "steps of the loop: 1, the paper's 100" in text
     assert "Table 2: paper mtat/fcn" in text
 
     told.clear()

@@ -173,7 +173,8 @@ def _described(dataset: Dataset, request: Request) -> str:
     splits = sorted({track.split for track in dataset.tracks if track.split})
     of = f" of its {', '.join(splits)} split" if splits else ""
     length = "whole" if request.seconds is None else f"{request.seconds:g} s of each"
-    return f"{dataset.name}, {len(dataset.tracks)} tracks{of}, {length}"
+    tracks = f"{len(dataset.tracks)} track{'s' * (len(dataset.tracks) != 1)}"
+    return f"{dataset.name}, {tracks}{of}, {length}"
 
 
 def _settings(preset: str, tagger: str, request: Request) -> presets.Settings:

@@ -63,9 +63,9 @@ def differences(found: Reproduction) -> list[str]:
     if request.generator != "jukebox":
         said.append(f"the generator is {Path(request.generator).name}, the paper's is Jukebox")
     if request.steps not in (None, STEPS):
-        said.append(f"the loop has {request.steps} steps, the paper's {STEPS}")
+        said.append(f"steps of the loop: {request.steps}, the paper's {STEPS}")
     if request.limit is not None:
-        said.append(f"at most {request.limit} tracks of each data set, the paper's tables are of whole ones")
+        said.append(f"of each data set the first tracks alone, at most {request.limit}")
     if request.seconds is not None:
         said.append(f"excerpts of {request.seconds:g} s where the source plays; the paper does not say which")
     return said
@@ -74,7 +74,7 @@ def differences(found: Reproduction) -> list[str]:
 def settings(found: Reproduction) -> str:
     """What our runs are, in two sentences."""
     request = found.request
-    steps = "the preset's steps" if request.steps is None else f"{request.steps} steps"
+    steps = "the preset's steps" if request.steps is None else f"steps: {request.steps}"
     return (
         f"Ours are the presets {' and '.join(PRESETS)} with the generator {Path(request.generator).name}, "
         f"{steps}, seed {request.seed}. '{AS_IT_IS}' is a system without presets."
