@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo chromium test test-slow lint format clean
 help:
 	@echo "make demo       take the violin out of a recording and hear what taggers say (a minute)"
 	@echo "make test       lint, types and tests"
@@ -18,7 +18,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
 
-test: $(VENV)/.installed lint
+# The web page's tests drive a real browser; where none can be had they are skipped, and say so.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
+	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Chromium for the web page's tests" \
+	  && { timeout 300 apt-get update -qq; DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -qq \
+	  --no-install-recommends chromium; } >/dev/null 2>&1; } \
+	  || echo "no Chromium, and it could not be installed here: the web page's tests will be skipped"
+
+test: $(VENV)/.installed chromium lint
 	$(BIN)/python -m pytest -m "not slow" --durations=10
 
 test-slow: $(VENV)/.installed

@@ -13,6 +13,7 @@ from tagbox.cli.separate import separate, transfer
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
 from tagbox.cli.train_generator import train_generator
+from tagbox.cli.ui import ui
 from tagbox.errors import TagBoxError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command()(train_generator)
 app.command()(evaluate)
 app.command()(dataset)
 app.command()(reproduce)
+app.command()(ui)
 app.add_typer(models, name="models")
 
 

@@ -1,0 +1,103 @@
+"""A tab of the page: a recording, what is heard in it, words, settings, a run to watch, and what came out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from tagbox.ui import form, words
+from tagbox.ui.actions import Actions, House, Kind
+from tagbox.ui.form import Form
+from tagbox.ui.upload import song_input
+
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The tab's components that its callbacks read and write."""
+
+    song: gr.Audio
+    examples: tuple[gr.Button, ...]
+    picture: gr.HTML
+    heard: gr.CheckboxGroup
+    typed: gr.Dropdown
+    form: Form
+    go: gr.Button
+    stop: gr.Button
+    cancel: gr.Button
+    told: gr.HTML
+    results: gr.HTML
+
+
+def build(kind: Kind, house: House) -> None:
+    """Lay out a tab, inside a `gr.Tab`, and say what its buttons do."""
+    controls = _lay_out(kind, house)
+    _wire(controls, Actions(kind, house, controls.form))
+
+
+def _lay_out(kind: Kind, house: House) -> Controls:
+    key = kind.key
+    gr.Markdown(kind.about)
+    song = song_input(
+        label=f"Recording (up to {house.limits.seconds / 60:.0f} minutes, {house.limits.megabytes} MB)",
+        elem_id=f"{key}-song",
+        buttons=[],
+    )
+    examples = []
+    if kind.examples:
+        with gr.Row(elem_classes="examples"):
+            for example in kind.examples:
+                examples.append(gr.Button(example.title, size="sm", min_width=150))
+    picture = gr.HTML(elem_id=f"{key}-picture", elem_classes="picture")
+    heard = gr.CheckboxGroup([], label=kind.asks, visible=False, elem_id=f"{key}-heard")
+    typed = gr.Dropdown(
+        words.known(),
+        value=[],
+        label="Any other word",
+        info="violin+cello is one source of two words",
+        multiselect=True,
+        allow_custom_value=True,
+        elem_id=f"{key}-typed",
+    )
+    settings = form.build(kind.presets, house.limits, house.generators)
+    with gr.Row():
+        go = gr.Button(kind.name, variant="primary", elem_id=f"{key}-go", min_width=120)
+        stop = gr.Button("Stop and keep", visible=False, elem_id=f"{key}-stop", min_width=120)
+        cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id=f"{key}-cancel", min_width=120)
+    told = gr.HTML(elem_id=f"{key}-told", elem_classes="told-box")
+    results = gr.HTML(elem_id=f"{key}-results", elem_classes="results")
+    return Controls(song, tuple(examples), picture, heard, typed, settings, go, stop, cancel, told, results)
+
+
+def _wire(controls: Controls, actions: Actions) -> None:
+    hearing: dict[str, Any] = {
+        "fn": actions.listen,
+        "inputs": [controls.song],
+        "outputs": [controls.picture, controls.heard, controls.told, controls.results],
+        "concurrency_id": "listen",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+        "show_progress_on": [controls.picture],
+    }
+    shown = [controls.told, controls.results, controls.go, controls.stop, controls.cancel]
+    running: dict[str, Any] = {
+        "fn": actions.run,
+        "inputs": [controls.song, controls.heard, controls.typed, *controls.form.controls],
+        "outputs": shown,
+        "concurrency_id": "run",
+        "concurrency_limit": 1,
+        "api_visibility": "private",
+        "show_progress_on": [controls.told],
+    }
+    given = [controls.song.upload, controls.song.stop_recording, controls.song.clear]
+    gr.on(given, **hearing)
+    runs = [controls.go.click(actions.begin, None, shown, queue=False, **QUIET).then(**running)]
+    for button, example in zip(controls.examples, actions.kind.examples, strict=True):
+        taken = button.click(
+            actions.taking(example), None, [controls.song, controls.typed], queue=False, **QUIET
+        )
+        begun = taken.then(**hearing).then(actions.begin, None, shown, queue=False, **QUIET)
+        runs.append(begun.then(**running))
+    controls.stop.click(actions.stop, None, [controls.stop], queue=False, **QUIET)
+    controls.cancel.click(actions.cancel, None, shown, queue=False, cancels=runs, **QUIET)
