@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagbox import manifest
+from tagbox import manifest, memory
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import cases, excerpts, journal
 from tagbox.evaluation.cases import Job, Measures, Record
@@ -173,6 +173,7 @@ def _run(
 def _initialise(jobs: int) -> None:
     # Ctrl-C reaches every process of the terminal; the first one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory.keep()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     cases.limit_threads(jobs)
 

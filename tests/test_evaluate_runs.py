@@ -1,0 +1,317 @@
+"""`tagbox evaluate` as people run it: what is written, what survives, what is refused."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import tagbox
+from tagbox import audio, cli
+from tagbox.errors import TagBoxError
+from tagbox.evaluation import journal
+from tagbox.evaluation.evaluate import variant
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+TINY = "tiny=default:steps=1,components=4"
+METHODS = ("--baseline", "hpss", "--preset", TINY)
+# Two busy PyTorch processes on two cores slow each other down; and sums in one order are equal to the last bit.
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "tagbox", "evaluate", *map(str, words)]
+
+
+def evaluate(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """table.csv without the time that everything took."""
+    with (folder / "table.csv").open(newline="") as file:
+        return [
+            {name: cell for name, cell in row.items() if name != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def records(folder: Path) -> dict[str, dict[str, object]]:
+    """All records by key, without the time that they took."""
+    read = journal.read(folder)
+    assert len({record["key"] for record in read}) == len(read)
+    return {record["key"]: {name: v for name, v in record.items() if name != "took"} for record in read}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two short tracks of two sources each, cut from the examples."""
+    folder = tmp_path_factory.mktemp("data")
+    for track, stems in (("band", ("drums", "guitar")), ("duet", ("violin", "piano"))):
+        for name in ("mixture", *stems):
+            cut = audio.read(EXAMPLES / track / f"{name}.flac", 3, 2)
+            audio.write(folder / track / f"{name}.wav", cut.samples, cut.rate)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a whole run and what it said."""
+    folder = tmp_path_factory.mktemp("whole") / "results"
+    result = evaluate(data, "-o", folder, *METHODS, "--seconds", 1, "--players", 2)
+    assert result.returncode == 0, result.stderr
+    assert "28 of 28 cases" in result.stderr
+    return folder, result.stdout
+
+
+def test_what_is_written(undisturbed: tuple[Path, str]) -> None:
+    folder, said = undisturbed
+    names = {"run.json", "results.jsonl", "table.csv", "report.md", "report.html", "audio"}
+    assert {path.name for path in folder.iterdir()} == names
+    methods = ["silence", "mixture", "half the mixture", "random mask", "ideal ratio mask", "HPSS", "tiny"]
+    rows = table(folder)
+    assert [row["method"] for row in rows if row["source"] == "violin"] == methods
+    assert {row["source"] for row in rows} == {"drums", "guitar", "piano", "violin", "all"}
+    by_name = {row["method"]: row for row in rows if row["source"] == "all"}
+    assert float(by_name["mixture"]["si_sdri"]) == 0
+    assert float(by_name["half the mixture"]["sdri"]) > 1
+    assert float(by_name["ideal ratio mask"]["si_sdri"]) > 5
+    assert int(by_name["silence"]["silent"]) == 4
+    # Two tracks are too few to claim anything, however good it is.
+    assert {row["separates"] for row in rows if row["method"] in ("HPSS", "tiny")} == {"no"}
+    assert "too few to claim it" in said or "does not separate" in said
+    for name in ("table.csv", "report.md", "report.html"):
+        assert str(folder / name) in said
+    report = (folder / "report.md").read_text()
+    assert "| ideal ratio mask |" in report
+    assert "components 4" in report
+
+
+def test_a_case_says_how_it_came_about(undisturbed: tuple[Path, str]) -> None:
+    record = records(undisturbed[0])["duet/violin/tiny"]
+    assert record["status"] == "ok"
+    assert (record["kind"], record["seconds"], record["steps"]) == ("preset", 1, 1)
+    assert record["start"] in (0, 1)
+    assert isinstance(record["loss_last"], float)
+    assert 0 <= float(str(record["heard_after"])) <= 1
+    request = json.loads((undisturbed[0] / "run.json").read_text())
+    assert request["judge"] == "mtat/pons-vgg"
+    assert request["methods"]["tiny"]["settings"]["components"] == 4
+
+
+class Page(HTMLParser):
+    """Collects what a page would fetch, its plots, players and words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetched += [
+            v or "" for k, v in attrs if k in ("src", "href", "srcset", "data", "action", "poster")
+        ]
+
+
+def test_the_report_is_one_file(undisturbed: tuple[Path, str]) -> None:
+    text = (undisturbed[0] / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert len(page.fetched) == page.tags.count("audio") == 2 * 5
+    assert all(address.startswith("data:audio/mpeg;base64,") for address in page.fetched)
+    assert page.tags.count("svg") == 5 + 1 + 1
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    for outside in ("http:", "https:", "url(", "@import", "file:"):
+        assert outside not in text
+
+
+def test_kill_9_and_resume_give_the_same_table(
+    data: Path, undisturbed: tuple[Path, str], tmp_path: Path
+) -> None:
+    """With two processes, so this is also the proof that they give what one gives."""
+    words = (data, "-o", tmp_path / "r", *METHODS, "--seconds", 1, "--players", 2, "--jobs", 2)
+    process = subprocess.Popen(command(*words), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    lines = tmp_path / "r" / "results.jsonl"
+    deadline = time.monotonic() + 120
+    while not (lines.exists() and lines.read_bytes().count(b"\n") >= 4):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    children = descendants(process.pid)
+    process.kill()
+    process.wait()
+    done = lines.read_bytes().count(b"\n")
+    assert 4 <= done < 28
+    # Nobody is left behind to write on.
+    while any(Path(f"/proc/{child}/cmdline").exists() and alive(child) for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # The worst place to die: in the middle of a line.
+    with lines.open("a") as file:
+        file.write('{"key": "duet/violin/ti')
+    again = evaluate(*words)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr and "Traceback" not in again.stderr
+    resumed = evaluate(*words, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert table(tmp_path / "r") == table(undisturbed[0])
+    assert records(tmp_path / "r") == records(undisturbed[0])
+
+
+def descendants(process: int) -> list[int]:
+    found = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in found.read_text().split()] if found.exists() else []
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_ctrl_c_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+    words = (data, "-o", tmp_path / "r", "--preset", "long=default:steps=100000", "--judge", "none")
+    process = subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    lines = tmp_path / "r" / "results.jsonl"
+    deadline = time.monotonic() + 120
+    # The five controls of the first source; then the endless preset.
+    while not (lines.exists() and lines.read_bytes().count(b"\n") == 5):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopped; 5 of 24 cases" in errors and "--resume" in errors
+    assert "Traceback" not in errors
+    assert lines.read_bytes().count(b"\n") == 5
+
+
+def refused(words: list[object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the command line says when it refuses, which must be one line."""
+    monkeypatch.setattr(sys, "argv", ["tagbox", "evaluate", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--layout", "spiral"], "choose one of slakh, musdb, stems"),
+        (["--preset", "papr"], "no preset is called 'papr'"),
+        (["--preset", "default:colour=red"], "changes no setting of default"),
+        (["--preset", "default:steps=many"], "steps cannot be 'many'"),
+        (["--preset", "default:steps=0"], "give 1 or more"),
+        (["--preset", "default:taggers=mtat/hcnn"], "tagbox models pull mtat/hcnn"),
+        (["--preset", "default", "--preset", "default"], "two methods are called 'default'"),
+        (["--preset", "mixture=default"], "two methods are called 'mixture'"),
+        (["--baseline", "magic"], "choose one of hpss, repet-sim"),
+        (["--estimates", "demucs"], "write NAME=FOLDER"),
+        (["--estimates", "demucs=nowhere"], "there is no folder nowhere"),
+        (["--judge", "mtat/pons-musicnn"], "in the loop"),
+        (["--judge", "whoever"], "data/architecture"),
+        (["--sources", "tuba"], "has a source 'tuba'"),
+        (["--split", "test"], "it has no splits at all"),
+        (["--seconds", "0"], "above 0"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_nothing_is_written(
+    words: list[object],
+    complaint: str,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
+    assert complaint in refused([data, "-o", tmp_path / "r", *words], capsys, monkeypatch)
+    assert not (tmp_path / "r").exists()
+
+
+def test_other_options_do_not_resume(
+    undisturbed: tuple[Path, str],
+    data: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {path: path.read_bytes() for path in undisturbed[0].glob("*.*")}
+    words = [data, "-o", undisturbed[0], *METHODS, "--players", 2, "--resume"]
+    assert "seconds was 1.0, now 2" in refused([*words, "--seconds", 2], capsys, monkeypatch)
+    other = [word if word != TINY else TINY.replace("4", "5") for word in words]
+    assert "methods 'tiny' differ" in refused([*other, "--seconds", 1], capsys, monkeypatch)
+    assert {path: path.read_bytes() for path in undisturbed[0].glob("*.*")} == before
+
+
+def test_from_python_with_a_method_and_estimates_of_ones_own(data: Path, tmp_path: Path) -> None:
+    for name in ("drums", "guitar"):
+        truth = audio.read(data / "band" / f"{name}.wav")
+        audio.write(tmp_path / "peer" / "band" / f"{name}.wav", 0.5 * truth.samples, truth.rate)
+    told: list[tuple[int, int]] = []
+    summary = tagbox.evaluate(
+        data,
+        tmp_path / "results",
+        estimates={"peer": tmp_path / "peer"},
+        judge="none",
+        together=True,
+        players=0,
+        on_records=lambda done, total, fresh: told.append((done, total)),
+    )
+    assert told[-1] == (12, 12)
+    peer = summary.row("drums", "peer")
+    assert peer is not None and peer.si_sdri is not None
+    assert peer.si_sdr == pytest.approx(70, abs=2)  # 16 bits, halved and rounded
+    everything = summary.row("all", "peer")
+    assert everything is not None and (everything.measured, everything.missing) == (2, 2)
+    assert "peer, piano (duet): no estimate of piano for duet" in summary.not_measured
+    assert "default" not in summary.methods
+    assert not (tmp_path / "results" / "audio").exists()
+
+
+def test_a_recording_that_breaks_off_costs_its_own_cases(data: Path, tmp_path: Path) -> None:
+    for name in ("mixture", "drums", "guitar"):
+        cut = audio.read(data / "band" / f"{name}.wav")
+        audio.write(tmp_path / "data" / "a" / f"{name}.flac", cut.samples, cut.rate)
+    damaged = tmp_path / "data" / "a" / "guitar.flac"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    summary = tagbox.evaluate(
+        tmp_path / "data", tmp_path / "results", baselines=["hpss"], judge="none", players=0
+    )
+    drums, guitar = summary.row("drums", "HPSS"), summary.row("guitar", "HPSS")
+    assert drums is not None and drums.measured == 1
+    assert guitar is not None and guitar.measured == 0
+    assert any("guitar (a)" in line and "damaged" in line for line in summary.not_measured)
+
+
+def test_variants_of_presets() -> None:
+    changed = variant("finer=paper:taggers=mtat/fcn+mtat/musicnn,fft=512+1024,lr=5,normalise=true")
+    assert (changed.name, changed.preset) == ("finer", "paper")
+    assert changed.settings.taggers == ("mtat/fcn", "mtat/musicnn")
+    assert (changed.settings.fft, changed.settings.lr, changed.settings.normalise) == ((512, 1024), 5.0, True)
+    assert variant("paper").name == "paper"
+    assert variant("paper:generator=my=file").settings.generator == "my=file"
+    with pytest.raises(TagBoxError, match="write FIELD=VALUE"):
+        variant("paper:steps")
+
+
+def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
+    journal.begin(tmp_path, {"a": 1}, resume=False)
+    journal.append(tmp_path, [{"key": "one"}, {"key": "two"}])
+    path = tmp_path / journal.RECORDS
+    path.write_text(path.read_text().replace('{"key": "one"}', '{"key": "on'))
+    with pytest.raises(TagBoxError, match="line 1 is damaged"):
+        journal.begin(tmp_path, {"a": 1}, resume=True)
+
+
+def test_help_is_light() -> None:
+    code = "import sys, tagbox.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'librosa')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
