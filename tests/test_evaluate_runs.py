@@ -21,7 +21,7 @@ from tagbox.evaluation.evaluate import variant
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TINY = "tiny=default:steps=1,components=4"
 METHODS = ("--baseline", "hpss", "--preset", TINY)
-# Two busy PyTorch processes on two cores slow each other down; and sums in one order are equal to the last bit.
+# Sums in one order are equal to the last bit.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
