@@ -275,6 +275,22 @@ def test_from_python_with_a_method_and_estimates_of_ones_own(data: Path, tmp_pat
     assert "peer, piano (duet): no estimate of piano for duet" in summary.not_measured
     assert "default" not in summary.methods
     assert not (tmp_path / "results" / "audio").exists()
+    # One method more, on the same cases; what is measured stays measured.
+    more = tagbox.evaluate(
+        data,
+        tmp_path / "results",
+        estimates={"peer": tmp_path / "peer"},
+        baselines=["hpss"],
+        judge="none",
+        together=True,
+        players=0,
+        resume=True,
+        on_records=lambda done, total, fresh: told.append((done, total)),
+    )
+    assert told[-2:] == [(13, 14), (14, 14)]
+    assert more.row("drums", "peer") == peer
+    assert more.row("drums", "HPSS") is not None
+    assert set(json.loads((tmp_path / "results" / "run.json").read_text())["methods"]) == set(more.methods)
 
 
 def test_a_recording_that_breaks_off_costs_its_own_cases(data: Path, tmp_path: Path) -> None:

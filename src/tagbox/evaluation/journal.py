@@ -17,10 +17,14 @@ from tagbox.files import whole
 REQUEST, RECORDS = "run.json", "results.jsonl"
 PASSING = ("versions",)
 """What may differ between a run and the one that goes on with it."""
+GROWING = "methods"
+"""To what a run that goes on may add: a new method is measured on the cases that are there."""
 
 
 def begin(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[str, Any]]:
     """Make `folder` ready for `request`, and hand back the records that are there already.
+
+    A run that goes on asks for the same, and perhaps for further methods.
 
     Raises:
         TagBoxError: there are results and `resume` is not given, they are of another request, or damaged.
@@ -33,18 +37,29 @@ def begin(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[s
                 f"{folder} holds results already; go on with --resume, or give another folder with -o"
             )
         earlier = _load(path)
+        added = set(described.get(GROWING, {})) - set(earlier.get(GROWING, {}))
+        before = {
+            **described,
+            GROWING: {k: v for k, v in described.get(GROWING, {}).items() if k not in added},
+        }
         for name in sorted({*earlier, *described} - set(PASSING)):
-            if earlier.get(name) != described.get(name):
+            if earlier.get(name, {}) != before.get(name, {}):
                 raise TagBoxError(
-                    f"{folder} holds results of another run: {_difference(name, earlier, described)}; "
+                    f"{folder} holds results of another run: {_difference(name, earlier, before)}; "
                     "give the same options to resume, or another folder"
                 )
+        if added:
+            _write(path, described)
         return read(folder, repair=True)
     if (folder / RECORDS).exists():
         raise TagBoxError(f"{folder} holds a {RECORDS} without a {REQUEST}; give another folder with -o")
-    with whole(path) as beside:
-        beside.write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write(path, described)
     return []
+
+
+def _write(path: Path, request: Mapping[str, Any]) -> None:
+    with whole(path, force=True) as beside:
+        beside.write_text(json.dumps(request, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def append(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
