@@ -1,0 +1,131 @@
+"""How time and memory grow with the length of a recording.
+
+    python -m benchmarks.length [--minutes 1 5 20] [--preset default] [--option steps=2]...
+
+The band in examples/, over and over, in stereo at 44.1 kHz, from a 16-bit wav file to float wav files; every
+length in a process of its own. Of a long recording the survey and the steering of the digest are bounded, the
+rest grows with it: "streaming" is all but the steps of the loop. Exponents are the slope of log time against
+log length. CPU seconds are what to compare on a machine that others use as well.
+"""
+
+import argparse
+import ast
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+BAND = Path(__file__).resolve().parents[1] / "examples" / "band" / "mixture.flac"
+RATE = 44_100
+
+
+def write_recording(path: Path, minutes: float) -> None:
+    """The band for so many minutes."""
+    import soundfile
+
+    phrase, rate = soundfile.read(BAND, dtype="float32", always_2d=True)
+    with soundfile.SoundFile(path, "w", rate, phrase.shape[1], "PCM_16") as file:
+        left = round(minutes * 60 * rate)
+        while left > 0:
+            file.write(phrase[:left])
+            left -= len(phrase)
+
+
+def measure(path: Path, preset: str, options: dict[str, Any]) -> dict[str, float]:
+    """Separate `path` in this process: seconds, CPU seconds and bytes."""
+    from tagbox.separation import separate_file
+
+    marks: dict[str, tuple[float, float]] = {}
+
+    def mark(name: str) -> None:
+        marks.setdefault(name, (time.monotonic(), time.process_time()))
+
+    def on_step(step: object) -> None:
+        mark("steering")
+
+    def on_segment(done: int, count: int) -> None:
+        mark("segments")
+
+    mark("begin")
+    with tempfile.TemporaryDirectory() as out:
+        written = separate_file(
+            path, Path(out), ["drums"], preset=preset, on_step=on_step, on_segment=on_segment, **options
+        )
+    mark("end")
+    wall, cpu = (marks["end"][i] - marks["begin"][i] for i in (0, 1))
+    once = [0.0, 0.0]
+    if "digest" in written.manifest.get("streamed", {}):
+        once = [marks["segments"][i] - marks["steering"][i] for i in (0, 1)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {
+        "wall": wall,
+        "cpu": cpu,
+        "streaming_wall": wall - once[0],
+        "streaming_cpu": cpu - once[1],
+        "peak": peak,
+    }
+
+
+def exponent(lengths: Sequence[float], times: Sequence[float]) -> float:
+    """The slope of log time against log length, least squares."""
+    x, y = [math.log(value) for value in lengths], [math.log(value) for value in times]
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    above = sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True))
+    return above / sum((a - mean_x) ** 2 for a in x)
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 5, 20])
+    parser.add_argument("--preset", default="default")
+    parser.add_argument("--option", action="append", default=[], help="a setting, as name=value")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure is not None:
+        options = {}
+        for option in args.option:
+            name, _, value = option.partition("=")
+            try:
+                options[name] = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                options[name] = value
+        print(json.dumps(measure(args.measure, args.preset, options)))
+        return
+    print(f"preset {args.preset}, {' '.join(args.option) or 'its own settings'}\n")
+    print("| minutes | s | CPU s | streaming, s | streaming, CPU s | peak, MB |\n|---|---|---|---|---|---|")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "long.wav")
+        for minutes in args.minutes:
+            write_recording(path, minutes)
+            command = [sys.executable, "-m", "benchmarks.length", "--measure", str(path)]
+            command += ["--preset", args.preset]
+            command += [word for option in args.option for word in ("--option", option)]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            row = json.loads(done.stdout.splitlines()[-1])
+            rows.append(row)
+            print(
+                f"| {minutes:g} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['streaming_wall']:.1f} | "
+                f"{row['streaming_cpu']:.1f} | {row['peak'] / 1e6:.0f} |",
+                flush=True,
+            )
+    if len(rows) > 1:
+        slopes = {
+            name: exponent(args.minutes, [row[name] for row in rows])
+            for name in ("wall", "cpu", "streaming_wall", "streaming_cpu")
+        }
+        cells = " | ".join(f"{slopes[name]:.2f}" for name in slopes)
+        print(f"| exponent | {cells} | |")
+
+
+if __name__ == "__main__":
+    main()
