@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from tagbox import audio, cli
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import journal
 from tagbox.evaluation.evaluate import variant
+from tagbox.evaluation.methods import Answer, Kind, Task
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TINY = "tiny=default:steps=1,components=4"
@@ -252,7 +255,30 @@ def test_other_options_do_not_resume(
     assert {path: path.read_bytes() for path in undisturbed[0].glob("*.*")} == before
 
 
-def test_from_python_with_a_method_and_estimates_of_ones_own(data: Path, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Quieter:
+    """A method of one's own."""
+
+    name: str = "quieter"
+    kind: Kind = "baseline"
+
+    def describe(self) -> dict[str, Any]:
+        return {"gain": 0.8}
+
+    def answer(self, task: Task) -> Answer:
+        return Answer(dict.fromkeys(task.references, 0.8 * task.mixture))
+
+
+def test_a_method_of_ones_own(data: Path, tmp_path: Path) -> None:
+    summary = tagbox.evaluate(
+        data, tmp_path, methods=[Quieter()], sources=["violin"], judge="none", players=0
+    )
+    (verdict,) = summary.verdicts
+    assert (verdict.method, verdict.answer) == ("quieter", "no")
+    assert json.loads((tmp_path / "run.json").read_text())["methods"]["quieter"]["gain"] == 0.8
+
+
+def test_estimates_of_others_and_a_method_added_later(data: Path, tmp_path: Path) -> None:
     for name in ("drums", "guitar"):
         truth = audio.read(data / "band" / f"{name}.wav")
         audio.write(tmp_path / "peer" / "band" / f"{name}.wav", 0.5 * truth.samples, truth.rate)
@@ -273,6 +299,8 @@ def test_from_python_with_a_method_and_estimates_of_ones_own(data: Path, tmp_pat
     everything = summary.row("all", "peer")
     assert everything is not None and (everything.measured, everything.missing) == (2, 2)
     assert "peer, piano (duet): no estimate of piano for duet" in summary.not_measured
+    words = next(v.words for v in summary.verdicts if (v.source, v.method) == ("all", "peer"))
+    assert words.endswith("It gave no estimate in 2 cases more.")
     assert "default" not in summary.methods
     assert not (tmp_path / "results" / "audio").exists()
     # One method more, on the same cases; what is measured stays measured.

@@ -72,7 +72,9 @@ def evaluate(
     Raises:
         TagBoxError: the data set, a method or an option cannot be used, or `results` is taken.
     """
-    chosen = choose(presets, baselines, {n: Path(f) for n, f in (estimates or {}).items()}, device)
+    folders = {name: Path(folder) for name, folder in (estimates or {}).items()}
+    asked = presets or baselines or folders or not methods
+    chosen = choose(presets, baselines, folders, device) if asked else ()
     found = datasets.find(Path(dataset), layout, splits, sources, limit)
     made = plan(
         found, (*chosen, *methods), sources, seconds, together, judge, window_sdr, players, seed, device

@@ -37,18 +37,15 @@ def begin(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[s
                 f"{folder} holds results already; go on with --resume, or give another folder with -o"
             )
         earlier = _load(path)
-        added = set(described.get(GROWING, {})) - set(earlier.get(GROWING, {}))
-        before = {
-            **described,
-            GROWING: {k: v for k, v in described.get(GROWING, {}).items() if k not in added},
-        }
+        wanted, there = described.get(GROWING, {}), earlier.get(GROWING, {})
+        before = {**described, GROWING: {name: wanted[name] for name in wanted if name in there}}
         for name in sorted({*earlier, *described} - set(PASSING)):
             if earlier.get(name, {}) != before.get(name, {}):
                 raise TagBoxError(
                     f"{folder} holds results of another run: {_difference(name, earlier, before)}; "
                     "give the same options to resume, or another folder"
                 )
-        if added:
+        if len(wanted) > len(there):
             _write(path, described)
         return read(folder, repair=True)
     if (folder / RECORDS).exists():

@@ -185,9 +185,12 @@ def verdict(source: str, method: str, records: Sequence[Record]) -> Verdict:
     separates = complete and all(
         found.low > LEAST_LEAD and found.tracks >= FEWEST for found in against.values()
     )
-    return Verdict(
-        source, method, separates, against, _sentence(source, method, against, complete, separates)
-    )
+    words = _sentence(source, method, against, complete, separates)
+    missing = sum(record["method"] == method and record["status"] == "missing" for record in records)
+    if missing and against:
+        # Whoever answers only what is easy must not look better for it.
+        words += f" It gave no estimate in {missing} case{'s' * (missing != 1)} more."
+    return Verdict(source, method, separates, against, words)
 
 
 def _sentence(source: str, method: str, against: dict[str, Interval], complete: bool, separates: bool) -> str:
