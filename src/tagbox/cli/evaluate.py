@@ -31,14 +31,14 @@ def evaluate(
     preset: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of TagBox, perhaps changed, as paper:generator=embedded,steps=50; repeat for several. "
+            help="Of TagBox, perhaps changed (paper:steps=50,lr=5); repeat for several. "
             "default when no method is named at all."
         ),
     ] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="hpss or repet-sim; repeat for several.")] = None,
     estimates: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="Stems that another system wrote: FOLDER/TRACK/vocals.wav."),
+        typer.Option(metavar="NAME=FOLDER", help="Stems that another system wrote, a folder for each track."),
     ] = None,
     split: Annotated[
         list[str] | None, typer.Option(help="Only this folder of the data set: train, test.")
@@ -69,8 +69,9 @@ def evaluate(
 ) -> None:
     """Judge separation on recordings whose sources are known, against controls that separate nothing.
 
-    DATASET lies as Slakh2100 or MUSDB18 does, or holds folders of mixture.wav and stems. Writes
-    OUT/results.jsonl case by case, then table.csv, report.md and report.html.
+    DATASET lies as Slakh2100 or MUSDB18 does, or holds folders of mixture.wav and stems.
+
+    Writes OUT/results.jsonl case by case, then table.csv, report.md and report.html.
 
     Examples:
 
