@@ -278,6 +278,28 @@ def test_a_method_of_ones_own(data: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["methods"]["quieter"]["gain"] == 0.8
 
 
+@dataclass(frozen=True)
+class Broken(Quieter):
+    """One whose answers are no numbers, or of another length."""
+
+    def answer(self, task: Task) -> Answer:
+        return Answer({"violin": task.mixture * float("nan"), "piano": task.mixture[:, :-1]})
+
+
+def test_answers_that_cannot_be_measured_are_said(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "duet").symlink_to(data / "duet")
+    summary = tagbox.evaluate(
+        tmp_path / "data", tmp_path / "r", methods=[Broken("broken")], together=True, judge="none", players=0
+    )
+    said = "\n".join(summary.not_measured)
+    assert "broken, violin (duet): its estimate cannot be measured: a signal has samples that are not" in said
+    assert "broken, piano (duet): its estimate cannot be measured: the estimate has shape" in said
+    row = summary.row("all", "broken")
+    assert row is not None and (row.measured, row.missing) == (0, 2)
+    assert next(v for v in summary.verdicts if v.source == "all").words.startswith("broken has no estimate")
+
+
 def test_estimates_of_others_and_a_method_added_later(data: Path, tmp_path: Path) -> None:
     for name in ("drums", "guitar"):
         truth = audio.read(data / "band" / f"{name}.wav")

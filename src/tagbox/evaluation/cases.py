@@ -108,11 +108,16 @@ def run(job: Job, excerpt: Excerpt | str, measures: Measures) -> list[Record]:
             "seconds": round(excerpt.duration, 6),
             "plays": round(excerpt.plays, 3),
         }
+        judged: Record = {}
+        if word not in missing:
+            try:
+                judged = judge(estimates[word], word, task, measures)
+            except TagBoxError as error:
+                missing[word] = f"its estimate cannot be measured: {error}"
         if word in missing:
             record |= {"status": "missing", "why": missing[word]}
         else:
-            record |= judge(estimates[word], word, task, measures)
-            record |= {"took": round(seconds / len(job.words), 3), **details.get(word, {})}
+            record |= judged | {"took": round(seconds / len(job.words), 3), **details.get(word, {})}
             if job.keep_audio is not None:
                 record["audio"] = keep(job.keep_audio, job, word, task, estimates[word])
         records.append(record)
@@ -147,9 +152,7 @@ def judge(estimate: Tensor, word: str, task: Task, measures: Measures) -> Record
         "residual": _rounded(metrics.score(mixture - estimate, reference, mixture)),
     }
     if measures.window_sdr:
-        before = metrics.window_sdr(mixture, reference, task.rate)
-        after = metrics.window_sdr(estimate, reference, task.rate)
-        record |= {"window_sdr": round(after, 4), "window_sdri": round(after - before, 4)}
+        record |= _windows(estimate, reference, mixture, task.rate)
     heard = [
         opinion.probability(measures.judge, audio, task.rate, word) if measures.judge else None
         for audio in (mixture, estimate)
@@ -157,6 +160,15 @@ def judge(estimate: Tensor, word: str, task: Task, measures: Measures) -> Record
     if None not in heard:
         record |= dict(zip(("heard_before", "heard_after"), (round(p or 0.0, 4) for p in heard), strict=True))
     return record
+
+
+def _windows(estimate: Tensor, reference: Tensor, mixture: Tensor, rate: int) -> Record:
+    try:
+        before, after = (metrics.window_sdr(signal, reference, rate) for signal in (mixture, estimate))
+    except TagBoxError:
+        # The source plays nowhere but after the last whole window.
+        return {}
+    return {"window_sdr": round(after, 4), "window_sdri": round(after - before, 4)}
 
 
 def _rounded(scores: metrics.Scores) -> dict[str, float]:
