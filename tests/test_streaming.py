@@ -231,6 +231,21 @@ def test_each_segment_of_latents_has_its_own_run(generator: Path) -> None:
     torch.testing.assert_close(total, recording, atol=1e-5, rtol=0)
 
 
+def test_transfer_goes_from_segment_to_segment(generator: Path) -> None:
+    recording = band(7)
+    how = {"generator": str(generator), "steps": 1, "segment": 3.0, "overlap": 0.25}
+    result = tagbox.transfer(recording, 44_100, ["guitar"], **how)
+    assert result.audio.shape == recording.shape
+    places = [run["at"] for run in result.manifest["runs"]]
+    assert len(places) >= 3 and places[0] == 0 and places == sorted(places)
+    one = tagbox.transfer(recording[:, : 2 * 44_100], 44_100, ["guitar"], **how)
+    assert len(one.manifest["runs"]) == 1
+    # At one step the result is what the generator plays of the encoding, whichever segment it lies in.
+    inside = slice(44_100, 44_100 + 22_050)
+    scale = float(one.audio.abs().max())
+    torch.testing.assert_close(result.audio[:, inside], one.audio[:, inside], atol=1e-3 * scale, rtol=0)
+
+
 def test_the_published_codes_reconstruction_is_streamed_too(generator: Path) -> None:
     recording = audio.resample(band(8), 44_100, 48_000)
     result = tagbox.separate(
@@ -390,19 +405,8 @@ def test_integers_are_never_clipped(tmp_path: Path) -> None:
 
 def test_the_command_says_how_far_it_has_come(long_file: Path, tmp_path: Path) -> None:
     words = ["separate", str(long_file), "--tags", "drums", "-o", str(tmp_path), "--steps", "1"]
-    command = [
-        sys.executable,
-        "-m",
-        "tagbox",
-        *words,
-        "--segment",
-        "3",
-        "--overlap",
-        "0.25",
-        "--format",
-        "flac",
-    ]
-    command += ["--overlap", "0.25", "--format", "flac"]
+    words += ["--segment", "3", "--overlap", "0.25", "--format", "flac"]
+    command = [sys.executable, "-m", "tagbox", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     count = json.loads((tmp_path / "band" / "run.json").read_text())["streamed"]["segments"]

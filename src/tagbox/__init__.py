@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tagbox.evaluation.evaluate import evaluate
     from tagbox.hearing import tag
     from tagbox.results import Separation, Transfer
-    from tagbox.separation import separate, transfer
+    from tagbox.separation import separate, separate_file, transfer
     from tagbox.taggers.registry import load as load_tagger
 
 __version__ = "0.1.0"
@@ -22,11 +22,22 @@ _LAZY = {
     "evaluate": ("tagbox.evaluation.evaluate", "evaluate"),
     "load_tagger": ("tagbox.taggers.registry", "load"),
     "separate": ("tagbox.separation", "separate"),
+    "separate_file": ("tagbox.separation", "separate_file"),
     "tag": ("tagbox.hearing", "tag"),
     "transfer": ("tagbox.separation", "transfer"),
 }
 
-__all__ = ["Separation", "Transfer", "__version__", "evaluate", "load_tagger", "separate", "tag", "transfer"]
+__all__ = [
+    "Separation",
+    "Transfer",
+    "__version__",
+    "evaluate",
+    "load_tagger",
+    "separate",
+    "separate_file",
+    "tag",
+    "transfer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from tagbox.loop import History, LoopSettings, OnStep, steer
 from tagbox.presets import Settings
 from tagbox.results import Run
 from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import MaskedLatents, encode_padded
+from tagbox.steerables.latents import Latents, MaskedLatents, encode_padded
 from tagbox.steerables.steerable import Steerable
 from tagbox.taggers.tagger import Tagger, listen
 
@@ -78,6 +78,18 @@ def take_apart(
         rendered, working = rendered * scale, working * scale
     estimates = bands.back(rendered, working, channels.to(cast.device), own, rate, max(settings.fft))
     return Passage(channels, estimates.cpu(), rate, runs)
+
+
+def resynthesise(
+    cast: Cast, settings: Settings, channels: Tensor, rate: int, on_step: OnStep | None
+) -> tuple[Tensor, History]:
+    """What the generator plays, steered, for `channels` (channels, samples): (samples,) at the same rate."""
+    generator = needed(cast)
+    mono = at_least(resample(channels.to(cast.device).mean(dim=0), rate, generator.rate), max(settings.fft))
+    quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
+    latents = Latents(generator, mono, settings.level, quantise)
+    memo, history = loop(latents, cast, cast.targets, settings, on_step)
+    return bands.fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu(), history
 
 
 def steering(cast: Cast, settings: Settings, on_step: OnStep | None = None) -> Render:

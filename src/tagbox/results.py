@@ -13,7 +13,7 @@ from tagbox import audio
 from tagbox.audio import Bits
 from tagbox.errors import TagBoxError
 from tagbox.files import refuse_to_overwrite, whole
-from tagbox.loop import History
+from tagbox.loop import History, Stopped
 
 FORMATS = ("wav", "flac")
 
@@ -135,14 +135,16 @@ class Transfer:
     Attributes:
         audio: (channels, samples) at `rate`; what the generator plays, the same in every channel.
         rate: Hz.
-        history: of the loop.
+        history: of the loop, in the first segment where the recording is longer than one.
         manifest: what made this, as it is written beside the audio.
+        stopped: why the last loop ended.
     """
 
     audio: Tensor
     rate: int
     history: History
     manifest: Mapping[str, Any]
+    stopped: Stopped = "steps"
 
     def save(self, path: str | Path, bits: str | None = None, force: bool = False) -> Path:
         """Write the audio to `path` (wav or flac) and what made it to `path` with the ending .run.json.

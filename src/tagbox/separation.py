@@ -11,17 +11,15 @@ from torch import Tensor
 
 from tagbox import audio as audio_files
 from tagbox import manifest, presets, streaming
-from tagbox.audio import resample
 from tagbox.bands import fit
 from tagbox.cast import UNION, Cast, assemble, recording
 from tagbox.errors import TagBoxError
-from tagbox.generator.quantisers import quantiser
 from tagbox.loop import OnStep
-from tagbox.passages import at_least, loop, needed, probabilities, steering, take_apart
+from tagbox.passages import probabilities, resynthesise, steering, take_apart
 from tagbox.presets import Settings
 from tagbox.recordings import InMemory, OnDisk
 from tagbox.results import FORMATS, Run, Separation, Transfer, Written
-from tagbox.steerables.latents import Latents
+from tagbox.segments import join
 from tagbox.streaming import OnSegment, Streamed
 from tagbox.tracks import Kept, refuse_early, writing
 
@@ -189,19 +187,22 @@ def transfer(
         )
     channels = recording(audio, rate)
     cast = assemble([UNION.join(tags)] if tags else tags, settings, device)
-    generator = needed(cast)
     loaded = time.monotonic()
-    mono = at_least(resample(channels.to(cast.device).mean(dim=0), rate, generator.rate), max(settings.fft))
-    steerable = Latents(
-        generator,
-        mono,
-        settings.level,
-        quantiser(settings.quantiser, generator, settings.level, settings.seed),
-    )
-    memo, history = loop(steerable, cast, cast.targets, settings, on_step)
+    pieces, runs, tail = [], [], None
+    for segment in streaming.segments_of(cast, settings, rate, channels.shape[-1]):
+        read = channels[:, segment.first : segment.last]
+        made, history = resynthesise(cast, settings, read, rate, on_step)
+        runs.append(Run(cast.words, history, segment.first / rate))
+        own = made[segment.start - segment.first : segment.stop - segment.first]
+        finished, tail = join(tail, own, segment)
+        pieces.append(finished)
+        if history.stopped == "interrupted":
+            break
     steered = time.monotonic()
-    result = fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu().expand(channels.shape)
-    runs = (Run(cast.words, history),)
+    if tail is not None:
+        pieces.append(tail)
+    # Where Ctrl-C came before the last segment there is silence after the others.
+    result = fit(torch.cat(pieces), channels.shape[-1]).expand(channels.shape)
     heard = {
         name: probabilities(cast.taggers, track, rate, settings.padding)
         for name, track in (("mixture", channels), ("result", result))
@@ -210,7 +211,7 @@ def transfer(
     known = {"rate": rate, "channels": channels.shape[0], "samples": channels.shape[1], **(source or {})}
     known["samples_sha256"] = manifest.audio_hash(channels)
     described = _describe(cast, settings, preset, known, runs, heard, seconds)
-    return Transfer(result, rate, history, described)
+    return Transfer(result, rate, runs[0].history, described, runs[-1].history.stopped)
 
 
 def _describe_streamed(

@@ -69,6 +69,8 @@ def segments_of(cast: Cast, settings: Settings, rate: int, samples: int) -> list
     Places are multiples of the resampler's period, and for gates, where frames have to fall on the same
     samples in every segment, hops are multiples of the STFT's as well.
     """
+    if not is_long(settings, samples, rate):
+        return [Segment(0, samples, 0, samples, 0, 0)]
     own = work_rate(cast)
     ratio = audio.ratio(rate, own)
     hop = max(settings.fft) // 2

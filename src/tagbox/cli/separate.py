@@ -277,7 +277,7 @@ def transfer(
             **overrides,
         )
     reporter.report(result.manifest, [result.save(out, bits=bits, force=force)])
-    _leave_if_stopped(result.history.stopped)
+    _leave_if_stopped(result.stopped)
 
 
 def _overrides(
