@@ -67,6 +67,22 @@ def test_a_share_of_everything_is_that_share_at_every_rate_in_every_channel(
         assert float(error) < 1e-8
 
 
+def test_normalising_changes_what_is_steered_and_not_how_loud_the_result_is() -> None:
+    recording = noise(2, 20_000)
+    seen: list[float] = []
+
+    def render(working: Tensor, beginning: Tensor) -> tuple[tuple[()], Tensor]:
+        seen.append(float(working.abs().amax()))
+        return (), 0.25 * working[None]
+
+    how = presets.Settings(normalise=True)
+    for peak in (None, 0.5):
+        passage = passages.take_apart(NOBODY, how, recording, 44_100, render, peak)
+        torch.testing.assert_close(passage.estimates[0], 0.25 * recording, atol=1e-6, rtol=0)
+    assert seen[0] == pytest.approx(1)
+    assert seen[1] == pytest.approx(2 * float(recording.abs().amax()))
+
+
 @pytest.mark.parametrize("rate", [48_000, 96_000, 192_000])
 def test_above_the_working_band_sources_follow_their_highest_octave(rate: int) -> None:
     """A source that owns the treble gets what lies above; one that owns the bass gets nothing of it."""

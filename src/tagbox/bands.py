@@ -41,9 +41,7 @@ def back(
         return found
     beyond = channels - fit(resample(working, work_rate, rate), samples)
     gains = octave_gains(estimates, working, work_rate, min(rate, work_rate), n_fft)
-    places = torch.arange(samples, device=gains.device, dtype=torch.float64) * (
-        work_rate / rate / (n_fft // 2)
-    )
+    places = torch.arange(samples, dtype=torch.float64) * (work_rate / rate / (n_fft // 2))
     return found + interpolate(gains, places)[:, None] * beyond
 
 
@@ -62,11 +60,15 @@ def octave_gains(estimates: Tensor, working: Tensor, rate: int, lower_rate: int,
 
 
 def interpolate(values: Tensor, places: Tensor) -> Tensor:
-    """`values` (..., frames) at `places` (n,), in frames, on straight lines: (..., n)."""
+    """`values` (..., frames) at `places` (n,), in frames, on straight lines: (..., n).
+
+    Places are float64 on the CPU: an hour's are too many for float32, and not every device has more.
+    """
     places = places.clamp(max=values.shape[-1] - 1)
     before = places.floor().long()
-    after = (before + 1).clamp(max=values.shape[-1] - 1)
-    share = (places - before).to(values.dtype)
+    share = (places - before).to(values.device, values.dtype)
+    after = (before + 1).clamp(max=values.shape[-1] - 1).to(values.device)
+    before = before.to(values.device)
     return values[..., before] * (1 - share) + values[..., after] * share
 
 
