@@ -121,9 +121,9 @@ class Actions:
         try:
             if song is None:
                 raise TagBoxError(NO_SONG)
+            self._house.limits.check(path)
             wanted = self._form.request(path, self.kind.goals(_words(heard, typed)), values)
             settings = wanted.settings()
-            self._house.limits.check(path)
         except Exception as error:
             yield cards.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
             return

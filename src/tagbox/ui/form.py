@@ -53,16 +53,21 @@ class Form:
         return Request(path, tuple(words), preset, overrides, device, start or 0.0, duration or None, format)
 
 
-def build(presets_shown: Sequence[str], limits: Limits, generators: Mapping[str, str]) -> Form:
+def build(
+    identifier: str, presets_shown: Sequence[str], limits: Limits, generators: Mapping[str, str]
+) -> Form:
     """Lay out the preset's control, and folded away all others; choosing a preset fills them in.
 
     Args:
+        identifier: of what is folded away, in the page.
+        presets_shown: the first one is chosen.
+        limits: of start and duration.
         generators: by the name that is shown, what `Settings.generator` is to be.
     """
     first = presets.find(presets_shown[0])
     about = [(f"{name}: {presets.find(name).help}", name) for name in presets_shown]
     preset = gr.Dropdown(about, value=first.name, label="Preset", filterable=False)
-    with gr.Accordion("Every setting", open=False, elem_classes="settings"):
+    with gr.Accordion("Every setting", open=False, elem_id=identifier):
         with gr.Row():
             start = gr.Number(0, label="Start (s)", minimum=0, maximum=limits.seconds, min_width=120)
             duration = gr.Number(

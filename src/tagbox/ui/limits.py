@@ -28,6 +28,11 @@ class Limits:
     megabytes: int = 100
     waiting: int = 16
 
+    def __str__(self) -> str:
+        minutes = self.seconds / 60
+        length = f"{minutes:g} minutes" if minutes >= 2 else f"{self.seconds:g} s"
+        return f"up to {length} and {self.megabytes} MB"
+
     def check(self, path: Path) -> None:
         """Refuse a file that is too large or, by its header, too long; nothing is decoded.
 

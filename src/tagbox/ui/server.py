@@ -102,7 +102,7 @@ def serving(
 def serve(
     host: str, port: int, limits: Limits, generators: Mapping[str, Path] | None = None
 ) -> Iterator[str]:
-    """Yield the address once the page is there, then block until Ctrl-C, or whoever asks the process to end."""
+    """Yield the address once the page is there, then block until Ctrl-C or a request to end (SIGTERM)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(host, port, limits, generators) as address:
         yield address

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from tagbox import presets
 from tagbox.ui import form, words
 from tagbox.ui.actions import Actions, House, Kind
 from tagbox.ui.form import Form
@@ -40,7 +41,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
     key = kind.key
     gr.Markdown(kind.about)
     song = song_input(
-        label=f"Recording (up to {house.limits.seconds / 60:.0f} minutes, {house.limits.megabytes} MB)",
+        label=f"Recording, {house.limits}",
         elem_id=f"{key}-song",
         buttons=[],
     )
@@ -52,7 +53,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
     picture = gr.HTML(elem_id=f"{key}-picture", elem_classes="picture")
     heard = gr.CheckboxGroup([], label=kind.asks, visible=False, elem_id=f"{key}-heard")
     typed = gr.Dropdown(
-        words.known(),
+        words.known(presets.find(kind.presets[0]).settings.taggers),
         value=[],
         label="Any other word",
         info="violin+cello is one source of two words",
@@ -60,7 +61,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
         allow_custom_value=True,
         elem_id=f"{key}-typed",
     )
-    settings = form.build(kind.presets, house.limits, house.generators)
+    settings = form.build(f"{key}-settings", kind.presets, house.limits, house.generators)
     with gr.Row():
         go = gr.Button(kind.name, variant="primary", elem_id=f"{key}-go", min_width=120)
         stop = gr.Button("Stop and keep", visible=False, elem_id=f"{key}-stop", min_width=120)

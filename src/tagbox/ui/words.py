@@ -6,7 +6,7 @@ from tagbox.cast import UNION
 from tagbox.hearing import Heard
 from tagbox.tags.presets import PRESETS
 from tagbox.tags.published import published_names
-from tagbox.tags.resolve import can_express, meaning
+from tagbox.tags.resolve import can_express, meaning, short
 from tagbox.tags.vocabularies import TAGS
 
 NOT_A_SOURCE = ("no vocals",)
@@ -31,11 +31,12 @@ def sources(data: str) -> list[str]:
     return [preset.name for preset in PRESETS if data in preset.tags and preset.name not in NOT_A_SOURCE]
 
 
-def known() -> list[str]:
-    """Every word that some tagger knows, those for sources first."""
+def known(taggers: Sequence[str]) -> list[str]:
+    """Every word that all of `taggers`, as data/architecture, know; those for sources first."""
+    learnt = {name.partition("/")[0] for name in taggers}
     names = [preset.name for preset in PRESETS]
-    tags = [tag for vocabulary in TAGS.values() for tag in vocabulary if "---" not in tag]
-    return list(dict.fromkeys([*names, *(tag for tag in tags if can_express(tag))]))
+    tags = [short(tag) for data in sorted(learnt) for tag in TAGS[data]]
+    return [word for word in dict.fromkeys([*names, *tags]) if learnt <= set(can_express(word))]
 
 
 def outputs(word: str, taggers: Sequence[str], vocabulary: str) -> list[list[int]]:
