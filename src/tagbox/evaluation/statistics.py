@@ -24,11 +24,6 @@ class Interval:
     cases: int
     tracks: int
 
-    @property
-    def above_zero(self) -> bool:
-        """Whether the whole interval is, and there are tracks enough to say so."""
-        return self.low > 0 and self.tracks >= FEWEST
-
 
 def interval(values: Sequence[float], tracks: Sequence[str], seed: int = 0) -> Interval:
     """The mean of `values`, where `tracks` names the track of each; at least one value.
