@@ -19,6 +19,7 @@ from torch import Tensor
 import tagbox
 from tagbox import audio, passages, presets, streaming
 from tagbox.cast import Cast, assemble
+from tagbox.components.nmf import activate, gated_share, shares
 from tagbox.digest import Listener, choose, places, survey
 from tagbox.errors import TagBoxError
 from tagbox.generator import trained
@@ -145,6 +146,26 @@ def learnt(components: int = 6) -> tuple[Tensor, Tensor]:
     mono = band(3).mean(dim=0)
     gates = Gates(mono, 44_100, 1, components, 2048, 16_000, 0, iterations=20)
     return gates.shapes, torch.linspace(0, 1, components)[None]
+
+
+def test_a_gated_share_is_the_gates_sum_over_the_components_shares() -> None:
+    random = torch.Generator().manual_seed(0)
+    shapes, activations = torch.rand(65, 5, generator=random), torch.rand(5, 30, generator=random)
+    activations[:, :3] = 0  # silence: everyone's share is equal
+    gates = torch.tensor([0.0, 1.0, 0.3, 0.7, 0.5])
+    expected = torch.einsum("k,kft->ft", gates, shares(shapes, activations))
+    torch.testing.assert_close(gated_share(shapes, activations, gates), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_activations_of_known_shapes_are_found_frame_by_frame() -> None:
+    random = torch.Generator().manual_seed(1)
+    shapes, truth = torch.rand(65, 4, generator=random), torch.rand(4, 30, generator=random)
+    magnitude = shapes @ truth
+    found = activate(magnitude, shapes, 2_000)
+    torch.testing.assert_close(found, truth, atol=0.02, rtol=0)
+    alone = activate(magnitude[:, 7:8], shapes, 60)
+    together = activate(magnitude, shapes, 60)[:, 7:8]
+    torch.testing.assert_close(alone, together, atol=1e-6, rtol=1e-5)
 
 
 def in_segments(recording: Tensor, rate: int, length: float) -> tuple[Tensor, list[Segment]]:
