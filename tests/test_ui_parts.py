@@ -2,7 +2,6 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ from tagbox.ui import gallery, pictures, spectrograms, words
 from tagbox.ui.folder import Folder, Signals
 from tagbox.ui.limits import Limits, plain
 from tagbox.ui.tasks import Request
-from tagbox.ui.watching import CancelledError, Moment, Watched
+from tagbox.ui.watching import CancelledError, Moment, Turns, Watched
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 
@@ -119,9 +118,9 @@ def endless(on_step: OnStep, on_segment: OnSegment) -> str:
 
 
 def test_a_run_is_watched_stopped_and_cancelled() -> None:
-    with ThreadPoolExecutor(1) as executor:
+    with Turns(4) as turns:
         signals = Signals()
-        watched = Watched(endless, signals, executor, every=0.01)
+        watched = Watched(endless, signals, turns, every=0.01)
         for moment in watched:
             if len(moment.steps) >= 3:
                 signals.stop.set()
@@ -129,7 +128,7 @@ def test_a_run_is_watched_stopped_and_cancelled() -> None:
         assert watched.last().loops == 1
 
         signals = Signals()
-        watched = Watched(endless, signals, executor, every=0.01)
+        watched = Watched(endless, signals, turns, every=0.01)
         for moment in watched:
             if moment.steps:
                 signals.cancel.set()
@@ -146,11 +145,12 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
     def second(on_step: OnStep, on_segment: OnSegment) -> None:
         ran.append("second")
 
-    with ThreadPoolExecutor(1) as executor:
-        Watched(first, Signals(), executor)
+    with Turns(4) as turns:
+        Watched(first, Signals(), turns)
         signals = Signals()
-        waiting = Watched(second, signals, executor, every=0.01)
-        assert next(iter(waiting)).begun is False
+        waiting = Watched(second, signals, turns, every=0.01)
+        moment = next(iter(waiting))
+        assert moment.begun is False and moment.before == 1
         signals.cancel.set()
         gate.set()
         with pytest.raises(CancelledError):
@@ -158,10 +158,20 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
     assert ran == []
 
 
+def test_a_line_that_is_full_turns_away() -> None:
+    gate = threading.Event()
+    with Turns(1) as turns:
+        turns.ask(lambda: gate.wait(30))
+        turns.ask(lambda: None)
+        with pytest.raises(TagBoxError, match="too many wait already"):
+            turns.ask(lambda: None)
+        gate.set()
+
+
 def test_leaving_a_watched_run_cancels_it() -> None:
-    with ThreadPoolExecutor(1) as executor:
+    with Turns(4) as turns:
         signals = Signals()
-        watching = iter(Watched(endless, signals, executor, every=0.01))
+        watching = iter(Watched(endless, signals, turns, every=0.01))
         next(watching)
         watching.close()  # type: ignore[attr-defined]
         assert signals.cancel.is_set()
@@ -195,9 +205,9 @@ def test_outputs_of_a_union_in_every_vocabulary() -> None:
 
 def test_curves_follow_the_source_whose_loop_it_is() -> None:
     wanted = {"violin": [[1]], "<b>": [[2]]}
-    first = pictures.curves(Moment(True, 1, (step(0), step(1)), None, 1.0), list(wanted), wanted, 5)
+    first = pictures.curves(Moment(True, 0, 1, (step(0), step(1)), None, 1.0), list(wanted), wanted, 5)
     assert "violin" in first and "&lt;b&gt;" not in first
-    second = pictures.curves(Moment(True, 2, (step(0, share=0.25),), None, 1.0), list(wanted), wanted, 5)
+    second = pictures.curves(Moment(True, 0, 2, (step(0, share=0.25),), None, 1.0), list(wanted), wanted, 5)
     assert "&lt;b&gt; <b>25%</b>" in second and "<b>0</b>" in second
 
 

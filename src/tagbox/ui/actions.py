@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tagbox.ui.form import Form
 from tagbox.ui.gallery import Example
 from tagbox.ui.limits import Limits, about, plain
 from tagbox.ui.tasks import Task
-from tagbox.ui.watching import CancelledError, Watched
+from tagbox.ui.watching import CancelledError, Turns, Watched
 
 NOTHING = ""
 NO_SONG = "no recording is here yet; drop one, record one, or take an example"
@@ -60,13 +60,13 @@ class House:
     Attributes:
         folder: private, where everything lies.
         limits: of a recording.
-        executor: of one thread, so that one run goes on at a time.
+        turns: one run goes on at a time.
         generators: by the name that is shown, what `Settings.generator` is to be.
     """
 
     folder: Folder
     limits: Limits
-    executor: Executor
+    turns: Turns
     generators: Mapping[str, str]
 
 
@@ -109,7 +109,11 @@ class Actions:
     def begin(self, request: gr.Request) -> tuple[Any, ...]:
         """Show that a run is asked for; it may have to wait for its turn."""
         self._house.folder.session(_key(request)).signals[self.kind.key] = Signals()
-        return cards.line("Asked for; one run goes on at a time."), NOTHING, *_buttons(running=True)
+        return (
+            cards.line("Asked for."),
+            NOTHING,
+            *_buttons(running=True),
+        )
 
     def run(
         self, request: gr.Request, song: str | None, heard: Sequence[str], typed: Sequence[str], *values: Any
@@ -129,11 +133,11 @@ class Actions:
             return
         target = folder.new_results(_key(request), self.kind.key)
         outputs = {w: words.outputs(w, settings.taggers, settings.vocabulary) for w in wanted.words}
-        watched = Watched(
-            lambda on_step, on_segment: self.kind.task(wanted, target, on_step, on_segment),
-            signals,
-            self._house.executor,
-        )
+        try:
+            watched = Watched(partial(self.kind.task, wanted, target), signals, self._house.turns)
+        except TagBoxError as error:
+            yield cards.line(str(error), "wrong"), NOTHING, *_buttons(running=False)
+            return
         for moment in watched:
             yield live.shown(moment, wanted, outputs, settings), NOTHING, gr.skip(), gr.skip(), gr.skip()
         shown = live.shown(watched.last(), wanted, outputs, settings, ended=True)

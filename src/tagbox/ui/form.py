@@ -40,7 +40,7 @@ class Form:
         return [self.preset, *self.settings.values(), self.start, self.duration, self.device, self.format]
 
     def request(self, path: Path, words: Sequence[str], values: Sequence[Any]) -> Request:
-        """What is asked for; `values` are those of `controls`. Empty ones are the preset's."""
+        """What is asked for; `values` are those of `controls`. What is empty is the preset's."""
         preset, *rest = values
         given = dict(zip(self.settings, rest[: len(self.settings)], strict=True))
         start, duration, device, format = rest[len(self.settings) :]
@@ -71,12 +71,7 @@ def build(
         with gr.Row():
             start = gr.Number(0, label="Start (s)", minimum=0, maximum=limits.seconds, min_width=120)
             duration = gr.Number(
-                None,
-                label="Duration (s)",
-                info="empty: to the end",
-                minimum=0,
-                maximum=limits.seconds,
-                min_width=120,
+                0, label="Duration (s; 0: all)", minimum=0, maximum=limits.seconds, min_width=120
             )
             format = gr.Dropdown(list(FORMATS), label="Files", min_width=120, filterable=False)
             device = gr.Dropdown(_devices(), label="Device", min_width=120, filterable=False)
@@ -147,7 +142,7 @@ def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) ->
         made["output"] = choice("output", "The source is", ("masked", "residual"))
     with gr.Row():
         made["mixture"] = choice("mixture", "What is masked", ("input", "reconstruction"))
-        made["normalise"] = gr.Checkbox(settings.normalise, label="Bring to a peak of 1 first", min_width=140)
+        made["normalise"] = gr.Checkbox(settings.normalise, label="Bring to a peak of 1 first", min_width=220)
         made["segment"] = number("segment", "Segments (s)", presets.SHORTEST_SEGMENT, LONGEST_SEGMENT, False)
         made["overlap"] = number("overlap", "Their overlap (s)", presets.SHORTEST_OVERLAP, 15, False)
     return made

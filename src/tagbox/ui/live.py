@@ -26,9 +26,10 @@ def shown(
 def _line(moment: Moment, steps: int, ended: bool) -> str:
     done = len(moment.steps)
     if ended:
-        return f"Done: {done} steps, {moment.seconds:.0f} s."
+        return f"Done: {done} step{'s' * (done != 1)}, {moment.seconds:.0f} s."
     if not moment.begun:
-        return f"Waiting for the run before this one to end: {moment.seconds:.0f} s"
+        runs = f"{moment.before} run{'s' * (moment.before != 1)}"
+        return f"Waiting: {runs} to end before this one begins · {moment.seconds:.0f} s"
     if not done:
         return f"Getting ready: {moment.seconds:.0f} s"
     parts = [f"Step {done} of {steps}" + (f", loop {moment.loops}" if moment.loops > 1 else "")]

@@ -1,17 +1,16 @@
 """The server of the page: private folder, routes for results, and nothing that leaves this machine."""
 
 import logging
-import os
 import signal
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.errors import TagBoxError
+from tagbox.ui import offline
 from tagbox.ui.folder import Folder
 from tagbox.ui.limits import Limits
 
@@ -46,7 +45,7 @@ def serving(
     with tempfile.TemporaryDirectory(prefix="tagbox-ui-", ignore_cleanup_errors=True) as root:
         folder = Folder(Path(root))
         folder.prepare()
-        _keep_to_ourselves(folder.uploads)
+        offline.prepare(folder.uploads)
         try:
             import gradio
         except ImportError as error:
@@ -57,13 +56,15 @@ def serving(
         from tagbox.ui import page
         from tagbox.ui.actions import House
         from tagbox.ui.cards import ADDRESS
+        from tagbox.ui.watching import Turns
 
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        with ThreadPoolExecutor(1, thread_name_prefix="run") as executor:
+        with offline.no_fetching(), Turns(limits.waiting) as turns:
             offered = {name: name for name in ("embedded", "jukebox")}
             offered |= {name: str(path) for name, path in (generators or {}).items()}
-            blocks = page.build(House(folder, limits, executor, offered))
-            blocks.queue(max_size=limits.waiting, api_open=False)
+            blocks = page.build(House(folder, limits, turns, offered))
+            # Runs wait in our own line, where a page sees how many are before it.
+            blocks.queue(max_size=4 * limits.waiting, api_open=False)
             try:
                 _, address, _ = blocks.launch(
                     server_name=host,
@@ -95,7 +96,6 @@ def serving(
                 yield address
             finally:
                 folder.close()
-                executor.shutdown(wait=False, cancel_futures=True)
                 blocks.close(verbose=False)
 
 
@@ -107,18 +107,6 @@ def serve(
     with serving(host, port, limits, generators) as address:
         yield address
         threading.Event().wait()
-
-
-def _keep_to_ourselves(uploads: Path) -> None:
-    """Gradio reads these as it is imported and as the page is made."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    # Gradio looks whether it is there at all: by the loopback, which no proxy can see.
-    for name in ("no_proxy", "NO_PROXY"):
-        others = [part for part in os.environ.get(name, "").split(",") if part]
-        os.environ[name] = ",".join(dict.fromkeys([*others, "localhost", "127.0.0.1"]))
 
 
 def _giving(folder: Folder) -> "Callable[[Request], Awaitable[Response]]":

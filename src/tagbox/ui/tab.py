@@ -9,7 +9,6 @@ from tagbox import presets
 from tagbox.ui import form, words
 from tagbox.ui.actions import Actions, House, Kind
 from tagbox.ui.form import Form
-from tagbox.ui.upload import song_input
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -34,13 +33,16 @@ class Controls:
 def build(kind: Kind, house: House) -> None:
     """Lay out a tab, inside a `gr.Tab`, and say what its buttons do."""
     controls = _lay_out(kind, house)
-    _wire(controls, Actions(kind, house, controls.form))
+    _wire(controls, Actions(kind, house, controls.form), house)
 
 
 def _lay_out(kind: Kind, house: House) -> Controls:
     key = kind.key
     gr.Markdown(kind.about)
-    song = song_input(
+    song = gr.Audio(
+        sources=["upload", "microphone"],
+        type="filepath",
+        editable=False,
         label=f"Recording, {house.limits}",
         elem_id=f"{key}-song",
         buttons=[],
@@ -71,7 +73,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
     return Controls(song, tuple(examples), picture, heard, typed, settings, go, stop, cancel, told, results)
 
 
-def _wire(controls: Controls, actions: Actions) -> None:
+def _wire(controls: Controls, actions: Actions, house: House) -> None:
     hearing: dict[str, Any] = {
         "fn": actions.listen,
         "inputs": [controls.song],
@@ -79,6 +81,7 @@ def _wire(controls: Controls, actions: Actions) -> None:
         "concurrency_id": "listen",
         "concurrency_limit": 1,
         "api_visibility": "private",
+        "show_progress": "minimal",
         "show_progress_on": [controls.picture],
     }
     shown = [controls.told, controls.results, controls.go, controls.stop, controls.cancel]
@@ -87,8 +90,9 @@ def _wire(controls: Controls, actions: Actions) -> None:
         "inputs": [controls.song, controls.heard, controls.typed, *controls.form.controls],
         "outputs": shown,
         "concurrency_id": "run",
-        "concurrency_limit": 1,
+        "concurrency_limit": house.limits.waiting + 2,
         "api_visibility": "private",
+        "show_progress": "minimal",
         "show_progress_on": [controls.told],
     }
     given = [controls.song.upload, controls.song.stop_recording, controls.song.clear]

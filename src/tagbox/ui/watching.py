@@ -1,11 +1,14 @@
-"""A run in a thread of its own, watched from outside while it goes on."""
+"""A run in a thread of its own, one at a time, watched from outside while it waits and while it goes on."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
+from tagbox.errors import TagBoxError
 from tagbox.loop import OnStep, Step
 from tagbox.streaming import OnSegment
 from tagbox.ui.folder import Signals
@@ -24,6 +27,7 @@ class Moment:
 
     Attributes:
         begun: whether it has its turn.
+        before: how many runs have to end first.
         loops: how many loops began; a generator's latents take one for each source and segment.
         steps: of the loop that goes on.
         segments: how many are done, of how many; None where there is one.
@@ -31,19 +35,59 @@ class Moment:
     """
 
     begun: bool
+    before: int
     loops: int
     steps: tuple[Step, ...]
     segments: tuple[int, int] | None
     seconds: float
 
 
-class Watched(Generic[T]):
-    """`work`, run by `executor`; iterating gives moments until it ends, `outcome` what came of it.
+class Turns:
+    """One thread that runs what is asked for in its order, whatever becomes of those who asked.
 
-    One thread in the executor means one run at a time, whatever becomes of those who watch.
+    Args:
+        waiting: how many may wait.
     """
 
-    def __init__(self, work: Work[T], signals: Signals, executor: Executor, every: float = 0.4) -> None:
+    def __init__(self, waiting: int) -> None:
+        self._waiting = waiting
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="run")
+        self._asked: list[Future[Any]] = []
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def ask(self, work: Callable[[], T]) -> Future[T]:
+        """Run `work` when all before it have ended.
+
+        Raises:
+            TagBoxError: too many wait already.
+        """
+        with self._lock:
+            self._asked = [future for future in self._asked if not future.done()]
+            if len(self._asked) > self._waiting:
+                raise TagBoxError(f"too many wait already ({self._waiting}); come back in a while")
+            future = self._executor.submit(work)
+            self._asked.append(future)
+        return future
+
+    def before(self, future: Future[Any]) -> int:
+        """How many runs have to end before this one begins."""
+        with self._lock:
+            earlier = self._asked[: self._asked.index(future)] if future in self._asked else []
+        return sum(not one.done() for one in earlier)
+
+
+class Watched(Generic[T]):
+    """`work` at its turn; iterating gives moments until it ends, `outcome` what came of it."""
+
+    def __init__(self, work: Work[T], signals: Signals, turns: Turns, every: float = 0.4) -> None:
         self._signals = signals
         self._every = every
         self._begin = time.monotonic()
@@ -51,7 +95,8 @@ class Watched(Generic[T]):
         self._loops = 0
         self._steps: list[Step] = []
         self._segments: tuple[int, int] | None = None
-        self._future: Future[T] = executor.submit(self._run, work)
+        self._turns = turns
+        self._future: Future[T] = turns.ask(lambda: self._run(work))
 
     def __iter__(self) -> Iterator[Moment]:
         try:
@@ -78,7 +123,8 @@ class Watched(Generic[T]):
 
     def _moment(self) -> Moment:
         seconds = time.monotonic() - self._begin
-        return Moment(self._begun, self._loops, tuple(self._steps), self._segments, seconds)
+        before = 0 if self._begun else self._turns.before(self._future)
+        return Moment(self._begun, before, self._loops, tuple(self._steps), self._segments, seconds)
 
     def _run(self, work: Work[T]) -> T:
         self._begun = True
