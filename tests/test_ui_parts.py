@@ -1,22 +1,25 @@
 """The parts of the web page that need no browser."""
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
 
+import gradio
 import pytest
 import soundfile
 import torch
 
-from tagbox import audio
+from tagbox import audio, presets
 from tagbox.errors import TagBoxError
 from tagbox.hearing import hear
 from tagbox.loop import OnStep, Step
+from tagbox.presets import Settings
 from tagbox.recordings import OnDisk
 from tagbox.streaming import OnSegment
 from tagbox.taggers.registry import load
 from tagbox.tags.vocabularies import TAGS
-from tagbox.ui import gallery, pictures, spectrograms, words
+from tagbox.ui import form, gallery, pictures, spectrograms, words
 from tagbox.ui.folder import Folder, Signals
 from tagbox.ui.limits import Limits, plain
 from tagbox.ui.tasks import Request
@@ -236,6 +239,19 @@ def test_spectrograms_of_long_recordings_are_pooled_not_cut(tmp_path: Path) -> N
 def test_a_request_is_checked_before_anything_heavy(asked: Request, complaint: str) -> None:
     with pytest.raises(TagBoxError, match=complaint):
         asked.settings()
+
+
+def test_every_setting_has_a_control() -> None:
+    with gradio.Blocks(analytics_enabled=False):
+        both = form.build("a", ["default", "paper"], Limits(), {"embedded": "embedded", "jukebox": "jukebox"})
+        alone = form.build("b", ["transfer"], Limits(), {"embedded": "embedded"})
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert set(both.settings) == fields
+    assert set(alone.settings) < fields and "fft" not in alone.settings
+    values = [control.value for control in both.controls]
+    asked = both.request(DUET, ["violin"], values)
+    assert asked.settings() == presets.find("default").settings
+    assert asked.start == 0 and asked.duration is None
 
 
 def test_no_examples_where_there_is_no_repository(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import gradio as gr
 import torch
 
 from tagbox import devices, objectives, presets
+from tagbox.presets import _CHOICES as CHOICES
 from tagbox.presets import Settings
 from tagbox.ui.limits import Limits
 from tagbox.ui.tasks import FORMATS, Request, fields_of
@@ -123,29 +124,44 @@ def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) ->
         made["patience"] = number("patience", "Patience (0: none)", 0, MOST_STEPS)
         made["seed"] = number("seed", "Seed", 0, 2**31 - 1)
     with gr.Row():
-        made["keep"] = choice("keep", "Result of the step", ("best", "last"))
-        made["padding"] = choice("padding", "Windows filled up by", ("repeat", "zeros"))
-        made["precision"] = choice("precision", "Numbers", devices.PRECISIONS)
-        made["vocabulary"] = choice("vocabulary", "Order of tags", ("right", "published"))
+        made["keep"] = choice("keep", "Result of the step", CHOICES["keep"])
+        made["padding"] = choice("padding", "Windows filled up by", CHOICES["padding"])
+        made["precision"] = choice("precision", "Numbers", CHOICES["precision"])
+        made["vocabulary"] = choice("vocabulary", "Order of tags", CHOICES["vocabulary"])
     with gr.Row():
         if masks:
-            made["steer"] = choice("steer", "What moves", ("gates", "latents"))
+            made["steer"] = choice("steer", "What moves", CHOICES["steer"])
             made["components"] = number("components", "Components", 1, MOST_COMPONENTS)
         made["generator"] = choice("generator", "Generator", list(generators))
         made["level"] = number("level", "Its level (0: finest)", 0, 2)
-        made["quantiser"] = choice("quantiser", "Quantiser", ("straight-through", "none", "published"))
+        made["quantiser"] = choice("quantiser", "Quantiser", CHOICES["quantiser"])
     if not masks:
         return made
     with gr.Row():
         made["fft"] = choice("fft", "FFT sizes", FFT_SIZES, multiselect=True, min_width=260)
-        made["combine"] = choice("combine", "FFT sizes in the result", ("mean", "last"))
-        made["output"] = choice("output", "The source is", ("masked", "residual"))
+        made["combine"] = choice("combine", "FFT sizes in the result", CHOICES["combine"])
+        made["output"] = choice("output", "The source is", CHOICES["output"])
     with gr.Row():
-        made["mixture"] = choice("mixture", "What is masked", ("input", "reconstruction"))
+        made["mixture"] = choice("mixture", "What is masked", CHOICES["mixture"])
         made["normalise"] = gr.Checkbox(settings.normalise, label="Bring to a peak of 1 first", min_width=220)
         made["segment"] = number("segment", "Segments (s)", presets.SHORTEST_SEGMENT, LONGEST_SEGMENT, False)
         made["overlap"] = number("overlap", "Their overlap (s)", presets.SHORTEST_OVERLAP, 15, False)
+    rest = [name for name in values if name not in made]
+    if rest:
+        with gr.Row():
+            # A setting that the rows above do not know yet has a control as well, by its name.
+            made |= {name: _plain(name, values[name]) for name in rest}
     return made
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in CHOICES:
+        return gr.Dropdown(list(CHOICES[name]), value=value, label=name, filterable=False, min_width=140)
+    if isinstance(value, bool):
+        return gr.Checkbox(value, label=name, min_width=140)
+    if isinstance(value, int | float):
+        return gr.Number(value, label=name, precision=0 if isinstance(value, int) else None, min_width=120)
+    return gr.Textbox(value, label=name, min_width=140)
 
 
 def _values(settings: Settings, names: Sequence[str]) -> list[Any]:
