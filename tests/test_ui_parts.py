@@ -1,8 +1,12 @@
 """The parts of the web page that need no browser."""
 
 import dataclasses
+import os
+import socket
+import sys
 import threading
 import time
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import gradio
@@ -19,11 +23,11 @@ from tagbox.recordings import OnDisk
 from tagbox.streaming import OnSegment
 from tagbox.taggers.registry import load
 from tagbox.tags.vocabularies import TAGS
-from tagbox.ui import form, gallery, pictures, spectrograms, words
+from tagbox.ui import form, gallery, pictures, server, spectrograms, words
 from tagbox.ui.folder import Folder, Signals
 from tagbox.ui.limits import Limits, plain
 from tagbox.ui.tasks import Request
-from tagbox.ui.watching import CancelledError, Moment, Turns, Watched
+from tagbox.ui.watching import Moment, Turns, Watched
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 
@@ -155,9 +159,10 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
         moment = next(iter(waiting))
         assert moment.begun is False and moment.before == 1
         signals.cancel.set()
-        gate.set()
+        assert list(waiting) == []  # it does not wait any longer
         with pytest.raises(CancelledError):
             waiting.outcome()
+        gate.set()
     assert ran == []
 
 
@@ -252,6 +257,35 @@ def test_every_setting_has_a_control() -> None:
     asked = both.request(DUET, ["violin"], values)
     assert asked.settings() == presets.find("default").settings
     assert asked.start == 0 and asked.duration is None
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server sets some variables of its process; afterwards they are as before."""
+    for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(TagBoxError, match="give another --port"),
+            server.serving("127.0.0.1", port, Limits()),
+        ):
+            pytest.fail("served")
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_without_gradio_the_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(TagBoxError, match=r"tagbox\[ui\]"), server.serving("127.0.0.1", 1, Limits()):
+        pytest.fail("served")
 
 
 def test_no_examples_where_there_is_no_repository(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from tagbox.ui.form import Form
 from tagbox.ui.gallery import Example
 from tagbox.ui.limits import Limits, about, plain
 from tagbox.ui.tasks import Task
-from tagbox.ui.watching import CancelledError, Turns, Watched
+from tagbox.ui.watching import Turns, Watched
 
 NOTHING = ""
 NO_SONG = "no recording is here yet; drop one, record one, or take an example"
@@ -107,8 +108,11 @@ class Actions:
         return take
 
     def begin(self, request: gr.Request) -> tuple[Any, ...]:
-        """Show that a run is asked for; it may have to wait for its turn."""
-        self._house.folder.session(_key(request)).signals[self.kind.key] = Signals()
+        """Show that a run is asked for; it may have to wait. One before it in this tab is over."""
+        signals = self._house.folder.session(_key(request)).signals
+        if self.kind.key in signals:
+            signals[self.kind.key].cancel.set()
+        signals[self.kind.key] = Signals()
         return (
             cards.line("Asked for."),
             NOTHING,
@@ -144,6 +148,8 @@ class Actions:
         try:
             outcome = watched.outcome()
         except CancelledError:
+            if self._signals(request) is not signals:
+                return
             yield cards.line("Cancelled."), NOTHING, *_buttons(running=False)
         except Exception as error:
             yield cards.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
@@ -155,10 +161,10 @@ class Actions:
         self._signals(request).stop.set()
         return gr.Button("Stopping", interactive=False)
 
-    def cancel(self, request: gr.Request) -> tuple[Any, ...]:
-        """Let the run be gone at its next step, or before its turn."""
+    def cancel(self, request: gr.Request) -> Any:
+        """Let the run be gone at its next step, or at once where it has no turn yet; it says so itself."""
         self._signals(request).cancel.set()
-        return cards.line("Cancelled."), NOTHING, *_buttons(running=False)
+        return gr.Button("Cancelling", interactive=False)
 
     def _signals(self, request: gr.Request) -> Signals:
         return self._house.folder.session(_key(request)).signals.setdefault(self.kind.key, Signals())
@@ -179,7 +185,7 @@ def _buttons(running: bool) -> tuple[gr.Button, gr.Button, gr.Button]:
     return (
         gr.Button(interactive=not running),
         gr.Button("Stop and keep", interactive=True, visible=running),
-        gr.Button(visible=running),
+        gr.Button("Cancel", interactive=True, visible=running),
     )
 
 

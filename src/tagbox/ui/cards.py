@@ -30,7 +30,7 @@ def results(outcome: Outcome, song: str) -> str:
     stem = Path(song).stem
     seconds = outcome.manifest["seconds"]["all"]
     cards = "".join(_card(track, stem) for track in outcome.tracks)
-    told = [WHY.get(outcome.stopped, ""), (outcome.note or ""), f"Took {seconds:.0f} s."]
+    told = [WHY.get(outcome.stopped, ""), (outcome.note or ""), f"{song} took {seconds:.0f} s."]
     files = "".join(
         _download(outcome.folder / name, f"{stem} {name}", what)
         for name, what in (("all.zip", "all as a zip"), ("run.json", "run.json"))

@@ -61,7 +61,7 @@ def curves(
     """
     lines = _probabilities(moment, words, wanted)
     losses = [step.loss for step in moment.steps]
-    left, right, top, height = 40, 40, 10, CURVES - 36
+    left, right, top, height = 46, 58, 12, CURVES - 38
     width = WIDTH - left - right
 
     def x(step: int) -> float:

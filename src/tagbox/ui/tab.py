@@ -97,12 +97,12 @@ def _wire(controls: Controls, actions: Actions, house: House) -> None:
     }
     given = [controls.song.upload, controls.song.stop_recording, controls.song.clear]
     gr.on(given, **hearing)
-    runs = [controls.go.click(actions.begin, None, shown, queue=False, **QUIET).then(**running)]
+    controls.go.click(actions.begin, None, shown, queue=False, **QUIET).then(**running)
     for button, example in zip(controls.examples, actions.kind.examples, strict=True):
         taken = button.click(
             actions.taking(example), None, [controls.song, controls.typed], queue=False, **QUIET
         )
         begun = taken.then(**hearing).then(actions.begin, None, shown, queue=False, **QUIET)
-        runs.append(begun.then(**running))
+        begun.then(**running)
     controls.stop.click(actions.stop, None, [controls.stop], queue=False, **QUIET)
-    controls.cancel.click(actions.cancel, None, shown, queue=False, cancels=runs, **QUIET)
+    controls.cancel.click(actions.cancel, None, [controls.cancel], queue=False, **QUIET)

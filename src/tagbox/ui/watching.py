@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -15,10 +15,6 @@ from tagbox.ui.folder import Signals
 
 T = TypeVar("T")
 Work = Callable[[OnStep, OnSegment], T]
-
-
-class CancelledError(Exception):
-    """Whoever asked for a run does not want it any more."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +97,8 @@ class Watched(Generic[T]):
     def __iter__(self) -> Iterator[Moment]:
         try:
             while not self._future.done():
+                if self._signals.cancel.is_set() and self._future.cancel():
+                    return
                 yield self._moment()
                 wait([self._future], self._every)
         finally:
