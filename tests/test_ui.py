@@ -144,10 +144,9 @@ def set_steps(page: "sync_api.Page", steps: int, tab: str = "separate") -> None:
     assert field.input_value() == str(steps)
 
 
-def wrong(page: "sync_api.Page", tab: str = "separate") -> str:
+def assert_told(page: "sync_api.Page", complaint: str, tab: str = "separate") -> None:
     alert = page.locator(f"#{tab}-told [role=alert]")
-    alert.wait_for()
-    return alert.inner_text()
+    sync_api.expect(alert).to_contain_text(complaint, timeout=PATIENCE_MS)
 
 
 def durations(page: "sync_api.Page", tab: str = "separate") -> dict[str, float]:
@@ -254,17 +253,18 @@ def test_a_broken_file_reads_as_on_the_command_line(
     give(page, path)
     with pytest.raises(TagBoxError) as refused:
         audio.read(path)
-    assert wrong(page) == str(refused.value).replace(str(path), "broken.mp3")
+    line = str(refused.value).replace(str(path), "broken.mp3")
+    sync_api.expect(page.locator("#separate-told")).to_have_text(line, timeout=PATIENCE_MS)
     page.locator("#separate-go").click()
     page.locator("#separate-cancel").wait_for(state="hidden")
-    assert "broken.mp3" in wrong(page)
+    assert_told(page, "broken.mp3")
 
 
 def test_bounds_of_length_and_size(page: "sync_api.Page", tmp_path: Path) -> None:
     path = tmp_path / "long.flac"
     soundfile.write(path, 0.1 * np.sin(np.arange(8000 * 25) / 3), 8000)
     give(page, path)
-    assert "lasts 25 s, and this page takes 20 s" in wrong(page)
+    assert_told(page, "lasts 25 s, and this page takes 20 s")
     large = tmp_path / "large.wav"
     soundfile.write(large, np.zeros(44100 * 40), 44100)
     give(page, large)
@@ -277,13 +277,13 @@ def test_bounds_of_length_and_size(page: "sync_api.Page", tmp_path: Path) -> Non
 def test_words_that_no_tagger_knows_and_none_at_all(page: "sync_api.Page", song: Path) -> None:
     hear(page, song)
     page.locator("#separate-go").click()
-    assert "no word is chosen" in wrong(page)
+    assert_told(page, "no word is chosen")
     field = page.locator("#separate-typed input")
     field.fill("violn")
     field.press("Enter")
     field.blur()
     page.locator("#separate-go").click()
-    page.get_by_text("did you mean violin").wait_for()
+    assert_told(page, "did you mean violin")
 
 
 def test_a_second_page_waits_for_its_turn_and_a_closed_one_takes_its_files(
@@ -334,7 +334,7 @@ def test_a_transfer_and_the_line_where_its_generator_is_missing(
     set_steps(opened, 1, "style-transfer")
     if not store.kept_at(catalogue.find("generator", "embedded")).is_file():
         opened.locator("#style-transfer-go").click()
-        assert "embedded" in wrong(opened, "style-transfer")
+        assert_told(opened, "embedded", "style-transfer")
     opened.locator("#style-transfer-settings").get_by_label("Generator").click()
     opened.get_by_role("option", name="tiny").click()
     opened.locator("#style-transfer-go").click()

@@ -96,7 +96,8 @@ def _wire(controls: Controls, actions: Actions, house: House) -> None:
         "show_progress_on": [controls.told],
     }
     given = [controls.song.upload, controls.song.stop_recording, controls.song.clear]
-    gr.on(given, **hearing)
+    # A recording that comes while another is still being listened to must not be missed.
+    gr.on(given, trigger_mode="always_last", **hearing)
     controls.go.click(actions.begin, None, shown, queue=False, **QUIET).then(**running)
     for button, example in zip(controls.examples, actions.kind.examples, strict=True):
         taken = button.click(
