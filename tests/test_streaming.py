@@ -171,7 +171,7 @@ def test_activations_of_known_shapes_are_found_frame_by_frame() -> None:
 def in_segments(recording: Tensor, rate: int, length: float) -> tuple[Tensor, list[Segment]]:
     """The source of fixed shapes and gates, with segments of `length` seconds."""
     shapes, gates = learnt()
-    render = partial(streaming._share_out, shapes, gates, 2048)
+    render = partial(streaming._share_out, shapes, gates, 2048, 1)
     how = presets.Settings(segment=length, overlap=0.25)
     segments = streaming.segments_of(NOBODY, how, rate, recording.shape[1])
     tail, finished = None, []

@@ -16,6 +16,7 @@ from tagbox.generator.quantisers import quantiser
 from tagbox.loop import History, LoopSettings, OnStep, steer
 from tagbox.presets import Settings
 from tagbox.results import Run
+from tagbox.steerables.beginnings import heard_alone
 from tagbox.steerables.gates import Gates
 from tagbox.steerables.latents import Latents, MaskedLatents, encode_padded
 from tagbox.steerables.steerable import Steerable
@@ -143,7 +144,11 @@ def steer_gates(
         max(settings.fft),
         cast.taggers[0].rate,
         settings.seed,
+        factorisations=settings.factorisations,
     )
+    if settings.begin == "heard":
+        wanted = [cast.wanted[word] for word in cast.words]
+        gates.begin(heard_alone(gates.parts, cast.taggers, wanted, settings.padding))
     memo, history = loop(gates, cast, cast.targets, settings, on_step)
     return gates, memo, history
 

@@ -30,6 +30,8 @@ class Settings:
         fft: FFT sizes, samples: of the masks, or (the largest) of the components.
         combine: of the FFT sizes in the result, "last" or "mean".
         components: how many the mixture is taken apart into ("gates").
+        factorisations: how often it is taken apart anew; the mean counts ("gates").
+        begin: gates begin "even", or as "heard" in each component alone by taggers that answer with shares.
         generator: "embedded", "jukebox" or a file ("latents").
         level: of the generator, 0 the finest ("latents").
         quantiser: "straight-through", "none" or "published" ("latents").
@@ -54,6 +56,8 @@ class Settings:
     fft: tuple[int, ...] = (2048,)
     combine: str = "mean"
     components: int = 16
+    factorisations: int = 1
+    begin: str = "even"
     generator: str = "embedded"
     level: int = 0
     quantiser: str = "straight-through"
@@ -163,6 +167,7 @@ def override(settings: Settings, **changes: Any) -> Settings:
 _CHOICES = {
     "steer": ("gates", "latents"),
     "output": ("masked", "residual"),
+    "begin": ("even", "heard"),
     "keep": ("best", "last"),
     "padding": ("repeat", "zeros"),
     "combine": ("last", "mean"),
@@ -186,7 +191,13 @@ def validate(settings: Settings) -> None:
         value = getattr(settings, name)
         if value not in choices:
             raise TagBoxError(f"{name} cannot be {value!r}; choose one of {', '.join(choices)}")
-    for name, least in (("steps", 1), ("patience", 0), ("components", 1), ("level", 0)):
+    for name, least in (
+        ("steps", 1),
+        ("patience", 0),
+        ("components", 1),
+        ("factorisations", 1),
+        ("level", 0),
+    ):
         if getattr(settings, name) < least:
             raise TagBoxError(f"{name} is {getattr(settings, name)}; give {least} or more")
     if not 0 < settings.lr <= HIGHEST_RATE:

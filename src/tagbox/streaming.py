@@ -173,13 +173,14 @@ def _learn(
     # Only these two stay: the components' audio goes before the first segment comes.
     shapes, n_fft = gates.shapes, max(settings.fft)
     del gates
-    return partial(_share_out, shapes, memo, n_fft), Run(cast.words, history)
+    times = settings.factorisations
+    return partial(_share_out, shapes, memo, n_fft, times), Run(cast.words, history)
 
 
 def _share_out(
-    shapes: Tensor, gates: Tensor, n_fft: int, working: Tensor, beginning: Tensor
+    shapes: Tensor, gates: Tensor, n_fft: int, factorisations: int, working: Tensor, beginning: Tensor
 ) -> tuple[tuple[Run, ...], Tensor]:
-    return (), share_out(working, shapes, gates, n_fft)
+    return (), share_out(working, shapes, gates, n_fft, factorisations)
 
 
 def _own_part(passage: Tensor, segment: Segment, ratio: Fraction, samples: int) -> tuple[Tensor, Segment]:

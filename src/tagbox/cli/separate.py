@@ -64,6 +64,10 @@ def separate(
     preset: Preset = "default",
     steer: Annotated[str | None, typer.Option(help="What moves: gates or latents.")] = None,
     components: Annotated[int | None, typer.Option(help="How many parts the gates choose among.")] = None,
+    factorisations: Annotated[
+        int | None, typer.Option(help="How often it is taken apart anew; the mean counts.")
+    ] = None,
+    begin: Annotated[str | None, typer.Option(help="Gates begin even, or as heard.")] = None,
     generator: GeneratorName = None,
     level: Level = None,
     quantiser: Quantiser = None,
@@ -113,6 +117,8 @@ def separate(
         fft,
         steer=steer,
         components=components,
+        factorisations=factorisations,
+        begin=begin,
         generator=generator,
         level=level,
         quantiser=quantiser,

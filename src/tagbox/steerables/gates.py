@@ -20,20 +20,41 @@ ACTIVATION_ITERATIONS = 60
 """Of components whose shapes are given."""
 
 
-def share_out(channels: Tensor, shapes: Tensor, gates: Tensor, n_fft: int) -> Tensor:
+def share_out(channels: Tensor, shapes: Tensor, gates: Tensor, n_fft: int, factorisations: int = 1) -> Tensor:
     """Sources (sources, channels, samples) of audio in which `shapes` sound, learnt elsewhere in the piece.
 
     Args:
         channels: (channels, samples), at the rate of what the shapes were learnt from.
-        shapes: spectral shapes (bins, components).
+        shapes: spectral shapes (bins, components), factorisation after factorisation.
         gates: each source's share of each component, (sources, components).
         n_fft: of the STFT, samples.
+        factorisations: how many (see `sizes`).
     """
-    activations = activate(stft(channels.mean(dim=0), n_fft).abs(), shapes, ACTIVATION_ITERATIONS)
+    magnitude = stft(channels.mean(dim=0), n_fft).abs()
+    own = torch.split(shapes, sizes(shapes.shape[1], factorisations), dim=1)
+    factors = [(each, activate(magnitude, each, ACTIVATION_ITERATIONS)) for each in own]
     spectra = stft(channels, n_fft)
-    return torch.stack(
-        [istft(gated_share(shapes, activations, gate) * spectra, n_fft, channels.shape[-1]) for gate in gates]
-    )
+    return torch.stack([istft(_mask(factors, gate) * spectra, n_fft, channels.shape[-1]) for gate in gates])
+
+
+def _mask(factors: Sequence[tuple[Tensor, Tensor]], gates: Tensor) -> Tensor:
+    """What `gates` (components,) let through of each point, the mean over factorisations: (bins, frames)."""
+    own = torch.split(gates, [shapes.shape[1] for shapes, _ in factors])
+    masks = [
+        gated_share(shapes, activations, gate)
+        for (shapes, activations), gate in zip(factors, own, strict=True)
+    ]
+    return torch.stack(masks).mean(dim=0)
+
+
+def sizes(components: int, factorisations: int) -> list[int]:
+    """How many of all `components` are each factorisation's: every second one has twice as many.
+
+    >>> sizes(48, 2), sizes(64, 3)
+    ([16, 32], [16, 32, 16])
+    """
+    first = components // (factorisations + factorisations // 2)
+    return [first * (1 + again % 2) for again in range(factorisations)]
 
 
 class Gates:
@@ -43,11 +64,13 @@ class Gates:
         mixture: mono, (samples,), at `rate`.
         rate: Hz.
         sources: how many share the components, the rest not counted.
-        components: how many the mixture is taken apart into.
+        components: how many the mixture is taken apart into, the first time (see `sizes`).
         n_fft: of the STFT that is factorised, samples.
         heard_rate: at which the taggers listen, Hz: the components are resampled once, not at every step.
         seed: of the factorisation's start.
         iterations: of the factorisation.
+        factorisations: how often the mixture is taken apart anew, each time from another start. Estimates are
+            the mean over all: where one draws a line between notes at a wrong place, another does not.
     """
 
     def __init__(
@@ -60,18 +83,32 @@ class Gates:
         heard_rate: int,
         seed: int,
         iterations: int = 100,
+        factorisations: int = 1,
     ) -> None:
         spectrum = stft(mixture, n_fft)
-        self.shapes, activations = factorise(spectrum.abs(), components, iterations, seed)
-        self._shares = shares(self.shapes, activations)
+        magnitude = spectrum.abs()
+        every = components * (factorisations + factorisations // 2)
+        self._factors = [
+            factorise(magnitude, size, iterations, seed + again)
+            for again, size in enumerate(sizes(every, factorisations))
+        ]
+        self.shapes = torch.cat([shapes for shapes, _ in self._factors], dim=1)
         self._n_fft = n_fft
-        parts = istft(self._shares * spectrum, n_fft, mixture.shape[-1])
-        self._parts = resample(parts, rate, heard_rate)
+        parts = []
+        for factors in self._factors:
+            masked = istft(shares(*factors) * spectrum, n_fft, mixture.shape[-1])
+            parts.append(resample(masked, rate, heard_rate))
+        self.parts = torch.cat(parts) / factorisations
         self.rate = heard_rate
-        self.mixture = self._parts.sum(dim=0)
+        self.mixture = self.parts.sum(dim=0)
         # Zero gives every source and the rest an equal share of everything.
-        self._theta = torch.zeros(sources + 1, components, device=mixture.device, requires_grad=True)
+        self._theta = torch.zeros(sources + 1, every, device=mixture.device, requires_grad=True)
         self.parameters: Sequence[Tensor] = (self._theta,)
+
+    def begin(self, gates: Tensor) -> None:
+        """Start from `gates` (sources and the rest, components), none of them zero."""
+        with torch.no_grad():
+            self._theta.copy_(gates.log())
 
     def gates(self) -> Tensor:
         """Each source's share of each component: (sources, components)."""
@@ -80,9 +117,9 @@ class Gates:
     def estimate(self) -> Estimate:
         """The sources (sources, 1, samples) at the present gates."""
         gates = self.gates()
-        return Estimate((gates @ self._parts)[:, None], gates.detach())
+        return Estimate((gates @ self.parts)[:, None], gates.detach())
 
     def render(self, memo: Tensor, channels: Tensor) -> Tensor:
         """Every channel under the mono gates: (sources, channels, samples)."""
-        masks = torch.einsum("sk,kft->sft", memo, self._shares)
+        masks = [_mask(self._factors, gates) for gates in memo]
         return torch.stack([apply_mask(mask, channels, self._n_fft) for mask in masks])

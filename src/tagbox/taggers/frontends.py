@@ -55,7 +55,11 @@ class LogMel:
 
     def bands_of(self, power: Tensor) -> Tensor:
         """Power of an STFT (batch, bins, frames) to (batch, bands, frames) in dB."""
-        return decibels(_filters(self, power.device) @ power)
+        return decibels(self.summed(power))
+
+    def summed(self, power: Tensor) -> Tensor:
+        """Power of an STFT (..., bins, frames) to power in bands (..., bands, frames)."""
+        return _filters(self, power.device) @ power
 
     def matrix(self) -> Tensor:
         """The filters, (bands, bins)."""

@@ -16,6 +16,7 @@ from tagbox.taggers.fcn import FCN
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, Waveform
 from tagbox.taggers.frontends_pons import PonsMel
 from tagbox.taggers.hcnn import HarmonicCNN
+from tagbox.taggers.listener import WINDOW, LevelledMel, Listener
 from tagbox.taggers.pons import PonsMusicnn, build_vgg
 from tagbox.taggers.sample import ExcitedSampleCNN, SampleCNN
 from tagbox.taggers.short import ShortChunkCNN, ShortChunkResNet
@@ -71,6 +72,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "pons-musicnn": Architecture(lambda data: PonsMusicnn(), PonsMel(), 48128),
     "pons-vgg": Architecture(build_vgg, PonsMel(), 48128),
+    "listener": Architecture(lambda data: Listener(), LevelledMel(), WINDOW),
 }
 
 

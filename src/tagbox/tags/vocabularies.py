@@ -39,6 +39,43 @@ _MSD = (
         "guitar", "Hip-Hop", "70s", "party", "country", "easy listening", "sexy", "catchy", "funk",
         "electro", "heavy metal", "Progressive rock", "60s", "rnb", "indie pop", "sad", "House", "happy",
 )
+RENDERED_CLASSES = (
+        "acoustic piano", "electric piano", "harpsichord", "chromatic percussion", "organ", "accordion",
+        "acoustic guitar", "clean guitar", "distorted guitar", "bass", "violin", "cello",
+        "orchestral strings", "pizzicato", "harp", "choir", "trumpet", "horn", "brass section", "saxophone",
+        "oboe", "clarinet", "flute", "synth lead", "synth pad", "sitar", "drums", "solo singing", "effects",
+)
 # fmt: on
 
-TAGS: dict[str, tuple[str, ...]] = {"mtat": _MTAT, "jamendo": _JAMENDO, "msd": _MSD}
+RENDERED_FAMILIES = {
+    "piano": ("acoustic piano", "electric piano", "harpsichord"),
+    "guitar": ("acoustic guitar", "clean guitar", "distorted guitar"),
+    "electric guitar": ("clean guitar", "distorted guitar"),
+    "strings": ("violin", "cello", "orchestral strings", "pizzicato"),
+    "brass": ("trumpet", "horn", "brass section"),
+    "reed": ("saxophone", "oboe", "clarinet"),
+    "woodwind": ("saxophone", "oboe", "clarinet", "flute"),
+    "synth": ("synth lead", "synth pad"),
+    "keyboard": ("acoustic piano", "electric piano", "harpsichord", "organ"),
+    "vocals": ("solo singing", "choir"),
+}
+"""Tags that mean several of the classes that the listener tells apart."""
+
+TAGS: dict[str, tuple[str, ...]] = {
+    "mtat": _MTAT,
+    "jamendo": _JAMENDO,
+    "msd": _MSD,
+    "rendered": (*RENDERED_CLASSES, *RENDERED_FAMILIES),
+}
+
+EXCLUSIVE: dict[str, tuple[str, ...]] = {"rendered": RENDERED_CLASSES}
+"""Of vocabularies whose taggers answer with shares of energy: the tags whose shares add up to one."""
+
+
+def members(tag: str, data: str) -> tuple[str, ...]:
+    """The exclusive tags that `tag` of the vocabulary `data` is made of.
+
+    >>> members("synth", "rendered"), members("flute", "rendered")
+    (('synth lead', 'synth pad'), ('flute',))
+    """
+    return RENDERED_FAMILIES.get(tag, (tag,)) if data == "rendered" else (tag,)

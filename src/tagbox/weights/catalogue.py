@@ -71,6 +71,7 @@ def _unpublished(identifier: str) -> Model:
 MODELS: tuple[Model, ...] = (
     Model("tagger", "pons-musicnn", "mtat", ISC, inside="taggers/data/mtat-pons-musicnn.safetensors"),
     Model("tagger", "pons-vgg", "mtat", ISC, inside="taggers/data/mtat-pons-vgg.safetensors"),
+    Model("tagger", "listener", "rendered", MIT, inside="taggers/data/rendered-listener.safetensors"),
     _published("mtat/attention", "c348c8840a1d7b81011674032ee2393332521f19"),
     _published(
         "mtat/crnn",
