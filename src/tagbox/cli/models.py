@@ -289,7 +289,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from tagbox.weights import store
 
     console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
     for heading in ("model", "kind", "data"):
         table.add_column(heading, no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)

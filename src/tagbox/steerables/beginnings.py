@@ -3,31 +3,34 @@ r"""Where gates begin: with what a tagger hears in each component alone.
 A tagger whose answers are shares of energy can be asked of every component by itself: "how much of this is
 violin, how much piano, ...?". Its answers :math:`a_{kc}` for component k and class c are read in company:
 
-.. math::  \hat a_{kc} \propto a_{kc} \, m_c^{1/4} \, b_c, \qquad m_c = \sum_k e_k a_{kc}
+.. math::  g_{kc} \propto \tilde a_{kc} \sqrt{m_c}, \qquad
+           \tilde a_{kc} \propto a_{kc}^{0.8}, \qquad m_c = \sum_k e_k \tilde a_{kc}
 
-where :math:`e_k` is the component's part of all energy. A class that is hardly in the recording is hardly in
-a component that sounds a little like it (a fourth root, since the tagger's mistakes are in m too), and a
-class that was asked for is there, says who asked: it counts b times. Source s gets the share of its classes,
-the rest what remains.
+where :math:`e_k` is the component's part of all energy. The power makes a tagger that is sure of sounds that
+it never heard before a little less so. A class that is hardly in the recording is hardly in a component that
+sounds somewhat like it (a root, since the tagger's mistakes are in m too). A source gets the shares of its
+classes, the rest what remains. But a source that was asked for is there, says who asked: where less than half
+of the energy, :math:`m_s`, is heard as the source, the odds of its gates are raised by
+:math:`\sqrt{(1 - m_s) / m_s}`, half the way in decibels to where half of all would be the source.
 """
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tagbox.errors import TagBoxError
 from tagbox.taggers.tagger import Tagger, listen
 from tagbox.tags.vocabularies import EXCLUSIVE, members
 
+CAUTION = 0.8
+COMPANY = 0.5
+ASKED = 0.5
+"""The formula's three powers."""
+
 LEAST = 1e-3
 """Of a gate: one that is shut altogether has no gradient."""
-
-COMPANY = 0.25
-"""The power of a class's part of the recording."""
-
-ASKED = 2.0
-"""How many times the classes count that were asked for."""
 
 
 def heard_alone(
@@ -50,10 +53,11 @@ def heard_alone(
             "gates can begin as heard only where a tagger answers with shares; add rendered/listener to the "
             "taggers, or let them begin even"
         )
-    gates = torch.stack(
-        [in_company(*shares_alone(parts, taggers[i], padding), _classes(taggers[i], wanted, i)) for i in able]
-    ).mean(dim=0)
-    gates = gates.clamp(min=LEAST)
+    each = []
+    for i in able:
+        shares, energy = shares_alone(parts, taggers[i], padding)
+        each.append(in_company(shares, energy, _classes(taggers[i], [own[i] for own in wanted])))
+    gates = torch.stack(each).mean(dim=0).clamp(min=LEAST)
     return gates / gates.sum(dim=0, keepdim=True)
 
 
@@ -67,8 +71,9 @@ def shares_alone(parts: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, T
     classes = [tagger.tags.index(tag) for tag in EXCLUSIVE[tagger.data]]
     with torch.no_grad():
         heard = torch.sigmoid(listen([tagger], parts, padding, overlap=0.5)[0][..., classes])
-        windows = torch.nn.functional.adaptive_avg_pool1d(parts.square()[:, None], heard.shape[1])[:, 0]
-        shares = torch.einsum("kwc,kw->kc", heard, windows + 1e-12)
+        # Windows count by the energy that is about where they are.
+        loud = functional.adaptive_avg_pool1d(parts.square()[:, None], heard.shape[1])[:, 0] + 1e-12
+        shares = torch.einsum("kwc,kw->kc", heard, loud)
         energy = parts.square().sum(dim=-1) + 1e-12
         return shares / shares.sum(dim=1, keepdim=True), energy / energy.sum()
 
@@ -81,19 +86,25 @@ def in_company(shares: Tensor, energy: Tensor, wanted: Tensor) -> Tensor:
         energy: each component's part of all energy, (components,).
         wanted: which classes each source is made of, multi-hot (sources, classes).
     """
-    there = (energy @ shares) ** COMPANY
-    asked = 1 + (ASKED - 1) * wanted.amax(dim=0)
-    read = shares * there * asked
-    read = read / read.sum(dim=1, keepdim=True)
+    careful = _in_parts(shares**CAUTION)
+    read = _in_parts(careful * (energy @ careful) ** COMPANY)
     # Sources that ask for the same class share it.
     claims = wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1)
     sources = claims @ read.T
-    return torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+    rest = (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)
+    part = (sources @ energy).clamp(1e-6, 1)[:, None]
+    raised = sources * ((1 - part) / part).clamp(min=1) ** ASKED
+    gates = torch.cat([raised, rest])
+    return gates / gates.sum(dim=0, keepdim=True)
 
 
-def _classes(tagger: Tagger, wanted: Sequence[Sequence[Sequence[str]]], which: int) -> Tensor:
-    """The classes of each source, multi-hot (sources, classes)."""
+def _in_parts(values: Tensor) -> Tensor:
+    return values / values.sum(dim=1, keepdim=True)
+
+
+def _classes(tagger: Tagger, wanted: Sequence[Sequence[str]]) -> Tensor:
+    """The classes of each source's tags, multi-hot (sources, classes)."""
     exclusive = EXCLUSIVE[tagger.data]
-    sources = [{one for tag in own[which] for one in members(tag, tagger.data)} for own in wanted]
+    sources = [{one for tag in own for one in members(tag, tagger.data)} for own in wanted]
     rows = [[float(one in source) for one in exclusive] for source in sources]
     return torch.tensor(rows, device=next(tagger.network.parameters()).device)

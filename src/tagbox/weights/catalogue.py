@@ -71,7 +71,6 @@ def _unpublished(identifier: str) -> Model:
 MODELS: tuple[Model, ...] = (
     Model("tagger", "pons-musicnn", "mtat", ISC, inside="taggers/data/mtat-pons-musicnn.safetensors"),
     Model("tagger", "pons-vgg", "mtat", ISC, inside="taggers/data/mtat-pons-vgg.safetensors"),
-    Model("tagger", "listener", "rendered", MIT, inside="taggers/data/rendered-listener.safetensors"),
     _published("mtat/attention", "c348c8840a1d7b81011674032ee2393332521f19"),
     _published(
         "mtat/crnn",
@@ -140,6 +139,7 @@ MODELS: tuple[Model, ...] = (
     _unpublished("mtat/short_res"),
     _unpublished("jamendo/short"),
     _unpublished("msd/short"),
+    Model("tagger", "listener", "rendered", MIT, inside="taggers/data/rendered-listener.safetensors"),
     Model("generator", "embedded", None, MIT, inside="generator/data/embedded.safetensors"),
     Model(
         "generator",
