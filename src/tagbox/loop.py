@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from tagbox import memory
 from tagbox.audio import resample
 from tagbox.errors import TagBoxError
 from tagbox.objectives import Objective
@@ -116,6 +117,7 @@ def steer(
     optimiser = torch.optim.Adam(steerable.parameters, lr=settings.lr)
     trace = _Trace()
     stopped: Stopped = "steps"
+    memory.give_back()
     start = time.monotonic()
     try:
         for index in range(settings.steps):

@@ -6,13 +6,21 @@ This changes how the whole process allocates. The program does it as it starts; 
 library decides.
 """
 
+import contextlib
 import ctypes
 import sys
 
 # Parameters of glibc's mallopt, from its <malloc.h>.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8
 _NEVER = 2**31 - 1
 _AT_ONCE = 256 << 20
+
+
+def give_back() -> None:
+    """Give freed memory back to the system: what preparations left in pieces is of no use to the steps."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def keep() -> bool:
@@ -23,5 +31,11 @@ def keep() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    wanted = ((_MMAP_THRESHOLD, _NEVER), (_TRIM_THRESHOLD, _NEVER), (_TOP_PAD, _AT_ONCE))
+    # One arena: the way back runs in a thread of its own, and is to use what the way there has freed.
+    wanted = (
+        (_MMAP_THRESHOLD, _NEVER),
+        (_TRIM_THRESHOLD, _NEVER),
+        (_TOP_PAD, _AT_ONCE),
+        (_ARENA_MAX, 1),
+    )
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in wanted)
