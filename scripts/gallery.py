@@ -25,7 +25,7 @@ from tagbox.plots import save_separation
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 EMBEDDED = {"generator": "embedded", "taggers": ("mtat/pons-musicnn", "mtat/pons-vgg")}
 INSIDE = "--generator embedded --tagger pons-musicnn --tagger pons-vgg"
-START, SECONDS = 2.0, 8.0
+START, SECONDS = 2.0, 6.0
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,10 @@ def mixtures(bank: Bank, count: int, random: np.random.Generator) -> tuple[np.nd
     return audio, classes
 
 
-def coloured(spectra: Tensor, random: torch.Generator) -> Tensor:
-    """Spectra (sources, bins, frames) through filters, and four in ten through rooms, each its own."""
+def coloured(spectra: Tensor, random: torch.Generator, filters: float) -> Tensor:
+    """Spectra (sources, bins, frames) through filters (dB), and four in ten through rooms, each its own."""
     sources, bins, _ = spectra.shape
-    points = torch.randn(sources, 1, BANDS_OF_EQ, generator=random) * 4.5
+    points = torch.randn(sources, 1, BANDS_OF_EQ, generator=random) * filters
     # Points are equally far apart on a warped axis: ears and equalisers divide the low end finer.
     axis = (torch.arange(bins) / (bins - 1)) ** 0.4 * (BANDS_OF_EQ - 1)
     low = axis.long().clamp(max=BANDS_OF_EQ - 2)
@@ -200,7 +200,7 @@ def moving(gates: Tensor, frames: int, random: torch.Generator) -> Tensor:
 
 
 def examples(
-    bank: Bank, count: int, random: np.random.Generator, generator: torch.Generator
+    bank: Bank, count: int, random: np.random.Generator, generator: torch.Generator, filters: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What is heard (n, bands, frames), the shares (n, classes, decisions) and weights (n, decisions)."""
     audio, classes = mixtures(bank, count, random)
@@ -209,7 +209,7 @@ def examples(
         torch.from_numpy(audio)[sounds], FFT, HOP, window=torch.hann_window(FFT), return_complex=True
     )
     spectra = torch.zeros(count, MOST, *heard_of.shape[1:], dtype=heard_of.dtype)
-    spectra[sounds] = coloured(heard_of, generator)
+    spectra[sounds] = coloured(heard_of, generator, filters)
     power = torch.view_as_real(spectra).square().sum(-1)
     mixture = spectra.sum(dim=1)
     whole = torch.view_as_real(mixture).square().sum(-1)
@@ -238,7 +238,7 @@ def examples(
 
 
 def solos(
-    bank: Bank, count: int, random: np.random.Generator, generator: torch.Generator
+    bank: Bank, count: int, random: np.random.Generator, generator: torch.Generator, filters: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `examples`, of one instrument each with another leaking in: cheap, and all of them different.
 
@@ -255,7 +255,7 @@ def solos(
     spectra = torch.stft(
         torch.from_numpy(audio), FFT, HOP, window=torch.hann_window(FFT), return_complex=True
     )
-    power = torch.view_as_real(coloured(spectra, generator)).square().sum(-1)
+    power = torch.view_as_real(coloured(spectra, generator, filters)).square().sum(-1)
     leak = 10 ** -(0.5 + 3.5 * torch.rand(count, 1, 1, generator=generator))
     other = power.roll(1, dims=0) * leak
     root = (power + other).sqrt() + 1e-6
@@ -307,6 +307,7 @@ def main() -> None:
     parser.add_argument("--mixtures", type=int, default=6, help="in a step, each heard six times")
     parser.add_argument("--alone", type=float, default=0.2, help="part of the time for mostly solos")
     parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--filters", type=float, default=4.5, help="how strong, dB")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", type=Path, default=None)
     args = parser.parse_args()
@@ -331,7 +332,9 @@ def main() -> None:
         # First what instruments sound like, then what is left of them in mixtures.
         alone, together = (52, 1) if done < args.alone else (18, args.mixtures)
         batch = zip(
-            solos(bank, alone, random, generator), examples(bank, together, random, generator), strict=True
+            solos(bank, alone, random, generator, args.filters),
+            examples(bank, together, random, generator, args.filters),
+            strict=True,
         )
         seen, shares, weight = (torch.cat(both) for both in batch)
         loss = loss_of(network, seen, shares, weight)

@@ -16,7 +16,8 @@ from tagbox.presets import Settings
 from tagbox.taggers import registry as tagger_registry
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.published import published_names
-from tagbox.tags.resolve import meaning
+from tagbox.tags.resolve import can_express, meaning
+from tagbox.tags.vocabularies import EXCLUSIVE
 
 UNION = "+"
 """Between words that are to be one source: "violin+cello"."""
@@ -99,6 +100,13 @@ def _tags_of(word: str, data: str, vocabulary: str) -> tuple[str, ...]:
         raise TagBoxError("a tag is empty; name what to take out, for example --tags violin")
     if vocabulary == "published":
         return published_names(words, data)
+    for part in words:
+        others = can_express(part)
+        if data in EXCLUSIVE and others and data not in others:
+            raise TagBoxError(
+                f"the listener has no word for {part!r}, and other taggers do; try --preset steered"
+                f" ({', '.join(others)})"
+            )
     return tuple(dict.fromkeys(tag for part in words for tag in meaning(part, data)))
 
 

@@ -44,10 +44,10 @@ class Settings:
     """
 
     steer: str = "gates"
-    taggers: tuple[str, ...] = ("mtat/pons-musicnn",)
+    taggers: tuple[str, ...] = ("rendered/listener",)
     objective: str = "two-sided"
     output: str = "masked"
-    steps: int = 25
+    steps: int = 1
     lr: float = 0.3
     keep: str = "best"
     patience: int = 0
@@ -56,8 +56,8 @@ class Settings:
     fft: tuple[int, ...] = (2048,)
     combine: str = "mean"
     components: int = 16
-    factorisations: int = 1
-    begin: str = "even"
+    factorisations: int = 4
+    begin: str = "heard"
     generator: str = "embedded"
     level: int = 0
     quantiser: str = "straight-through"
@@ -89,6 +89,7 @@ _PAPER = Settings(
     padding="repeat",
     fft=(512, 1024, 2048),
     combine="mean",
+    begin="even",
     generator="jukebox",
     quantiser="straight-through",
     segment=20.0,  # as long as the published demonstrations
@@ -98,7 +99,25 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset(
-            "default", "the best that holds on our development recordings; nothing to download", Settings()
+            "default",
+            "components go where the listener hears them; the best within the time that the music takes",
+            Settings(),
+        ),
+        Preset(
+            "best",
+            "the default with three times as many factorisations, which take three times as long",
+            Settings(factorisations=12),
+        ),
+        Preset("fast", "the default with one factorisation", Settings(factorisations=1, components=24)),
+        Preset(
+            "steered",
+            "components steered until a published tagger hears the word; for words that only it knows",
+            Settings(
+                taggers=("mtat/pons-musicnn",),
+                steps=25,
+                factorisations=1,
+                begin="even",
+            ),
         ),
         Preset(
             "paper",
@@ -123,7 +142,15 @@ PRESETS = {
         Preset(
             "transfer",
             "the generator alone, towards the tags; nothing to download",
-            Settings(steer="latents", objective="target-logits", steps=60, lr=0.05, keep="last"),
+            Settings(
+                steer="latents",
+                taggers=("mtat/pons-musicnn",),
+                objective="target-logits",
+                steps=60,
+                lr=0.05,
+                keep="last",
+                begin="even",
+            ),
         ),
     )
 }
@@ -164,7 +191,7 @@ def override(settings: Settings, **changes: Any) -> Settings:
     return result
 
 
-_CHOICES = {
+CHOICES = {
     "steer": ("gates", "latents"),
     "output": ("masked", "residual"),
     "begin": ("even", "heard"),
@@ -187,7 +214,7 @@ def validate(settings: Settings) -> None:
     from tagbox import objectives
 
     objectives.find(settings.objective)
-    for name, choices in _CHOICES.items():
+    for name, choices in CHOICES.items():
         value = getattr(settings, name)
         if value not in choices:
             raise TagBoxError(f"{name} cannot be {value!r}; choose one of {', '.join(choices)}")

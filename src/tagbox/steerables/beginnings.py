@@ -18,16 +18,19 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tagbox.errors import TagBoxError
 from tagbox.taggers.tagger import Tagger, listen
+from tagbox.taggers.windows import cut, hop_of
 from tagbox.tags.vocabularies import EXCLUSIVE, members
 
 CAUTION = 0.8
 COMPANY = 0.5
 ASKED = 0.5
 """The formula's three powers."""
+
+OVERLAP = 0.5
+"""Of the windows that are heard."""
 
 LEAST = 1e-3
 """Of a gate: one that is shut altogether has no gradient."""
@@ -51,7 +54,7 @@ def heard_alone(
     if not able:
         raise TagBoxError(
             "gates can begin as heard only where a tagger answers with shares; add rendered/listener to the "
-            "taggers, or let them begin even"
+            "taggers, or take the preset steered"
         )
     each = []
     for i in able:
@@ -70,9 +73,10 @@ def shares_alone(parts: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, T
     """
     classes = [tagger.tags.index(tag) for tag in EXCLUSIVE[tagger.data]]
     with torch.no_grad():
-        heard = torch.sigmoid(listen([tagger], parts, padding, overlap=0.5)[0][..., classes])
-        # Windows count by the energy that is about where they are.
-        loud = functional.adaptive_avg_pool1d(parts.square()[:, None], heard.shape[1])[:, 0] + 1e-12
+        heard = torch.sigmoid(listen([tagger], parts, padding, OVERLAP)[0][..., classes])
+        hop = hop_of(tagger.window, OVERLAP)
+        # One after the other: the windows of all components are several times the recording.
+        loud = torch.cat([_energies(part, tagger.window, hop, padding) for part in parts]) + 1e-12
         shares = torch.einsum("kwc,kw->kc", heard, loud)
         energy = parts.square().sum(dim=-1) + 1e-12
         return shares / shares.sum(dim=1, keepdim=True), energy / energy.sum()
@@ -96,6 +100,11 @@ def in_company(shares: Tensor, energy: Tensor, wanted: Tensor) -> Tensor:
     raised = sources * ((1 - part) / part).clamp(min=1) ** ASKED
     gates = torch.cat([raised, rest])
     return gates / gates.sum(dim=0, keepdim=True)
+
+
+def _energies(part: Tensor, window: int, hop: int, padding: str) -> Tensor:
+    """Energy in each window of `part` (samples,): (1, windows)."""
+    return cut(part[None], window, hop, padding).square().sum(dim=-1)
 
 
 def _in_parts(values: Tensor) -> Tensor:

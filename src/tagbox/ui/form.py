@@ -9,8 +9,7 @@ import gradio as gr
 import torch
 
 from tagbox import devices, objectives, presets
-from tagbox.presets import _CHOICES as CHOICES
-from tagbox.presets import Settings
+from tagbox.presets import CHOICES, Settings
 from tagbox.ui.limits import Limits
 from tagbox.ui.tasks import FORMATS, Request, fields_of
 from tagbox.weights import catalogue, store
