@@ -139,7 +139,7 @@ def test_shares_are_read_in_company() -> None:
 def test_taggers_without_shares_are_refused_in_a_line() -> None:
     read = audio.read(EXAMPLES / "duet/mixture.flac", 3.0, 3.0)
     with pytest.raises(TagBoxError, match=r"add rendered/listener"):
-        tagbox.separate(read.samples, read.rate, ["violin"], begin="heard", steps=1)
+        tagbox.separate(read.samples, read.rate, ["violin"], taggers=("mtat/pons-musicnn",))
 
 
 def test_listening_to_each_component_separates() -> None:

@@ -31,10 +31,23 @@ def excerpt(name: str, start: float = 3.0, duration: float = 6.0) -> audio.Audio
 @pytest.fixture(scope="module")
 def duet() -> tagbox.Separation:
     recording = excerpt("duet/mixture.flac")
-    return tagbox.separate(recording.samples, recording.rate, tags=["violin"], steps=12)
+    return tagbox.separate(recording.samples, recording.rate, tags=["violin"], preset="steered", steps=12)
 
 
-def test_the_default_takes_the_violin_out(duet: tagbox.Separation) -> None:
+@pytest.mark.parametrize("preset", ["default", "fast"])
+def test_listening_takes_the_violin_out(preset: str) -> None:
+    recording, truth = excerpt("duet/mixture.flac"), excerpt("duet/violin.flac").samples
+    found = tagbox.separate(recording.samples, recording.rate, tags=["violin"], preset=preset)
+    assert si_sdr(found.sources["violin"], truth) > si_sdr(recording.samples, truth) + 2
+    assert len(found.history.steps) == 1
+    heard = found.manifest["probabilities"]
+    violin, mixture, rest = (
+        heard[x]["rendered/listener"]["violin"] for x in ("violin", "mixture", "residual")
+    )
+    assert violin > mixture > rest
+
+
+def test_steering_takes_the_violin_out(duet: tagbox.Separation) -> None:
     mixture, truth = excerpt("duet/mixture.flac").samples, excerpt("duet/violin.flac").samples
     assert si_sdr(duet.sources["violin"], truth) > si_sdr(mixture, truth) + 2
     heard = duet.manifest["probabilities"]
@@ -61,7 +74,7 @@ def test_the_manifest_says_how_it_was_made(duet: tagbox.Separation) -> None:
 
 def test_the_same_settings_give_the_same_result(duet: tagbox.Separation) -> None:
     recording = excerpt("duet/mixture.flac")
-    again = tagbox.separate(recording.samples, recording.rate, tags=["violin"], steps=12)
+    again = tagbox.separate(recording.samples, recording.rate, tags=["violin"], preset="steered", steps=12)
     torch.testing.assert_close(again.sources["violin"], duet.sources["violin"], atol=1e-4, rtol=0)
 
 
@@ -87,7 +100,9 @@ def test_both_channels_are_separated_alike() -> None:
 
 def test_a_union_is_one_source() -> None:
     recording = excerpt("duet/mixture.flac", 3, 3)
-    result = tagbox.separate(recording.samples, recording.rate, tags=["violin+piano"], steps=1)
+    result = tagbox.separate(
+        recording.samples, recording.rate, tags=["violin+piano"], preset="steered", steps=1
+    )
     assert list(result.sources) == ["violin+piano"]
     meant = result.manifest["tags"]["violin+piano"][EMBEDDED[0]]
     assert "violin" in meant and "piano" in meant
@@ -108,6 +123,8 @@ def test_very_short_audio_keeps_its_length() -> None:
         (torch.ones(1, 44100), [], {}, "no tag is given"),
         (torch.ones(1, 44100), ["violin", "violin"], {}, "twice"),
         (torch.ones(1, 44100), ["violn"], {}, "did you mean violin"),
+        (torch.ones(1, 44100), ["techno"], {}, "--preset steered"),
+        (torch.ones(1, 44100), ["violin"], {"taggers": EMBEDDED}, "preset steered"),
         (torch.ones(1, 44100), ["violin"], {"steps": 0}, "steps is 0"),
         (torch.ones(1, 44100), ["violin"], {"lr": -1.0}, "above 0"),
         (torch.ones(1, 44100), ["violin"], {"fft": (511,)}, "FFT size of 511"),
@@ -129,7 +146,7 @@ def test_saving_is_whole_and_overwrites_nothing(tmp_path: Path, duet: tagbox.Sep
     assert [path.name for path in written] == ["violin.wav", "residual.wav"]
     again = audio.read(written[0])
     assert torch.equal(again.samples, duet.sources["violin"])
-    assert json.loads((tmp_path / "duet" / "run.json").read_text())["preset"] == "default"
+    assert json.loads((tmp_path / "duet" / "run.json").read_text())["preset"] == "steered"
     before = written[0].read_bytes()
     with pytest.raises(TagBoxError, match="--force"):
         duet.save(tmp_path / "duet")

@@ -6,6 +6,7 @@ from typing import Any
 
 from tagbox.devices import PRECISIONS
 from tagbox.errors import TagBoxError
+from tagbox.tags.vocabularies import EXCLUSIVE
 
 HIGHEST_RATE = 1e6
 SHORTEST_SEGMENT = 3.0  # s; taggers' windows begin there
@@ -241,6 +242,12 @@ def validate(settings: Settings) -> None:
         )
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
+    deaf = [name for name in settings.taggers if name.partition("/")[0] not in (*EXCLUSIVE, name)]
+    if settings.steer == "gates" and settings.begin == "heard" and len(deaf) == len(settings.taggers):
+        raise TagBoxError(
+            f"gates can begin as heard only where a tagger answers with shares, and {deaf[0]} does not; "
+            "add rendered/listener to the taggers, or take the preset steered"
+        )
     for size in settings.fft:
         if size < 64 or size > 16384 or size % 2:
             raise TagBoxError(f"an FFT size of {size} cannot be used; give even numbers from 64 to 16384")
