@@ -43,7 +43,7 @@ def test_slakh_by_class_with_missing_audio_said(tmp_path: Path) -> None:
     stems = {
         "S00": ("Guitar", 24, 200.0),
         "S01": ("Guitar", 30, 300.0),
-        "S02": ("Brass", 60, 400.0),
+        "S02": ("Ethnic", 105, 400.0),
         "S03": ("Strings (continued)", 52, 500.0),
         "S04": ("Piano", 0, 600.0),
         "S05": ("Piano", 0, 700.0),
@@ -63,7 +63,7 @@ def test_slakh_by_class_with_missing_audio_said(tmp_path: Path) -> None:
     last = found.tracks[1]
     # One of two pianos is missing, so what is there is not the mixture's piano.
     assert set(last.sources) == {"guitar", "vocals"}
-    assert last.left_out == ("Brass: no tagger has a word for it",)
+    assert last.left_out == ("Ethnic: no tagger has a word for it",)
     said = "\n".join(found.skipped)
     assert "Track00001: stem S05 (Piano) has no audio" in said
     assert "Track00003: no mix" in said
@@ -149,7 +149,8 @@ def test_classes_and_their_words() -> None:
     assert word_for("Strings (continued)", 50) == "strings"
     assert word_for("Strings (continued)", 53) == "vocals"
     assert word_for("Pipe") == "flute"
-    assert word_for("Reed") is None
+    assert word_for("Reed") == "reed"
+    assert word_for("Ethnic") is None
     assert word_for("female_vocals") == "female vocals"
     assert word_for("kazoo") is None
 

@@ -1,7 +1,7 @@
 """Which words ask for which source: the names that data sets give their stems, and our tags.
 
-Slakh2100 names General MIDI's families. A family that no tagger's vocabulary has a word for (brass, reeds,
-organs) is not asked for, and reports say so.
+Slakh2100 names General MIDI's families. A family that no tagger's vocabulary has a word for ("ethnic") is not
+asked for, and reports say so; where only some taggers have the word, methods without them answer "missing".
 """
 
 from tagbox.tags.resolve import can_express
@@ -9,23 +9,23 @@ from tagbox.tags.resolve import can_express
 WORDS: dict[str, str | None] = {
     # Slakh2100
     "bass": "bass",
-    "brass": None,
-    "chromatic percussion": None,
+    "brass": "brass",
+    "chromatic percussion": "chromatic percussion",
     "drums": "drums",
     "ethnic": None,
     "guitar": "guitar",
-    "organ": None,
+    "organ": "organ+accordion",
     "percussive": None,
     "piano": "piano",
     "pipe": "flute",
-    "reed": None,
+    "reed": "reed",
     "sound effects": None,
     "strings": "strings",
     "strings (continued)": "strings",
     "ensemble": "strings",
     "synth effects": "synth",
-    "synth lead": "synth",
-    "synth pad": "synth",
+    "synth lead": "synth lead",
+    "synth pad": "synth pad",
     # MUSDB18
     "vocals": "vocals",
     "other": None,

@@ -99,6 +99,16 @@ PRESETS: tuple[Preset, ...] = (
         ("synthesizer", "synthesiser"),
         {"rendered": ("synth",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
     ),
+    Preset(
+        "synth lead",
+        ("lead synth",),
+        {"rendered": ("synth lead",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
+    ),
+    Preset(
+        "synth pad",
+        ("pad",),
+        {"rendered": ("synth pad",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
+    ),
     Preset("computer", (), {"jamendo": ("instrument---computer",)}),
     Preset(
         "strings",
@@ -149,6 +159,4 @@ LIKE: dict[str, str] = {
     "xylophone": "chromatic percussion",
     "glockenspiel": "chromatic percussion",
     "church organ": "organ",
-    "pad": "synth pad",
-    "lead synth": "synth lead",
 }
