@@ -15,6 +15,7 @@ of the energy, :math:`m_s`, is heard as the source, the odds of its gates are ra
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,16 +25,23 @@ from tagbox.taggers.tagger import Tagger, listen
 from tagbox.taggers.windows import cut, hop_of
 from tagbox.tags.vocabularies import EXCLUSIVE, members
 
-CAUTION = 0.8
-COMPANY = 0.5
-ASKED = 0.5
-"""The formula's three powers."""
-
 OVERLAP = 0.5
 """Of the windows that are heard."""
 
 LEAST = 1e-3
 """Of a gate: one that is shut altogether has no gradient."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The formula's three powers: 0.8 of the shares, the root of the class's part, half of the way up."""
+
+    caution: float = 0.8
+    company: float = 0.5
+    asked: float = 0.5
+
+
+DEFAULT = Reading()
 
 
 def heard_alone(
@@ -82,22 +90,23 @@ def shares_alone(parts: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, T
         return shares / shares.sum(dim=1, keepdim=True), energy / energy.sum()
 
 
-def in_company(shares: Tensor, energy: Tensor, wanted: Tensor) -> Tensor:
+def in_company(shares: Tensor, energy: Tensor, wanted: Tensor, reading: Reading = DEFAULT) -> Tensor:
     """Gates (sources and the rest, components), adding up to one.
 
     Args:
         shares: of each class in each component, (components, classes).
         energy: each component's part of all energy, (components,).
         wanted: which classes each source is made of, multi-hot (sources, classes).
+        reading: how carefully, in company, and how much the asker is believed.
     """
-    careful = _in_parts(shares**CAUTION)
-    read = _in_parts(careful * (energy @ careful) ** COMPANY)
+    careful = _in_parts(shares**reading.caution)
+    read = _in_parts(careful * (energy @ careful) ** reading.company)
     # Sources that ask for the same class share it.
     claims = wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1)
     sources = claims @ read.T
     rest = (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)
     part = (sources @ energy).clamp(1e-6, 1)[:, None]
-    raised = sources * ((1 - part) / part).clamp(min=1) ** ASKED
+    raised = sources * ((1 - part) / part).clamp(min=1) ** reading.asked
     gates = torch.cat([raised, rest])
     return gates / gates.sum(dim=0, keepdim=True)
 
