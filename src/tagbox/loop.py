@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tagbox import memory
+from tagbox.adam import Adam
 from tagbox.audio import resample
 from tagbox.errors import TagBoxError
 from tagbox.objectives import Objective
@@ -114,14 +115,14 @@ def steer(
         TagBoxError: there was no finite first step to return.
         KeyboardInterrupt: there was no first step yet when it came.
     """
-    optimiser = torch.optim.Adam(steerable.parameters, lr=settings.lr)
+    optimiser = Adam(steerable.parameters, settings.lr)
     trace = _Trace()
     stopped: Stopped = "steps"
     memory.give_back()
     start = time.monotonic()
     try:
         for index in range(settings.steps):
-            optimiser.zero_grad(set_to_none=True)
+            optimiser.forget()
             estimate = steerable.estimate()
             logits = _hear(estimate.audio, steerable, taggers, objective, settings.padding)
             loss = objective.loss(logits, targets)
