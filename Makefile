@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo chromium test test-slow lint format clean
+.PHONY: help demo gallery chromium test test-slow lint format clean
 help:
 	@echo "make demo       take the violin out of a recording and hear what taggers say (a minute)"
+	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; what is made is kept)"
 	@echo "make test       lint, types and tests"
 	@echo "make test-slow  the tests that take minutes"
 
@@ -17,6 +18,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
+
+# make gallery ARGS='--only violin', or ARGS=--list
+gallery: $(VENV)/.installed
+	@$(BIN)/python -m scripts.gallery $(ARGS)
 
 # The web page's tests drive a real browser; where none can be had they are skipped, and say so.
 chromium:
