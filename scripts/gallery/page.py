@@ -74,7 +74,7 @@ def section(example: Example, results: Results) -> str:
                 (files.stem(example, setup, track), words.track(track, example.tag))
                 for track in runs.tracks_of(example)
             ),
-            f"<pre><code>{escape(example.shell(setup))}</code></pre>",
+            f"<pre><code>{_unbroken(example.shell(setup))}</code></pre>",
             f'<p class="soft"><a href="{files.run_of(example, setup)}">All settings and figures</a></p>',
             "</article>",
         ]
@@ -91,6 +91,11 @@ def cards(tracks: Iterable[tuple[str, str]]) -> str:
         for name, title in tracks
     )
     return f'<div class="cards">\n{made}\n</div>'
+
+
+def _unbroken(command: str) -> str:
+    """A command that breaks between words alone, never at an option's hyphens."""
+    return " ".join(f"<span>{escape(word)}</span>" for word in command.split(" "))
 
 
 def _settings(example: Example, results: Results) -> str:

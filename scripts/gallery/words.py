@@ -46,7 +46,7 @@ def track(name: str, tag: str = "") -> str:
 
 def signed(value: float) -> str:
     """dB with a sign, to one place, as the page shows them."""
-    return f"{value:+.1f}"
+    return f"{round(value, 1) + 0.0:+.1f}"
 
 
 def improvement(result: Result, name: str, measure: str = "si_sdr") -> float:
@@ -146,6 +146,9 @@ def verdict(example: Example, setup: Setup, result: Result) -> str:
         said = f"Next to nothing is separated: SI-SDR moves by {signed(source)} dB."
     else:
         said = f"This does not separate: the recording itself is {-source:.1f} dB nearer to {true} than the source."
+    loop = result["manifest"]["runs"][0]
+    if source < SMALL_DB and loop["loss_last"] < loop["loss_first"]:
+        said += f" The loss fell all the same, from {loop['loss_first']:.3f} to {loop['loss_last']:.3f}."
     if rest > source:
         said += f" Even the residual is nearer to it than the source is ({signed(rest)} dB)."
     return said
