@@ -1,29 +1,71 @@
 #!/usr/bin/env python3
-"""Sing the phrases that teach the listener what a voice is: flite speaks, the WORLD vocoder sings.
+"""Sing the phrases that teach the listener what a voice is: programs speak, the WORLD vocoder sings.
 
     listener_singing.py OUT [--phrases 48] [--seed 0]
 
-OUT/flite/sing-VOICE.npy holds (phrases, samples), int16, 16 kHz, as listener_corpus.py writes them. A spoken
-line is taken apart into pitch, envelope and breath (Morise et al., "WORLD", 2016), stretched, moved to a
+OUT/singing/sing-VOICE.npy holds (phrases, samples), int16, 16 kHz, as listener_corpus.py writes them. A
+spoken line is taken apart into pitch, envelope and breath (Morise et al., "WORLD", 2016), stretched, moved to a
 melody with glides and vibrato, its formants shifted a little, and put together again.
 
-Needs: apt-get install flite (its voices are free to use, modify and distribute), pip install pyworld
+Needs: apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k espeak-ng; pip install pyworld.
+The voices of flite and festival are free to use, modify and distribute; espeak-ng's sounds are made by rule.
 """
 
 import argparse
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
+import julius
 import numpy as np
 import pyworld
 import soundfile
+import torch
 
 from listener_corpus import BEAT, CHORDS, PEAK, RATE, SECONDS, near
 
 FRAME = 0.005
-VOICES = {"slt": (57, 76), "rms": (45, 64), "awb": (47, 66)}
-"""Voices of flite, and from where to where (MIDI pitch) each sings."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Somebody who speaks: the command that writes {text} to {wav}, and the range to sing in, MIDI pitch."""
+
+    command: tuple[str, ...]
+    low: int
+    high: int
+
+
+def flite(name: str, low: int, high: int) -> Voice:
+    """A voice of flite's."""
+    options = ("--setf", "duration_stretch=1.3", "-t", "{text}", "-o", "{wav}")
+    return Voice(("flite", "-voice", name, *options), low, high)
+
+
+def festival(name: str, low: int, high: int) -> Voice:
+    """A voice of festival's, which reads the text from standard input."""
+    return Voice(("text2wave", "-eval", f"(voice_{name})", "-o", "{wav}"), low, high)
+
+
+def espeak(name: str, low: int, high: int) -> Voice:
+    """A voice of espeak-ng's: LANGUAGE+VARIANT."""
+    return Voice(("espeak-ng", "-v", name, "-s", "120", "-w", "{wav}", "{text}"), low, high)
+
+
+VOICES = {
+    "slt": flite("slt", 57, 76),
+    "rms": flite("rms", 45, 64),
+    "awb": flite("awb", 47, 66),
+    "kal": festival("kal_diphone", 43, 62),
+    "ked": festival("ked_diphone", 45, 66),
+    "en-f2": espeak("en-us+f2", 57, 79),
+    "it-f3": espeak("it+f3", 55, 77),
+    "es-m3": espeak("es+m3", 43, 64),
+    "de-f4": espeak("de+f4", 55, 76),
+    "fr-m7": espeak("fr+m7", 45, 67),
+    "pt-m1": espeak("pt+m1", 43, 65),
+}
 LINES = (
     "oh the evening sun is going down behind the silver hill",
     "ah ah ah, la la la, sing along with me, hey",
@@ -34,17 +76,29 @@ LINES = (
 )
 
 
-def spoken(voice: str, line: str) -> np.ndarray:
-    """The line as flite speaks it, 16 kHz."""
+def spoken(voice: Voice, line: str) -> np.ndarray:
+    """The line as the voice speaks it, 16 kHz."""
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder, "line.wav")
-        subprocess.run(
-            ["flite", "-voice", voice, "--setf", "duration_stretch=1.3", "-t", line, "-o", str(wav)],
-            check=True,
-        )
+        command = [part.format(text=line, wav=wav) for part in voice.command]
+        subprocess.run(command, check=True, input=line, text=True, capture_output=True)
         audio, rate = soundfile.read(wav)
     if rate != RATE:
-        raise SystemExit(f"flite's voice {voice} speaks at {rate} Hz; this script expects {RATE}")
+        audio = julius.resample_frac(torch.from_numpy(audio), rate, RATE).numpy()
+    return np.ascontiguousarray(audio, dtype=np.float64)
+
+
+def produced(audio: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """As records have it: half of the time doubled a few cents off and some milliseconds late, or driven."""
+    audio = audio / max(1e-9, np.abs(audio).max())
+    if random.random() < 0.35:
+        for _ in range(int(random.integers(1, 3))):
+            speed = 2 ** (random.normal(0, 12) / 1200)
+            places = np.arange(len(audio)) * speed - random.uniform(0.008, 0.03) * RATE
+            audio = audio + random.uniform(0.4, 1) * np.interp(places, np.arange(len(audio)), audio, 0, 0)
+    if random.random() < 0.35:
+        drive = random.uniform(1, 6)
+        audio = np.tanh(drive * audio / max(1e-9, np.abs(audio).max()))
     return audio
 
 
@@ -77,10 +131,12 @@ def main() -> None:
     parser.add_argument("--phrases", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    folder = args.out / "flite"
+    folder = args.out / "singing"
     folder.mkdir(parents=True, exist_ok=True)
     frames = round(SECONDS / FRAME)
-    for number, (voice, (low, high)) in enumerate(VOICES.items()):
+    for number, (name, voice) in enumerate(VOICES.items()):
+        if (folder / f"sing-{name}.npy").exists():
+            continue
         random = np.random.default_rng([args.seed, number])
         analysed = []
         for line in LINES:
@@ -96,7 +152,9 @@ def main() -> None:
             places = places.astype(int) % len(voiced)
             shift = random.uniform(0.9, 1.12)
             bins = np.clip(np.arange(envelope.shape[1]) / shift, 0, envelope.shape[1] - 1).astype(int)
-            sung = np.where(voiced[places], melody(low, high, index % 2 == 0, frames, random), 0.0)
+            sung = np.where(
+                voiced[places], melody(voice.low, voice.high, index % 2 == 0, frames, random), 0.0
+            )
             audio = pyworld.synthesize(
                 sung,
                 np.ascontiguousarray(envelope[places][:, bins]),
@@ -104,10 +162,10 @@ def main() -> None:
                 RATE,
                 FRAME * 1000,
             )
-            audio = audio[: rows.shape[1]]
+            audio = produced(audio, random)[: rows.shape[1]]
             rows[index, : len(audio)] = audio * (PEAK * 32767 / max(1e-6, np.abs(audio).max()))
-        np.save(folder / f"sing-{voice}.npy", rows)
-        print(voice, flush=True)
+        np.save(folder / f"sing-{name}.npy", rows)
+        print(name, flush=True)
 
 
 if __name__ == "__main__":
