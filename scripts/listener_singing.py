@@ -4,8 +4,9 @@
     listener_singing.py OUT [--phrases 48] [--seed 0]
 
 OUT/singing/sing-VOICE.npy holds (phrases, samples), int16, 16 kHz, as listener_corpus.py writes them. A
-spoken line is taken apart into pitch, envelope and breath (Morise et al., "WORLD", 2016), stretched, moved to a
-melody with glides and vibrato, its formants shifted a little, and put together again.
+spoken line is taken apart into pitch, envelope and breath (Morise et al., "WORLD", 2016), stretched, moved
+to a melody with glides and vibrato, its formants shifted a little, put together again, and at times doubled
+or driven as records have it.
 
 Needs: apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k espeak-ng; pip install pyworld.
 The voices of flite and festival are free to use, modify and distribute; espeak-ng's sounds are made by rule.
