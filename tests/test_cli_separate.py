@@ -68,7 +68,11 @@ def test_a_separation_and_what_is_written(tmp_path: Path) -> None:
         ([DUET, "--tags", "violin", "--lr", "1e38"], "up to 1e+06"),
         ([DUET, "--tags", "violin", "--format", "mp3"], "choose one of wav, flac"),
         ([DUET, "--tags", "violin", "--start", "99"], "start earlier"),
-        ([DUET, "--tags", "violin", "--tagger", "hcnn"], "tagbox models pull mtat/hcnn"),
+        ([DUET, "--tags", "violin", "--tagger", "hcnn"], "the preset steered"),
+        (
+            [DUET, "--tags", "violin", "--tagger", "hcnn", "--preset", "steered"],
+            "tagbox models pull mtat/hcnn",
+        ),
         ([DUET, DUET, "--tags", "violin"], "one at a time"),
     ],
 )

@@ -4,7 +4,6 @@ Audio is float32 of shape (channels, samples), full scale at -1 and 1. An n-bit 
 k / 2^(n-1) in both directions: a file that is read and written again with its own bit depth stays the same.
 """
 
-import codecs
 import hashlib
 import math
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from tagbox.errors import TagBoxError
 from tagbox.files import refuse_to_overwrite, whole
+from tagbox.given import regular_file
 
 Bits = Literal["16", "24", "float"]
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
@@ -87,7 +87,7 @@ def opened(path: str | Path) -> soundfile.SoundFile:
     Raises:
         TagBoxError: there is no such file, or it is no recording that libsndfile reads.
     """
-    path = _regular_file(path)
+    path = regular_file(path)
     try:
         return soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
@@ -135,40 +135,6 @@ def _reason(error: Exception) -> str:
     """libsndfile's own words without what soundfile puts around them."""
     words = str(getattr(error, "error_string", None) or error)
     return words.removeprefix("Error : ").rstrip(".")
-
-
-def _regular_file(path: str | Path) -> Path:
-    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
-        raise TagBoxError(f"{path} is an address; download the recording first and give the file")
-    path = Path(path)
-    if path.is_dir():
-        raise TagBoxError(f"{path} is a folder; name the recordings in it, as in {path / '*.flac'}")
-    if not path.exists():
-        raise TagBoxError(f"there is no file {path}; check the spelling and the folder")
-    if not path.is_file():
-        raise TagBoxError(f"{path} is not an ordinary file; give a recording that is saved on disk")
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(1024)
-    except OSError as error:
-        raise TagBoxError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
-    if not beginning:
-        raise TagBoxError(f"{path} is empty (0 bytes); give another recording")
-    # libmpg123, which libsndfile asks about names in .mp3, prints pages about a text file before it gives up.
-    if _is_text(beginning):
-        raise TagBoxError(
-            f"{path} is a text file, no recording that can be read; give wav, flac, ogg, mp3 or aiff"
-        )
-    return path
-
-
-def _is_text(beginning: bytes) -> bool:
-    """Whether these bytes are text and nothing else; every format of audio has others in its first ones."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(beginning)
-    except UnicodeDecodeError:
-        return False
-    return all(letter.isprintable() or letter in "\t\n\r\f\ufeff" for letter in text)
 
 
 def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force: bool = False) -> None:

@@ -1,18 +1,23 @@
-"""Where tensors live."""
+"""Where tensors live. PyTorch comes with the first question: the lists of names are for `--help`, too."""
 
-import torch
+from typing import TYPE_CHECKING
 
 from tagbox.errors import TagBoxError
+
+if TYPE_CHECKING:
+    import torch
 
 CHOICES = ("auto", "cpu", "cuda", "mps")
 
 
-def pick(name: str = "auto") -> torch.device:
+def pick(name: str = "auto") -> "torch.device":
     """The device called `name`; "auto" takes a GPU where there is one.
 
     Raises:
         TagBoxError: the name is unknown, or this machine has no such device.
     """
+    import torch
+
     if name not in CHOICES:
         raise TagBoxError(f"no device is called {name!r}; choose one of {', '.join(CHOICES)}")
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -26,7 +31,7 @@ def pick(name: str = "auto") -> torch.device:
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def precision(name: str, device: torch.device) -> torch.dtype:
+def precision(name: str, device: "torch.device") -> "torch.dtype":
     """In which numbers networks compute while they are steered.
 
     "auto" takes bfloat16 where `device` multiplies it faster than float32: most GPUs since 2020, and CPUs
@@ -35,6 +40,8 @@ def precision(name: str, device: torch.device) -> torch.dtype:
     Raises:
         TagBoxError: the name is unknown.
     """
+    import torch
+
     if name not in PRECISIONS:
         raise TagBoxError(f"no precision is called {name!r}; choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
@@ -42,7 +49,9 @@ def precision(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def _likes_bfloat16(device: torch.device) -> bool:
+def _likes_bfloat16(device: "torch.device") -> bool:
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

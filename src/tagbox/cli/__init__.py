@@ -7,17 +7,22 @@ import typer
 from tagbox import __version__, memory
 from tagbox.cli.dataset import dataset
 from tagbox.cli.evaluate import evaluate
+from tagbox.cli.feel import error
+from tagbox.cli.mistakes import CLICK_ERROR, Commands, in_a_line
 from tagbox.cli.models import app as models
+from tagbox.cli.presets import presets
 from tagbox.cli.reproduce import reproduce
-from tagbox.cli.separate import separate, transfer
+from tagbox.cli.separate import separate
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
 from tagbox.cli.train_generator import train_generator
+from tagbox.cli.transfer import transfer
 from tagbox.cli.ui import ui
 from tagbox.errors import TagBoxError
 
 app = typer.Typer(
     name="tagbox",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Take one instrument out of a recording, or turn music towards a word: frozen music taggers steer "
@@ -28,6 +33,7 @@ app.command()(separate)
 app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
+app.command()(presets)
 app.command()(train_generator)
 app.command()(evaluate)
 app.command()(dataset)
@@ -52,17 +58,22 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; a `TagBoxError` becomes one line on standard error and exit code 2."""
+    """Run the command line; a mistake becomes one line on standard error and exit code 2."""
     memory.keep()
     try:
-        app()
-    except TagBoxError as error:
-        typer.secho(f"tagbox: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+        code = app(standalone_mode=False)
+    except TagBoxError as wrong:
+        error(str(wrong))
         sys.exit(2)
-    except KeyboardInterrupt:
+    except CLICK_ERROR as wrong:
+        if type(wrong).__name__ == "NoArgsIsHelpError":
+            typer.echo(str(wrong), err=True)
+        else:
+            error(in_a_line(wrong))
+        sys.exit(2)
+    except typer.Abort:
         typer.echo("tagbox: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): nothing is wrong, and Python must not complain at exit.
-        sys.stderr.close()
-        sys.exit(0)
+    # Without standalone mode an Exit's code is what comes back.
+    if code:
+        sys.exit(code)

@@ -1,5 +1,7 @@
 """``tagbox evaluate``."""
 
+import dataclasses
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,12 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
+from tagbox.cli import complete
+from tagbox.cli.feel import Feel, Json, Quiet, Verbose, error
+from tagbox.cli.mistakes import check_folder
+from tagbox.cli.options import Device
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
+    from tagbox.evaluation.runner import Plan
     from tagbox.evaluation.table import Summary
 
 LINE_EVERY_SECONDS = 10.0
@@ -32,7 +39,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Of TagBox, perhaps changed (paper:steps=50,lr=5); repeat for several. "
-            "default when no method is named at all."
+            "default when no method is named at all.",
+            autocompletion=complete.presets,
         ),
     ] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="hpss or repet-sim; repeat for several.")] = None,
@@ -43,7 +51,10 @@ def evaluate(
     split: Annotated[
         list[str] | None, typer.Option(help="Only this folder of the data set: train, test.")
     ] = None,
-    sources: Annotated[list[str] | None, typer.Option(help="Only this source; repeat for several.")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this source; repeat for several.", autocompletion=complete.tags),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tracks.")] = None,
     seconds: Annotated[
         float | None,
@@ -55,7 +66,10 @@ def evaluate(
     ] = False,
     judge: Annotated[
         str | None,
-        typer.Option(help="A tagger that no preset steers by (mtat/pons-vgg), or none; chosen if left out."),
+        typer.Option(
+            help="A tagger that no preset steers by (mtat/pons-vgg), or none; chosen if left out.",
+            autocompletion=complete.taggers,
+        ),
     ] = None,
     window_sdr: Annotated[
         bool,
@@ -65,7 +79,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of excerpts and random masks.")] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a run was interrupted.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json: Json = False,
 ) -> None:
     """Judge separation on recordings whose sources are known, against controls that separate nothing.
 
@@ -81,6 +98,9 @@ def evaluate(
 
       tagbox evaluate musdb18hq -o out/peers --split test --estimates demucs=separated/htdemucs
     """
+    feel = Feel(quiet, verbose, json)
+    check_folder(out)
+
     from tagbox.evaluation import datasets
     from tagbox.evaluation.estimates import parse
     from tagbox.evaluation.evaluate import choose, plan, run
@@ -92,30 +112,64 @@ def evaluate(
     methods = choose(preset or (), baseline or (), {peer.name: peer.folder for peer in peers}, device)
     found = datasets.find(dataset, layout, split or (), sources or (), limit)
     for line in found.skipped:
-        typer.echo(f"skipped: {line}", err=True)
+        feel.note(f"skipped: {line}")
     made = plan(found, methods, sources or (), seconds, together, judge, window_sdr, players, seed, device)
-    reporter = _Reporter(out)
+    for method in methods:
+        feel.detail(f"{method.name}: {method.describe()}")
+    _estimate(feel, made, jobs, device)
+    reporter = _Reporter(out, feel)
     try:
         with reporter:
             summary = run(made, out, jobs, resume, reporter.records)
     except KeyboardInterrupt:
         if not (out / "run.json").exists():
             raise
-        typer.echo(
-            f"tagbox: stopped; {reporter.done} of {reporter.total or '?'} cases are in {out}, "
-            "and the same command with --resume goes on",
-            err=True,
+        error(
+            f"stopped; {reporter.done} of {reporter.total or '?'} cases are in {out}, "
+            "and the same command with --resume goes on"
         )
         raise typer.Exit(130) from None
-    _show(summary)
-    for name in ("table.csv", "report.md", "report.html"):
-        typer.echo(out / name)
+    written = [out / name for name in ("table.csv", "report.md", "report.html")]
+    if feel.prints:
+        _show(summary)
+    for path in written:
+        feel.result(path)
+    feel.document(lambda: {"written": [str(path) for path in written], **dataclasses.asdict(summary)})
+
+
+def _estimate(feel: Feel, made: "Plan", jobs: int, device: str) -> None:
+    """What TagBox's own presets are about to take; controls and measures are a small part of it."""
+    from tagbox.cli import forecast
+    from tagbox.evaluation.methods import Separator
+
+    if not forecast.on_cpu(device):
+        return
+    own = [method.settings for method in made.methods if isinstance(method, Separator)]
+    cores = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    parts = [
+        forecast.expect(settings, seconds, 2, sources, cores)
+        for settings in own
+        for seconds, sources in _cases(made)
+    ]
+    if parts:
+        less = "take fewer --jobs" if jobs > 1 else "take excerpts, for example --seconds 10"
+        forecast.say(feel, forecast.together(parts, jobs), less)
+
+
+def _cases(made: "Plan") -> "list[tuple[float, int]]":
+    """Seconds and sources of each case."""
+    cases = []
+    for track in made.dataset.tracks:
+        seconds = min(track.seconds, made.seconds or track.seconds)
+        cases += [(seconds, len(track.sources))] if made.together else [(seconds, 1)] * len(track.sources)
+    return cases
 
 
 class _Reporter:
     """A bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, feel: Feel) -> None:
+        self._feel = feel
         self.done = 0
         self.total = 0
         self._folder = folder
@@ -128,7 +182,7 @@ class _Reporter:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
-        if console.is_terminal:
+        if console.is_terminal and not self._feel.quiet:
             case = TextColumn("{task.fields[case]}")
             count = TextColumn("{task.completed}/{task.total}")
             columns = (BarColumn(20), count, TimeElapsedColumn(), TimeRemainingColumn(), case)
@@ -153,7 +207,7 @@ class _Reporter:
         now = time.monotonic()
         if now - self._said >= LINE_EVERY_SECONDS or done == total:
             self._said = now
-            typer.echo(f"{done} of {total} cases: {case}", err=True)
+            self._feel.note(f"{done} of {total} cases: {case}")
 
 
 def _show(summary: "Summary") -> None:

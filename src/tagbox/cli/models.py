@@ -1,6 +1,5 @@
 """``tagbox models``: which weights there are, where they are, and how to get them."""
 
-import json as jsonlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tagbox.cli import complete
+from tagbox.cli.feel import Feel, Json, Quiet, error
+from tagbox.cli.mistakes import Commands
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
@@ -16,18 +18,24 @@ if TYPE_CHECKING:
 
 LINE_EVERY_SECONDS = 5.0
 
-app = typer.Typer()
+app = typer.Typer(cls=Commands)
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME...", help="Such as mtat/fcn or jukebox.", show_default=False),
+    typer.Argument(
+        metavar="NAME...",
+        help="Such as mtat/fcn or jukebox.",
+        show_default=False,
+        autocompletion=complete.models,
+    ),
 ]
 
 
 @app.callback(invoke_without_command=True)
 def models(
     context: typer.Context,
-    json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """List the weights of taggers and generators; get them, check them, remove them.
 
@@ -53,10 +61,10 @@ def models(
         return
     from tagbox.weights.catalogue import MODELS
 
+    feel = Feel(quiet, json=json)
     rows = [_row(model) for model in MODELS]
-    if json:
-        typer.echo(jsonlib.dumps(rows, indent=2))
-    else:
+    feel.document(lambda: rows)
+    if feel.prints:
         _print_table(rows)
 
 
@@ -65,12 +73,17 @@ def pull(
     names: Names = None,
     all_of: Annotated[
         str | None,
-        typer.Option(help="All published taggers of this data: mtat, jamendo, msd.", show_default=False),
+        typer.Option(
+            help="All published taggers of this data: mtat, jamendo, msd.",
+            show_default=False,
+            autocompletion=complete.data,
+        ),
     ] = None,
     accept_license: Annotated[
         bool,
         typer.Option("--accept-license", help="I accept the licence of models that ask for it (jukebox)."),
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download published weights, check them, and keep them.
 
@@ -85,6 +98,7 @@ def pull(
 
       tagbox models pull jukebox --accept-license
     """
+    feel = Feel(quiet)
     from tagbox.weights import store
     from tagbox.weights.catalogue import of_data
 
@@ -96,15 +110,15 @@ def pull(
 
     def one(model: "Model") -> None:
         accepted = accept_license or _accepts(model)
-        with Display(model.identifier) as display:
+        with Display(model.identifier, feel) as display:
             path = store.pull(model, accept_license=accepted, listener=display)
-        typer.echo(path)
+        feel.result(path)
 
     _each(wanted, one, "pulled")
 
 
 @app.command()
-def verify(names: Names = None) -> None:
+def verify(names: Names = None, quiet: Quiet = False) -> None:
     """Read weights again and check them: all that are at hand, or those named.
 
     Examples:
@@ -120,13 +134,15 @@ def verify(names: Names = None) -> None:
 
     def one(model: "Model") -> None:
         store.verify(model)
-        typer.echo(f"{model.identifier}: good")
+        Feel(quiet).result(f"{model.identifier}: good")
 
     _each(wanted, one, "verified")
 
 
 @app.command()
-def path(name: Annotated[str, typer.Argument(help="Such as mtat/fcn or jukebox.")]) -> None:
+def path(
+    name: Annotated[str, typer.Argument(help="Such as mtat/fcn or jukebox.", autocompletion=complete.models)],
+) -> None:
     """Print where the weights of a model are (a safetensors file).
 
     Example:
@@ -141,7 +157,7 @@ def path(name: Annotated[str, typer.Argument(help="Such as mtat/fcn or jukebox."
 
 
 @app.command()
-def remove(names: Names = None) -> None:
+def remove(names: Names = None, quiet: Quiet = False) -> None:
     """Delete weights from the cache; what ships inside TagBox stays.
 
     Example:
@@ -155,7 +171,8 @@ def remove(names: Names = None) -> None:
         raise TagBoxError("which model? for example: tagbox models remove mtat/fcn")
 
     def one(model: "Model") -> None:
-        typer.echo(f"removed {store.remove(model)}")
+        removed = store.remove(model)
+        Feel(quiet).result(f"removed {removed}")
 
     _each(wanted, one, "removed")
 
@@ -163,7 +180,11 @@ def remove(names: Names = None) -> None:
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt, .tar or .safetensors.")],
-    name: Annotated[str, typer.Option("--as", help="Which model it is, such as mtat/short.")],
+    name: Annotated[
+        str,
+        typer.Option("--as", help="Which model it is, such as mtat/short.", autocompletion=complete.models),
+    ],
+    quiet: Quiet = False,
 ) -> None:
     """Keep a checkpoint that you have. It is read as data: code in it is refused, never run.
 
@@ -180,22 +201,23 @@ def import_(
     from tagbox.weights.catalogue import by_identifier
 
     model = by_identifier(name)
-    with Display(model.identifier) as display:
+    feel = Feel(quiet)
+    with Display(model.identifier, feel) as display:
         kept = store.import_file(model, file, listener=display)
         if model.terms:
             display.say(f"{model.identifier} is under the {model.licence}: {model.terms}")
-    typer.echo(kept)
+    feel.result(kept)
 
 
 class Display:
     """How a download goes: a bar on a terminal, a line now and then elsewhere, all on standard error."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, feel: Feel) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
         self._name = name
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=feel.quiet)
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._task = self._progress.add_task(name, total=None, start=False)
@@ -250,10 +272,10 @@ def _each(wanted: "Sequence[Model]", do: "Callable[[Model], None]", done: str) -
     for model in wanted:
         try:
             do(model)
-        except TagBoxError as error:
-            failed.append(error)
+        except TagBoxError as refused:
+            failed.append(refused)
             if len(wanted) > 1:
-                typer.echo(f"tagbox: {error}", err=True)
+                error(str(refused))
     if failed and len(wanted) == 1:
         raise failed[0]
     if failed:

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -20,6 +19,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from tagbox.cli.feel import Feel, error
+from tagbox.cli.forecast import peak_memory, spoken_bytes, spoken_seconds
+
 if TYPE_CHECKING:
     from tagbox.generator.training.loop import Progress as TrainingProgress
     from tagbox.loop import Step
@@ -30,88 +32,112 @@ LINE_EVERY_SECONDS = 10.0
 class _Live:
     """A bar that is there on a terminal alone, with the columns that its owner wants."""
 
-    def __init__(self, *columns: ProgressColumn) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, *columns: ProgressColumn, feel: Feel) -> None:
+        self._feel = feel
+        self._console = Console(stderr=True, quiet=feel.quiet)
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._task: TaskID | None = None
         self._said = 0.0
 
     def _begin(self, total: int | None, **fields: Any) -> bool:
-        """Show the bar; false where there is no terminal to show it on."""
-        if self._console.is_terminal:
+        """Show the bar; false where there is no terminal to show it on, or nobody wants one."""
+        shows = self._console.is_terminal and not self._feel.quiet
+        if shows:
             self._progress.start()
             self._task = self._progress.add_task("", total=total, **fields)
-        return self._console.is_terminal
+        return shows
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._console.is_terminal:
+        if self._task is not None:
             self._progress.stop()
 
 
 class StepReporter(_Live):
-    """Shows steps while the loop runs, and what came of them at the end."""
+    """Shows steps while the loop runs, and how long it will go on at the speed of those that were."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, feel: Feel, steps: int) -> None:
         shown = TextColumn("{task.fields[shown]}")
-        super().__init__(TextColumn(escape(name)), BarColumn(), shown, TimeElapsedColumn())
+        super().__init__(TextColumn(escape(name)), BarColumn(), shown, TimeElapsedColumn(), feel=feel)
         self._name = name
+        self._steps = steps
+        self._first = 0.0
+        self._begun = time.monotonic()
         self._segment_said = 0.0
 
     def __enter__(self) -> Self:
         if not self._begin(None, shown="loading models"):
-            typer.echo(f"{self._name}: loading models", err=True)
+            self._feel.note(f"{self._name}: loading models")
         return self
 
     def step(self, step: "Step") -> None:
         """Show one step; the loop's callback."""
+        if step.index == 0:
+            self._first = step.seconds
+        left = remaining(step.seconds - self._first, step.index, self._steps - 1)
         if self._task is not None:
-            self._progress.update(self._task, shown=f"step {step.index + 1} loss {step.loss:.4f}")
+            told = f"step {step.index + 1} of {self._steps}, loss {step.loss:.4f}{left}"
+            self._progress.update(self._task, total=self._steps, completed=step.index + 1, shown=told)
         elif step.index == 0 or step.seconds - self._said >= LINE_EVERY_SECONDS:
             self._said = step.seconds
-            typer.echo(f"{self._name}: step {step.index + 1}, loss {step.loss:.4f}", err=True)
+            self._feel.note(f"{self._name}: step {step.index + 1}, loss {step.loss:.4f}{left}")
 
     def segment(self, done: int, count: int) -> None:
         """Show how far a long recording has come; the stream's callback."""
         self._said = 0.0
         now = time.monotonic()
+        if done == 1:
+            # What came before the first segment (survey, steering) comes only once.
+            self._begun = now
+        told = f"segment {done} of {count}{remaining(now - self._begun, done - 1, count - 1)}"
         if self._task is not None:
-            shown = f"segment {done} of {count}"
-            self._progress.update(self._task, total=count, completed=done, shown=shown)
+            self._progress.update(self._task, total=count, completed=done, shown=told)
         elif done in (1, count) or now - self._segment_said >= LINE_EVERY_SECONDS:
             self._segment_said = now
-            typer.echo(f"{self._name}: segment {done} of {count}", err=True)
+            self._feel.note(f"{self._name}: {told}")
 
-    def report(self, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
-        """Where the files are, and what the taggers hear before and after."""
-        for run in manifest["runs"]:
-            _say_why_it_stopped(run)
-        for word, meant in manifest["tags"].items():
-            for tagger, tags in meant.items():
-                before, after = (
-                    _strongest(manifest["probabilities"][signal][tagger], tags)
-                    for signal in ("mixture", word if word in manifest["probabilities"] else "result")
-                )
-                line = f"{tagger} hears {word}: {before:.2f} in the recording, {after:.2f} in the result"
-                residual = manifest["probabilities"].get("residual")
-                if residual is not None:
-                    line += f", {_strongest(residual[tagger], tags):.2f} in the residual"
-                typer.echo(line)
-        for path in written:
-            typer.echo(path)
-        if manifest.get("generator", {}).get("licence", "").lower().find("noncommercial") >= 0:
-            typer.echo(
-                "made with weights under a noncommercial licence, which covers this result too", err=True
+
+def remaining(seconds: float, done: int, count: int) -> str:
+    """How long the rest takes where `done` of `count` took `seconds`; nothing before the first or at the end.
+
+    >>> remaining(6.0, 3, 9), remaining(0.0, 0, 9)
+    (', about 12 s left', '')
+    """
+    return f", about {spoken_seconds(seconds / done * (count - done))} left" if 0 < done < count else ""
+
+
+def report(feel: Feel, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
+    """Where the files are, and what the taggers hear before and after."""
+    for run in manifest["runs"]:
+        _say_why_it_stopped(feel, run)
+    for word, meant in manifest["tags"].items():
+        for tagger, tags in meant.items():
+            before, after = (
+                _strongest(manifest["probabilities"][signal][tagger], tags)
+                for signal in ("mixture", word if word in manifest["probabilities"] else "result")
             )
-        sys.stdout.flush()
+            line = f"{tagger} hears {word}: {before:.2f} in the recording, {after:.2f} in the result"
+            residual = manifest["probabilities"].get("residual")
+            if residual is not None:
+                line += f", {_strongest(residual[tagger], tags):.2f} in the residual"
+            feel.result(line)
+    for path in written:
+        feel.result(path)
+    if manifest.get("generator", {}).get("licence", "").lower().find("noncommercial") >= 0:
+        feel.note("made with weights under a noncommercial licence, which covers this result too")
+    for tagger in (*manifest["taggers"], *filter(None, [manifest.get("generator")])):
+        feel.detail(f"loaded {tagger['name']}, weights {tagger['weights'][:12]}, on {manifest['device']}")
+    took = ", ".join(f"{name} {value:.1f}" for name, value in manifest["seconds"].items())
+    feel.detail(f"seconds: {took}; memory at the most: {spoken_bytes(peak_memory())}")
+    sys.stdout.flush()
 
 
 def _strongest(probabilities: Mapping[str, float], tags: Sequence[str]) -> float:
     return max(probabilities[tag] for tag in tags)
 
 
-def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
+def _say_why_it_stopped(feel: Feel, run: Mapping[str, Any]) -> None:
     words = {
         "interrupted": "stopped by Ctrl-C; the best so far is written",
         "request": "stopped on request; the best so far is written",
@@ -120,19 +146,24 @@ def _say_why_it_stopped(run: Mapping[str, Any]) -> None:
         "written. Try a smaller --lr",
     }
     if run["stopped"] in words:
-        typer.echo(f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}", err=True)
+        line = f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}"
+        if run["stopped"] == "non-finite":
+            error(line)
+        else:
+            feel.note(line)
 
 
 class TrainingReporter(_Live):
     """Shows the training of one level: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, level: int, steps: int) -> None:
+    def __init__(self, level: int, steps: int, feel: Feel) -> None:
         super().__init__(
             TextColumn(f"level {level}"),
             BarColumn(),
             TextColumn("step {task.completed} of {task.total}, SNR {task.fields[snr]} dB"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            feel=feel,
         )
         self._level = level
         self._steps = steps
@@ -147,7 +178,7 @@ class TrainingReporter(_Live):
     ) -> None:
         super().__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
-            typer.echo("training stopped; the same command with --resume goes on", err=True)
+            self._feel.note("training stopped; the same command with --resume goes on")
 
     def step(self, progress: "TrainingProgress") -> None:
         """Show one step; the training's callback."""
@@ -157,7 +188,7 @@ class TrainingReporter(_Live):
             self._progress.update(self._task, completed=progress.step, snr=f"{self._snr:.1f}")
         elif progress.seconds - self._said >= LINE_EVERY_SECONDS or progress.step == self._steps:
             self._said = progress.seconds
-            typer.echo(
-                f"level {self._level}: step {progress.step} of {self._steps}, SNR {self._snr:.1f} dB",
-                err=True,
+            left = remaining(progress.seconds, progress.step, self._steps)
+            self._feel.note(
+                f"level {self._level}: step {progress.step} of {self._steps}, SNR {self._snr:.1f} dB{left}"
             )

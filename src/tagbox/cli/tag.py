@@ -1,6 +1,5 @@
 """``tagbox tag``: what taggers hear in recordings."""
 
-import json as jsonlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tagbox.cli import complete
+from tagbox.cli.feel import Feel, Json, Quiet, Verbose, error
+from tagbox.cli.mistakes import check_files
+from tagbox.cli.options import Device, Taggers
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
@@ -28,16 +31,13 @@ def tag(
     files: Annotated[
         list[Path], typer.Argument(help="Recordings: wav, flac, ogg, mp3 or aiff.", show_default=False)
     ],
-    tagger: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--tagger", help="Who listens, as fcn or mtat/fcn; repeat for several. See: tagbox models"
-        ),
-    ] = None,
+    tagger: Taggers = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", help="What taggers named without data learnt: mtat, jamendo, msd. mtat if left out."
+            "--data",
+            help="What taggers named without data learnt: mtat, jamendo, msd. mtat if left out.",
+            autocompletion=complete.data,
         ),
     ] = None,
     top: Annotated[
@@ -51,12 +51,14 @@ def tag(
         str,
         typer.Option(help="Fill a window with the recording again (repeat) or with zeros (as published)."),
     ] = "repeat",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     start: Annotated[float, typer.Option(help="Begin at this second of the recording.")] = 0.0,
     duration: Annotated[
         float | None, typer.Option(help="Listen for so many seconds; to the end when left out.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json: Json = False,
 ) -> None:
     """Name what is heard in recordings, with the probability that taggers give it.
 
@@ -70,6 +72,11 @@ def tag(
 
       tagbox tag *.mp3 --tagger fcn --tagger musicnn --data jamendo --top 5
     """
+    feel = Feel(quiet, verbose, json)
+    words = names(tagger, data)
+    if len(files) == 1:
+        check_files(files)
+
     from rich.console import Console
 
     from tagbox import audio, devices
@@ -79,23 +86,28 @@ def tag(
     if padding not in ("repeat", "zeros"):
         raise TagBoxError(f"nothing is called padding {padding!r}; choose repeat or zeros")
     where = str(devices.pick(device))
-    taggers = [load(name, learnt, where) for learnt, name in names(tagger, data)]
+    taggers = [load(name, learnt, where) for learnt, name in words]
+    for tagger_ in taggers:
+        known = f"{tagger_.data}/{tagger_.name}, weights {tagger_.weights_hash[:12]}"
+        feel.detail(f"loaded {known}, on {where}")
     count = top or (4 if over_time else 10)
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not feel.prints)
     wrong: list[str] = []
     results: list[dict[str, Any]] = []
     for path in files:
         try:
+            begin = time.monotonic()
             recording = audio.read(path, start, duration)
-            with _progress(path.name) as on_progress:
+            with _progress(path.name, feel) as on_progress:
                 try:
                     heard = hear(recording.samples, recording.rate, taggers, padding, on_progress)
-                except TagBoxError as error:
-                    raise TagBoxError(f"{path} {error}") from error
-        except TagBoxError as error:
-            wrong.append(str(error))
-            results.append({"file": str(path), "error": str(error)})
+                except TagBoxError as refused:
+                    raise TagBoxError(f"{path} {refused}") from refused
+        except TagBoxError as refused:
+            wrong.append(str(refused))
+            results.append({"file": str(path), "error": str(refused)})
             continue
+        feel.detail(f"{path}: {time.monotonic() - begin:.1f} s")
         if json:
             about = {"file": str(path), "rate": recording.rate, "channels": recording.channels}
             results.append({**about, "duration": recording.duration, **_as_data(heard, count, over_time)})
@@ -108,10 +120,9 @@ def tag(
         else:
             for columns in _columns(heard, mean(heard)):
                 _print_table(console, columns, count)
-    if json:
-        typer.echo(jsonlib.dumps(results, indent=2))
+    feel.document(lambda: results)
     for line in wrong:
-        typer.secho(f"tagbox: {line}", err=True, fg="red" if sys.stderr.isatty() else None)
+        error(line)
     if wrong:
         raise typer.Exit(2)
 
@@ -204,11 +215,11 @@ def _escaped(text: str) -> str:
 
 
 @contextmanager
-def _progress(name: str) -> "Iterator[Callable[[float], None]]":
+def _progress(name: str, feel: Feel) -> "Iterator[Callable[[float], None]]":
     """Something that is told the share done: a line in place on a terminal, one now and then elsewhere."""
     from rich.console import Console
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=feel.quiet)
     if console.is_terminal:
         with console.status(f"{_escaped(name)}: listening") as status:
             yield lambda share: status.update(f"{_escaped(name)}: heard {share:.0%}")
@@ -219,6 +230,6 @@ def _progress(name: str) -> "Iterator[Callable[[float], None]]":
         nonlocal said
         if share < 1 and time.monotonic() - said > LINE_EVERY_SECONDS:
             said = time.monotonic()
-            typer.echo(f"{name}: heard {share:.0%}", err=True)
+            feel.note(f"{name}: heard {share:.0%}")
 
     yield line

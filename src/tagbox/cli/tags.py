@@ -1,11 +1,12 @@
 """``tagbox tags``: the vocabularies, and what a word means in them."""
 
-import json as jsonlib
 import sys
 from typing import Annotated
 
 import typer
 
+from tagbox.cli import complete
+from tagbox.cli.feel import Feel, Json, Quiet
 from tagbox.errors import TagBoxError
 
 WIDTH = 100  # characters, where the output is no terminal
@@ -14,13 +15,23 @@ WIDTH = 100  # characters, where the output is no terminal
 def tags(
     word: Annotated[
         list[str] | None,
-        typer.Argument(help="What does this word mean in each vocabulary?", show_default=False),
+        typer.Argument(
+            help="What does this word mean in each vocabulary?",
+            show_default=False,
+            autocompletion=complete.tags,
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Only this vocabulary: mtat, jamendo or msd.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Only this vocabulary: mtat, jamendo, msd or rendered.",
+            show_default=False,
+            autocompletion=complete.data,
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="For programs: JSON on standard output.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table of presets as Markdown.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """List the words that taggers know, or say what one word means to each of them.
 
@@ -38,20 +49,21 @@ def tags(
     from tagbox.tags.resolve import check_vocabulary
     from tagbox.tags.vocabularies import TAGS
 
+    feel = Feel(quiet, json=json)
     if data is not None:
         check_vocabulary(data)
     vocabularies = tuple(TAGS) if data is None else (data,)
     if markdown:
-        typer.echo(presets_as_markdown(vocabularies))
+        feel.result(presets_as_markdown(vocabularies))
     elif word:
-        _explain(word, vocabularies, json)
+        _explain(word, vocabularies, feel)
     elif json:
-        typer.echo(jsonlib.dumps(_everything(vocabularies), indent=2))
-    else:
+        feel.document(lambda: _everything(vocabularies))
+    elif not quiet:
         _list(vocabularies)
 
 
-def _explain(words: list[str], vocabularies: tuple[str, ...], json: bool) -> None:
+def _explain(words: list[str], vocabularies: tuple[str, ...], feel: Feel) -> None:
     from tagbox.tags.resolve import can_express, meaning, unknown
 
     found: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -60,14 +72,18 @@ def _explain(words: list[str], vocabularies: tuple[str, ...], json: bool) -> Non
         if not able:
             raise TagBoxError(unknown(word))
         found[word] = {data: meaning(word, data) if data in able else () for data in vocabularies}
-    if json:
-        typer.echo(jsonlib.dumps(found, indent=2))
+    feel.document(lambda: found)
+    if not feel.prints:
         return
+    from rich.console import Console
+
+    # Rich knows when not to embolden: no terminal.
+    console = Console(highlight=False, markup=False)
     width = max(map(len, vocabularies))
     for i, (word, meant) in enumerate(found.items()):
         if i:
             typer.echo()
-        typer.secho(word, bold=True)
+        console.print(word, style="bold", soft_wrap=True)
         for data, tags_ in meant.items():
             typer.echo(f"  {data:<{width}}  {', '.join(tags_) or 'cannot express it'}")
 

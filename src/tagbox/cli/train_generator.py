@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tagbox.cli.feel import Feel, Quiet
+from tagbox.cli.mistakes import check_folder
+from tagbox.cli.options import Device
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
@@ -34,10 +37,11 @@ def train_generator(
     bf16: Annotated[
         bool, typer.Option(help="Compute in bfloat16: faster where the processor has it.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     licence: Annotated[str, typer.Option(help="What to write about the weights' licence.")] = "unknown",
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a training was interrupted.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a generator on your own recordings, for: tagbox separate --generator FILE --steer latents.
 
@@ -48,6 +52,8 @@ def train_generator(
 
       tagbox train-generator music/ -o mine.safetensors --steps 5000
     """
+    feel = Feel(quiet)
+    check_folder(out.parent)
     from tagbox import devices
     from tagbox.cli.progress import TrainingReporter
     from tagbox.files import refuse_to_overwrite
@@ -80,22 +86,22 @@ def train_generator(
     model = loop.new_model(design, seed).to(devices.pick(device))
     checkpoints.mkdir(parents=True, exist_ok=True)
     minutes = sum(recording.seconds for recording in learn) / 60
-    typer.echo(f"{len(learn)} recordings to learn from ({minutes:.0f} min), {len(judge)} to judge by")
+    feel.result(f"{len(learn)} recordings to learn from ({minutes:.0f} min), {len(judge)} to judge by")
     qualities = {}
     for level in range(levels):
-        with TrainingReporter(level, steps) as reporter:
+        with TrainingReporter(level, steps, feel) as reporter:
             loop.train_level(model, level, learn, settings, checkpoints / f"level{level}.pt", reporter.step)
         quality = loop.judge(model, level, judge)
         qualities[f"level{level}"] = (
             f"SNR {quality.snr:.2f} dB, spectral convergence {quality.convergence:.4f}"
         )
-        typer.echo(
+        feel.result(
             f"level {level} (hop {design.hops[level]}) on recordings it did not learn from: "
             f"{qualities[f'level{level}']}, {quality.used:.0%} of the codebook in use"
         )
     trained.write(model, out, licence, qualities, force)
     shutil.rmtree(checkpoints)
-    typer.echo(out)
+    feel.result(out)
 
 
 def _split(recordings: "list[Recording]", held_out: Path | None) -> "tuple[list[Recording], list[Recording]]":
