@@ -9,6 +9,7 @@ OBJECTIVES = (
     "target-tags",
     "target-logits",
     "two-sided",
+    "joint",
 )
 """`tagbox.objectives.OBJECTIVES` by name, without PyTorch."""
 

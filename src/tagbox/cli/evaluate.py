@@ -15,6 +15,7 @@ from tagbox.cli.feel import Feel, Json, Quiet, Verbose, error
 from tagbox.cli.mistakes import check_folder
 from tagbox.cli.options import Device
 from tagbox.errors import TagBoxError
+from tagbox.given import is_address, regular_file
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,6 +100,8 @@ def evaluate(
       tagbox evaluate musdb18hq -o out/peers --split test --estimates demucs=separated/htdemucs
     """
     feel = Feel(quiet, verbose, json)
+    if is_address(dataset):
+        regular_file(dataset)
     check_folder(out)
 
     from tagbox.evaluation import datasets

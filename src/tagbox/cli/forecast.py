@@ -7,8 +7,8 @@ The constants are processor seconds and bytes of one thread of an Intel Xeon wit
     tagbox separate band.wav --tags drums -o out --preset default --duration 30 --verbose
 
 with 5, 15, 30 and 120 s, of the presets default, best, fast and steered, of transfer, and of paper with the
-embedded generator. Another machine is faster or slower, so the figures are rounded, and the progress display
-corrects them from the first steps on.
+embedded generator; Jukebox's are from benchmarks/loop.py, 4 and 8 s, in bfloat16. Another machine is faster
+or slower, so the figures are rounded, and the progress display corrects them from the first steps on.
 """
 
 import contextlib
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.cli.feel import Feel
+from tagbox.tags.vocabularies import EXCLUSIVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +37,11 @@ STREAMED_COMPONENT = 4e-4
 PASSING = 0.05
 """Seconds for a second of audio that is read, heard before and after, and written."""
 HEARING = 0.05
-"""Seconds for a second of one source in each step, for each tagger, forwards and backwards."""
-GENERATING = {"embedded": 0.3, "jukebox": 6.0}
+"""Seconds for a second of one source in each step, for each published tagger, forwards and backwards."""
+GENERATING = {"embedded": 0.15, "jukebox": 0.25}
 """Seconds for a second of audio in each step, by generator; another generator counts as the embedded one."""
+ENCODING = 0.3
+"""Seconds for a second of audio whose latents are found, and what is rendered of them at the end."""
 MASKING = 0.02
 """Seconds for a second of audio in each step, for each FFT size of the masks."""
 PARALLEL = 0.7
@@ -50,9 +53,11 @@ GATES_BYTES = 38e6
 """For a second of audio that is taken apart into components."""
 COMPONENT_BYTES = 0.22e6
 """For a second of one component."""
-STEP_BYTES = 12e6
-"""For a second of every source but the first, for each tagger: what the way back needs."""
-GENERATOR_BYTES = {"embedded": 60e6, "jukebox": 400e6}
+STEP_BYTES = 40e6
+"""For a second of every source but the first, for each published tagger: what the way back needs."""
+LISTENER = 0.1
+"""Of a published tagger, what the listener takes."""
+GENERATOR_BYTES = {"embedded": 85e6, "jukebox": 150e6}
 """For a second of audio: what the way back through a generator needs."""
 
 WORTH_SAYING = 5.0
@@ -82,18 +87,18 @@ def expect(
     """
     long = 0 < settings.segment < seconds
     piece = settings.segment if long else seconds
-    taggers = len(settings.taggers)
+    taggers = sum(LISTENER if name.partition("/")[0] in EXCLUSIVE else 1.0 for name in settings.taggers)
     if settings.steer == "gates":
         components = settings.components * (settings.factorisations + settings.factorisations // 2)
         each = COMPONENT + (COMPONENT_HEARD if settings.begin == "heard" else 0.0)
         work = piece * (components * each + settings.steps * sources * taggers * HEARING) + seconds * PASSING
         if long:
             work += seconds * components * STREAMED_COMPONENT * (0.5 + channels / 4)
-        held = piece * (GATES_BYTES + components * COMPONENT_BYTES + (sources * taggers - 1) * STEP_BYTES)
+        held = piece * (GATES_BYTES + components * COMPONENT_BYTES + (sources - 1) * taggers * STEP_BYTES)
     else:
         known = settings.generator if settings.generator in GENERATING else "embedded"
         step = GENERATING[known] + len(settings.fft) * MASKING + taggers * HEARING
-        work = seconds * (PASSING + settings.steps * sources * step)
+        work = seconds * (PASSING + sources * (ENCODING + settings.steps * step))
         held = piece * (GENERATOR_BYTES[known] + taggers * STEP_BYTES)
     return Forecast(_by_the_clock(LOADING_SECONDS + work, cores), BASE_BYTES + held)
 

@@ -50,7 +50,9 @@ def no_command(word: str, commands: Sequence[str], within: str = "tagbox") -> st
     from tagbox.given import ENDINGS, is_address
 
     path = Path(word)
-    if within == "tagbox" and (path.exists() or path.suffix.lower() in ENDINGS or is_address(word)):
+    if is_address(word):
+        return f"{word} is an address; download the recording first, then: tagbox tag FILE"
+    if within == "tagbox" and (path.exists() or path.suffix.lower() in ENDINGS):
         return (
             f"say what to do with {word}: `tagbox tag {word}` tells what is heard in it, "
             f"`tagbox separate {word} --tags WORD -o out` takes something out of it"
@@ -63,10 +65,12 @@ def no_command(word: str, commands: Sequence[str], within: str = "tagbox") -> st
 def in_a_line(error: Exception) -> str:
     """What to say of a mistake in options and arguments that click has found."""
     told = " ".join(str(getattr(error, "format_message", error.__str__)()).split()).rstrip(".")
+    kind = type(error).__name__
+    if kind == "BadOptionUsage" and "requires an argument" in told:
+        return f"{getattr(error, 'option_name', 'an option')} needs a value after it"
     context: Any = getattr(error, "ctx", None)
     if context is None:
-        return told
-    kind = type(error).__name__
+        return _start(told)
     if kind == "MissingParameter":
         return _missing(error, context)
     if kind == "NoSuchOption":
@@ -106,6 +110,9 @@ def _missing(error: Exception, context: Any) -> str:
         )
         if context.info_name == "train-generator":
             what = "a file with -o, for example -o mine.safetensors"
+        sides = ("masked", "residual")
+        if given.get("output") not in (None, *sides):
+            return f"--output is which side of the mask to keep ({', '.join(sides)}); give {what}"
         return f"where is the result to go? give {what}"
     return f"{_called(parameter)} is missing; `{command} --help` shows how"
 
@@ -127,8 +134,8 @@ def _no_option(option: str, context: Any) -> str:
     known = [
         name for each in context.command.params for name in getattr(each, "opts", ()) if name[:2] == "--"
     ]
-    near = difflib.get_close_matches(option, known, n=1, cutoff=0.6)
-    meant = {"--output": "--out", "--instrument": "--tags", "--cpu": "--device cpu"}
+    near = difflib.get_close_matches(option, known, n=1, cutoff=0.7)
+    meant = {"--instrument": "--tags", "--stem": "--tags", "--cpu": "--device cpu", "--gpu": "--device cuda"}
     meant = {slip: right for slip, right in meant.items() if right.split()[0] in known}
     hint = meant.get(option) or (near[0] if near else "")
     if not hint and context.parent is None and option in ("--quiet", "-q", "--verbose", "-v", "--json"):
@@ -175,7 +182,10 @@ def check_words(words: Sequence[str], settings: "Settings") -> None:
     if settings.vocabulary != "right":
         return
     for word in words:
-        for part in filter(None, (one.strip() for one in word.split("+"))):
+        parts = [one.strip() for one in word.split("+") if one.strip()]
+        if not parts:
+            raise TagBoxError("a tag is empty; name what to look for, for example --tags violin")
+        for part in parts:
             if can_express(part):
                 continue
             several = [one.strip() for one in part.split(",")]

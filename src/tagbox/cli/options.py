@@ -91,6 +91,22 @@ def leave_if_stopped(stopped: str) -> None:
         raise typer.Exit(ENDS[stopped])
 
 
+def check_models(settings: Settings) -> None:
+    """Refuse models that are not at hand, by the names of files alone, before anything is loaded.
+
+    Raises:
+        TagBoxError: which, and how to get it.
+    """
+    from tagbox.weights import catalogue, store
+
+    wanted = [catalogue.by_identifier(name) for name in settings.taggers]
+    if settings.steer == "latents" and settings.generator in ("embedded", "jukebox"):
+        wanted.append(catalogue.by_identifier(settings.generator))
+    for model in wanted:
+        if store.state(model) not in ("inside", "cached"):
+            store.locate(model.kind, model.name, model.data)
+
+
 def described(preset: str, settings: Settings) -> str:
     """All settings in a line."""
     values = dataclasses.asdict(settings)

@@ -36,6 +36,7 @@ from tagbox.cli.options import (
     Steps,
     Taggers,
     Tags,
+    check_models,
     described,
     leave_if_stopped,
 )
@@ -138,6 +139,7 @@ def separate(
         overlap=overlap,
     )
     settings = presets.override(presets.find(preset).settings, **overrides)
+    check_models(settings)
     feel.detail(described(preset, settings))
     if plot:
         for path in inputs:

@@ -29,6 +29,7 @@ from tagbox.cli.options import (
     Taggers,
     Tags,
     TransferPreset,
+    check_models,
     described,
     leave_if_stopped,
     overrides_of,
@@ -104,6 +105,7 @@ def transfer(
     from tagbox.separation import transfer as run
 
     settings = presets.override(presets.find(preset).settings, **overrides)
+    check_models(settings)
     feel.detail(described(preset, settings))
     recording = audio.read(input, start, duration)
     forecast.announce(feel, settings, recording.duration, recording.channels, 1, device)
