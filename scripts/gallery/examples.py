@@ -184,7 +184,7 @@ EXAMPLES = (
         '"Style Transfer"',
         "Without the mask the generator may play anything that the taggers call a guitar. The original page "
         "says that this adds lots of artifacts, as if it were recorded in a snowstorm. There is no true "
-        "guitar to compare with, so nothing is measured but what the taggers hear.",
+        "guitar to compare with, so what is measured is how much of the recording is left.",
         "duet",
         "guitar",
         (
@@ -196,7 +196,7 @@ EXAMPLES = (
             Setup(
                 "transfer",
                 "transfer",
-                "Our preset for this: small steps, so that the recording is still there.",
+                "Our preset for this, with much smaller steps.",
             ),
         ),
         _table("no mask", "not told", "not told", "not told", "not told", "Guitar"),

@@ -70,6 +70,7 @@ def section(example: Example, results: Results) -> str:
             f'<article id="{example.name}-{setup.name}">',
             f"<h3><code>{setup.name}</code></h3>",
             f"<p>{escape(setup.words)} {escape(words.verdict(example, setup, results[setup.name]))}</p>",
+            f'<p class="soft">{escape(words.heard(example, results[setup.name]))}</p>',
             cards(
                 (files.stem(example, setup, track), words.track(track, example.tag))
                 for track in runs.tracks_of(example)
@@ -117,12 +118,13 @@ def _figures(example: Example, results: Results) -> str:
         head += ["SI-SDR before", "after", "improvement", "of the residual", "SDR improvement"]
     if example.flutter:
         head.append("flutter")
-    head += ["loss, first to last", "what taggers hear"]
+    if example.stem is None:
+        head.append("SI-SDR against the recording")
+    head.append("loss, first to last")
     for setup in example.setups:
         found = words.figures(example, results[setup.name])
         cells = [f"<td><code>{setup.name}</code></td>"]
         cells += [f'<td data-figure="{name}">{value}</td>' for name, value in found.items()]
-        cells += [f'<td class="words">{escape(words.heard(example, results[setup.name]))}</td>']
         rows.append(f'<tr data-run="{example.name}-{setup.name}">{"".join(cells)}</tr>')
     rows += words.controls(example, results)
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)

@@ -14,6 +14,7 @@ import torch
 from scripts.gallery import files, measures
 from scripts.gallery.examples import ROOT, SECONDS, Example, Setup
 from tagbox import audio
+from tagbox.evaluation.metrics import si_sdr
 from tagbox.files import whole
 from tagbox.weights import store
 
@@ -116,9 +117,9 @@ def make(example: Example, setup: Setup, folder: Path) -> dict[str, Any]:
 
 
 def figures(example: Example, tracks: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """What is measured of a run's tracks; nothing where no true stem is known."""
+    """What is measured of a run's tracks; where no true stem is known, how much of the recording is kept."""
     if example.stem is None:
-        return {}
+        return {"kept": round(si_sdr(tracks["result"], tracks["mixture"]), 3)}
     truth = excerpt(example, example.stem).samples
     found: dict[str, Any] = measures.ratios(tracks, truth)
     if example.flutter:

@@ -5,12 +5,15 @@ from html import escape
 from typing import Any
 
 from scripts.gallery.examples import Example, Setup
+from tagbox.tags.vocabularies import EXCLUSIVE
 
 Result = Mapping[str, Any]
 """What is kept of one run (see `scripts.gallery.runs`)."""
 
 SMALL_DB = 1.0
 """An SI-SDR that moves by less is called next to nothing."""
+LITTLE_CHANGED_DB = 10.0
+"""Of SI-SDR against the recording."""
 DATA = {"mtat": "MTAT", "jamendo": "MTG-Jamendo", "msd": "MSD", "rendered": "rendered sounds (ours)"}
 
 TITLE = "TagBox: gallery"
@@ -85,6 +88,8 @@ def figures(example: Example, result: Result) -> dict[str, str]:
             "residual": signed(improvement(result, "residual")),
             "sdr": signed(improvement(result, "source", "sdr")),
         }
+    else:
+        found["kept"] = signed(result["figures"]["kept"])
     if example.flutter:
         found["flutter"] = f"{result['figures']['flutter']['source']:.1f}"
     loop = result["manifest"]["runs"][0]
@@ -102,19 +107,19 @@ def controls(example: Example, results: Mapping[str, Result]) -> list[str]:
     steady = "<td></td>" if example.flutter else ""
     rows = [
         '<tr data-control="empty"><td>an empty file</td><td></td><td></td><td></td><td></td>'
-        f'<td data-figure="sdr">{empty}</td>{steady}<td></td><td class="words"></td></tr>'
+        f'<td data-figure="sdr">{empty}</td>{steady}<td></td></tr>'
     ]
     if example.flutter:
         true = first["figures"]["flutter"]["truth"]
         rows.append(
             f'<tr data-control="truth"><td>the true {escape(example.stem)}</td><td></td><td></td><td></td><td></td>'
-            f'<td></td><td data-figure="flutter">{true:.1f}</td><td></td><td class="words"></td></tr>'
+            f'<td></td><td data-figure="flutter">{true:.1f}</td><td></td></tr>'
         )
     return rows
 
 
 def heard(example: Example, result: Result) -> str:
-    """The tags' probabilities before and after, by the taggers of the run."""
+    """The highest probability among the tags before and after, by the taggers of the run."""
     manifest = result["manifest"]
     parts = []
     for name in (entry["name"] for entry in manifest["taggers"]):
@@ -124,8 +129,12 @@ def heard(example: Example, result: Result) -> str:
             for signal in _signals(example, manifest)
         ]
         rest = f", {ends[2]:.2f} in the residual" if len(ends) > 2 else ""
-        parts.append(f"{name.partition('/')[2]}: {ends[0]:.2f} before, {ends[1]:.2f} after{rest}")
-    return "; ".join(parts)
+        shares = " (as a share of the energy)" if name.partition("/")[0] in EXCLUSIVE else ""
+        parts.append(
+            f"{name.partition('/')[2]} hears the tags with {ends[0]:.2f} in the recording, {ends[1]:.2f} in the "
+            f"{'result' if len(ends) == 2 else 'source'}{rest}{shares}"
+        )
+    return "; ".join(parts) + "."
 
 
 def _signals(example: Example, manifest: Mapping[str, Any]) -> tuple[str, ...]:
@@ -137,7 +146,14 @@ def _signals(example: Example, manifest: Mapping[str, Any]) -> tuple[str, ...]:
 def verdict(example: Example, setup: Setup, result: Result) -> str:
     """What the figures show of a run, in words."""
     if example.stem is None:
-        return ""
+        kept = result["figures"]["kept"]
+        if kept < 0:
+            how = "hardly anything of the recording is left in it"
+        elif kept < LITTLE_CHANGED_DB:
+            how = "the recording is still in it"
+        else:
+            how = "it is nearly the recording, little changed"
+        return f"Against the recording its SI-SDR is {signed(kept)} dB: {how}."
     source, rest = improvement(result, "source"), improvement(result, "residual")
     true = f"the true {example.stem}"
     if source >= SMALL_DB:
@@ -151,6 +167,9 @@ def verdict(example: Example, setup: Setup, result: Result) -> str:
         said += f" The loss fell all the same, from {loop['loss_first']:.3f} to {loop['loss_last']:.3f}."
     if rest > source:
         said += f" Even the residual is nearer to it than the source is ({signed(rest)} dB)."
+    if example.flutter:
+        found = result["figures"]["flutter"]
+        said += f" Its flutter is {found['source']:.1f} dB, and {true}'s is {found['truth']:.1f} dB."
     return said
 
 
@@ -165,10 +184,4 @@ def legend(example: Example) -> str:
             "average over the points where the true stem is within 50 dB of its loudest. Warbling raises it; "
             "so does anything else that is unsteady."
         )
-    lines.append(
-        "What taggers hear: the highest probability among the selected tags; for the listener, the share of the "
-        "energy that it takes for them."
-        if any(setup.name in ("default",) for setup in example.setups)
-        else "What taggers hear: the highest probability among the selected tags."
-    )
     return f'<p class="soft">{" ".join(lines)}</p>'
