@@ -190,6 +190,8 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Exa
     made = Example(
         "quick", "Quick", "none", "A duet.", "duet", "violin", (quick,), EXAMPLES[1].table, stem="violin"
     )
+    for module in ("examples", "runs", "page"):
+        monkeypatch.setattr(f"scripts.gallery.{module}.SECONDS", 2.0)
     monkeypatch.setattr("scripts.gallery.examples.EXAMPLES", (made,))
     monkeypatch.setattr("scripts.gallery.__main__.EXAMPLES", (made,))
     monkeypatch.setattr("scripts.gallery.page.EXAMPLES", (made,))
@@ -223,6 +225,22 @@ def test_results_are_kept_until_they_would_differ(
     monkeypatch.undo()
     (out / files.picture_of(files.stem(example, setup, "source"))).unlink()
     assert not runs.is_done(example, setup, out)
+
+
+def test_a_run_that_fails_leaves_the_page_as_it_was(
+    quick: tuple[Example, Setup],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    made, _ = quick
+    unknown = dataclasses.replace(made, tag="kazoo")
+    for module in ("examples", "__main__", "page"):
+        monkeypatch.setattr(f"scripts.gallery.{module}.EXAMPLES", (unknown,))
+    (tmp_path / "index.html").write_text("before", encoding="utf-8")
+    assert main(["--out", str(tmp_path)]) == 1
+    assert "quick/fast: failed with 2" in capfd.readouterr().out
+    assert (tmp_path / "index.html").read_text(encoding="utf-8") == "before"
 
 
 def test_one_run_can_be_named() -> None:

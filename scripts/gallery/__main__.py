@@ -5,6 +5,7 @@ its weights and its recording: it is made again only where one of them has chang
 """
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyError:
         parser.error(f"no example is called {args.only}; there are {', '.join(e.name for e in EXAMPLES)}")
     begin = time.monotonic()
+    failed = []
     for example, setup in wanted:
         name = f"{example.name}/{setup.name}"
         done = runs.is_done(example, setup, args.out) and not args.again
@@ -38,10 +40,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {'is there' if done else 'to be run'}", flush=True)
             continue
         print(f"{name}: {example.shell(setup)}", flush=True)
-        kept = runs.make(example, setup, args.out)
+        try:
+            kept = runs.make(example, setup, args.out)
+        except subprocess.CalledProcessError as error:
+            failed.append(name)
+            print(f"{name}: failed with {error.returncode}", flush=True)
+            continue
         print(f"{name}: took {kept['seconds']:.0f} s", flush=True)
     if args.list:
         return 0
+    if failed:
+        print(f"the page is as it was; run again (what is made is kept): {', '.join(failed)}")
+        return 1
     missing = [f"{e.name}/{s.name}" for e in EXAMPLES for s in e.setups if runs.read(e, s, args.out) is None]
     if missing:
         print(f"no page yet; still to be run: {', '.join(missing)}")
