@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tagbox.cli.feel import Feel, Quiet
+from tagbox.cli.mistakes import check_folder
+
 if TYPE_CHECKING:
     from tagbox.rendering.dataset import Made
 
@@ -21,6 +24,7 @@ def dataset(
     tracks: Annotated[int, typer.Option(help="How many; sixteen hold every family of instruments.")] = 16,
     seconds: Annotated[float, typer.Option(help="Of each track.")] = 20.0,
     seed: Annotated[int, typer.Option(help="Of tunes, instruments and songs.")] = 0,
+    quiet: Quiet = False,
 ) -> None:
     """Make a small data set with known stems, laid out as Slakh2100, for: tagbox evaluate.
 
@@ -34,18 +38,21 @@ def dataset(
 
       tagbox dataset data/songs --midi songs/ --tracks 30 --seconds 30
     """
+    feel = Feel(quiet)
+    check_folder(folder)
+
     from tagbox.rendering import dataset as data
     from tagbox.rendering import fluidsynth
 
     fluidsynth.find()
     request = data.Request(tracks, seconds, seed, fluidsynth.find_soundfont(soundfont), midi)
-    typer.echo(f"{tracks} tracks of {seconds:g} s with {request.soundfont.name}", err=True)
+    feel.note(f"{tracks} tracks of {seconds:g} s with {request.soundfont.name}")
 
     def say(made: "Made") -> None:
         state = "" if made.fresh else " (there already)"
-        typer.echo(f"{made.number} of {tracks}: {made.title}: {', '.join(made.classes)}{state}", err=True)
+        feel.note(f"{made.number} of {tracks}: {made.title}: {', '.join(made.classes)}{state}")
 
-    count = data.build(folder, request, say, lambda line: typer.echo(f"skipped: {line}", err=True))
+    count = data.build(folder, request, say, lambda line: feel.note(f"skipped: {line}"))
     if count < tracks:
-        typer.echo(f"only {count} of {tracks} tracks: the MIDI files gave out", err=True)
-    typer.echo(folder)
+        feel.note(f"only {count} of {tracks} tracks: the MIDI files gave out")
+    feel.result(folder)

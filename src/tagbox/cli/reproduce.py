@@ -6,6 +6,10 @@ from typing import Annotated
 
 import typer
 
+from tagbox.cli import complete
+from tagbox.cli.feel import Feel, Quiet
+from tagbox.cli.mistakes import check_folder
+from tagbox.cli.options import Device
 from tagbox.errors import TagBoxError
 
 
@@ -15,14 +19,18 @@ def reproduce(
         Path | None, typer.Option(help="Slakh2100, or a folder that `tagbox dataset` made.")
     ] = None,
     musdb: Annotated[Path | None, typer.Option(help="MUSDB18 or MUSDB18-HQ.")] = None,
-    generator: Annotated[str, typer.Option(help="jukebox (the paper's), embedded or a file.")] = "jukebox",
+    generator: Annotated[
+        str,
+        typer.Option(help="jukebox (the paper's), embedded or a file.", autocompletion=complete.generators),
+    ] = "jukebox",
     limit: Annotated[int | None, typer.Option(help="At most so many tracks of each data set.")] = None,
     seconds: Annotated[float, typer.Option(help="Of each excerpt; 0 takes whole tracks.")] = 20.0,
     steps: Annotated[int | None, typer.Option(help="Of the loop; the paper's 100 when left out.")] = None,
     seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
     jobs: Annotated[int, typer.Option(help="Processes.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Lay out the paper's Table 1 and Table 2 with our figures beside the published ones.
 
@@ -36,6 +44,9 @@ def reproduce(
 
       tagbox reproduce -o tables --slakh data/small --generator embedded --limit 2 --seconds 8 --steps 30
     """
+    feel = Feel(quiet)
+    check_folder(out)
+
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
@@ -59,12 +70,12 @@ def reproduce(
     )
 
     def tell(what: str, done: int, total: int) -> None:
-        typer.echo(f"{what}: {done} of {total} cases", err=True)
+        feel.note(f"{what}: {done} of {total} cases")
 
     found = reproduction.reproduce(request, out, tell)
-    console = Console() if sys.stdout.isatty() else Console(width=120)
+    console = Console(width=None if sys.stdout.isatty() else 120, quiet=quiet)
     for written in reproduction_report.tables(found):
-        typer.echo(f"{written.title} (data: {written.data})")
+        feel.result(f"{written.title} (data: {written.data})")
         shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
         for name in reproduction_report.HEADER:
             shown.add_column(name, justify="left" if name in ("source", "system") else "right")
@@ -74,12 +85,12 @@ def reproduce(
                 shown.add_row(*(escape(text) for text in row))
         console.print(shown)
         for number, why in enumerate(written.notes, 1):
-            typer.echo(f"[{number}] {why}")
-        typer.echo("")
-    typer.echo(f"Improvement over the mixture in dB; ours as {reproduction_report.RATIOS}.")
-    typer.echo(reproduction_report.settings(found))
+            feel.result(f"[{number}] {why}")
+        feel.result("")
+    feel.result(f"Improvement over the mixture in dB; ours as {reproduction_report.RATIOS}.")
+    feel.result(reproduction_report.settings(found))
     together = [told.words for told in found.verdicts if told.verdict.source == ALL]
     for line in (*reproduction_report.differences(found), *together):
-        typer.echo(line)
+        feel.result(line)
     for path in reproduction_report.write(found, out):
-        typer.echo(path)
+        feel.result(path)
