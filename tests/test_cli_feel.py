@@ -310,6 +310,9 @@ def test_estimates_grow_with_the_work() -> None:
     both = forecast.together([one, one])
     assert one.seconds < both.seconds < 2 * one.seconds and both.bytes == one.bytes
     assert forecast.together([one, one], jobs=2).bytes == 2 * one.bytes
+    short = forecast.expect_training(3, 100, 8, 8192, 32)
+    assert short.seconds < forecast.expect_training(3, 200, 8, 8192, 32).seconds
+    assert short.bytes < forecast.expect_training(3, 100, 16, 8192, 32).bytes
     many = forecast.expect(Settings(), 20, 1, 1, cores=8)
     assert many.seconds < forecast.expect(Settings(), 20, 1, 1, cores=1).seconds
 

@@ -75,5 +75,4 @@ def main() -> None:
         typer.echo("tagbox: stopped", err=True)
         sys.exit(130)
     # Without standalone mode an Exit's code is what comes back.
-    if code:
-        sys.exit(code)
+    sys.exit(code or 0)

@@ -44,6 +44,10 @@ ENCODING = 0.3
 """Seconds for a second of audio whose latents are found, and what is rendered of them at the end."""
 MASKING = 0.02
 """Seconds for a second of audio in each step, for each FFT size of the masks."""
+TRAINING = 5.6e-6
+"""Seconds for a sample of a training step, at a width of 32, in bfloat16."""
+WIDER = 0.65
+"""The power of the width that training takes, from 32 to 64."""
 PARALLEL = 0.7
 """The part of all this that several cores share (Amdahl's law)."""
 
@@ -53,6 +57,8 @@ GATES_BYTES = 38e6
 """For a second of audio that is taken apart into components."""
 COMPONENT_BYTES = 0.22e6
 """For a second of one component."""
+TRAINING_BYTES = 5e3
+"""For a sample of a training step, at a width of 32."""
 STEP_BYTES = 40e6
 """For a second of every source but the first, for each published tagger: what the way back needs."""
 LISTENER = 0.1
@@ -101,6 +107,17 @@ def expect(
         work = seconds * (PASSING + sources * (ENCODING + settings.steps * step))
         held = piece * (GENERATOR_BYTES[known] + taggers * STEP_BYTES)
     return Forecast(_by_the_clock(LOADING_SECONDS + work, cores), BASE_BYTES + held)
+
+
+def expect_training(
+    levels: int, steps: int, batch: int, samples: int, width: int, cores: int | None = None
+) -> Forecast:
+    """What training a generator takes on a CPU: `steps` of each level, of `batch` excerpts of `samples`."""
+    size = batch * samples * (width / 32) ** WIDER
+    return Forecast(
+        _by_the_clock(LOADING_SECONDS + levels * steps * size * TRAINING, cores),
+        BASE_BYTES + size * TRAINING_BYTES,
+    )
 
 
 def together(parts: "Sequence[Forecast]", jobs: int = 1) -> Forecast:

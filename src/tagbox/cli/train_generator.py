@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tagbox.cli import forecast
 from tagbox.cli.feel import Feel, Quiet
 from tagbox.cli.mistakes import check_folder
 from tagbox.cli.options import Device
@@ -87,6 +88,9 @@ def train_generator(
     checkpoints.mkdir(parents=True, exist_ok=True)
     minutes = sum(recording.seconds for recording in learn) / 60
     feel.result(f"{len(learn)} recordings to learn from ({minutes:.0f} min), {len(judge)} to judge by")
+    if forecast.on_cpu(device):
+        expected = forecast.expect_training(levels, steps, batch, samples, width)
+        forecast.say(feel, expected, "take a smaller --batch or --samples")
     qualities = {}
     for level in range(levels):
         with TrainingReporter(level, steps, feel) as reporter:
