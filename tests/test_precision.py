@@ -11,7 +11,7 @@ import tagbox
 from conftest import recipe_weights
 from tagbox import audio, devices
 from tagbox.errors import TagBoxError
-from tagbox.generator import trained, vqvae
+from tagbox.generator import trained
 from tagbox.generator.trained import Trained
 from tagbox.generator.vqvae import Design
 
@@ -33,13 +33,6 @@ def gradient(generator: Trained, latents: Tensor) -> Tensor:
     return moved.grad
 
 
-def test_what_is_forgotten_is_computed_again(generator: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
-    latents = torch.randn(1, 8, 200, generator=torch.Generator().manual_seed(0))
-    forgetful = gradient(generator, latents)
-    monkeypatch.setattr(vqvae, "checkpoint", lambda blocks, x, **how: blocks(x))
-    torch.testing.assert_close(forgetful, gradient(generator, latents), rtol=1e-5, atol=1e-6)
-
-
 def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: Trained) -> None:
     latents = torch.randn(1, 8, 4000).requires_grad_()
     kept = 0
@@ -53,7 +46,8 @@ def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: Trained) -> N
         generator.decode(latents)
     activations = 2 * 6 * 16 * (4000 + 8000)  # two of each of six blocks, at both of the stages' rates
     weights = sum(parameter.numel() for parameter in generator.model.decoders.parameters())
-    assert kept < 0.5 * activations + weights
+    # One of the two, and what the convolutions between the stacks keep.
+    assert kept < 0.7 * activations + weights
 
 
 def test_bfloat16_decodes_almost_the_same_and_leaves_encoding_alone(generator: Trained) -> None:

@@ -20,12 +20,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
-FRAMES_AT_ONCE = 4096
-"""Compared with the codebook in one go: 2048 entries make that 32 MB."""
-BLOCKS_AT_ONCE = 4
-"""Residual blocks whose activations are kept at the same time while something is steered."""
+from tagbox.generator import lean
+
+FRAMES_AT_ONCE = 512
+"""Compared with the codebook in one go: 2048 entries make that 4 MB, which a cache holds."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,11 @@ class Residual(nn.Module):
             TimeConv(width, width, 1),
         )
 
+    def weights(self) -> lean.Block:
+        """The weights as `tagbox.generator.lean` takes them."""
+        _, wide, _, narrow = self.model
+        return lean.Block.of(cast(nn.Conv1d, wide), cast(nn.Conv1d, narrow))
+
     def forward(self, x: Tensor) -> Tensor:
         _, wide, _, narrow = self.model
         if x.is_cuda and _fusable(wide):
@@ -110,25 +114,16 @@ class Residual(nn.Module):
 
 
 class Stack(nn.Module):
-    """Residual blocks, one dilation each.
-
-    What the gradient needs of frozen blocks is computed again on the way back, some blocks at a time: a
-    step's memory would else be all of the decoder's activations, 170 MB a second of audio at full size.
-    Where weights learn, and on GPUs, nothing is forgotten, for then speed counts.
-    """
+    """Residual blocks, one dilation each; frozen ones on a CPU run as `tagbox.generator.lean` has them."""
 
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.model = nn.Sequential(*(Residual(width, dilation) for dilation in dilations))
 
     def forward(self, x: Tensor) -> Tensor:
-        frozen = not next(self.parameters()).requires_grad
-        if x.is_cuda or not (frozen and x.requires_grad and torch.is_grad_enabled()):
+        if x.device.type != "cpu" or next(self.parameters()).requires_grad:
             return cast(Tensor, self.model(x))
-        for first in range(0, len(self.model), BLOCKS_AT_ONCE):
-            blocks = self.model[first : first + BLOCKS_AT_ONCE]
-            x = checkpoint(blocks, x, use_reentrant=False, preserve_rng_state=False)
-        return x
+        return lean.blocks(x, [cast(Residual, block).weights() for block in self.model])
 
 
 class Down(nn.Module):
@@ -269,7 +264,7 @@ def nearest(latents: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     squares = codebook.square().sum(dim=1)
     codes = torch.cat(
         [
-            torch.addmm(squares, part, codebook.T, alpha=-2).argmin(dim=1)
+            torch.addmm(squares, part, codebook.T, alpha=-2).min(dim=1).indices
             for part in torch.split(flat, FRAMES_AT_ONCE)
         ]
     )

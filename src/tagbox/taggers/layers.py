@@ -47,6 +47,15 @@ def tall_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, padding: in
     )
 
 
+def highest(answers: Tensor) -> Tensor:
+    """Each filter's answer where it is highest: (batch, filters, positions, time) to (batch, filters, time).
+
+    Pooling remembers where that was. `amax` looks for it again on the way back, in several passes over all
+    answers: a hundred times the numbers that come out.
+    """
+    return functional.max_pool2d(answers, (answers.shape[2], 1))[:, :, 0]
+
+
 def normed(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     """Convolution and batch norm, with running statistics as one convolution.
 

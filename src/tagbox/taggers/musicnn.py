@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.taggers.layers import Conv1dBlock, folded, normed, tall_convolution
+from tagbox.taggers.layers import Conv1dBlock, folded, highest, normed, tall_convolution
 
 
 class Timbre(nn.Module):
@@ -18,7 +18,7 @@ class Timbre(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = folded(self.conv, self.bn)
-        return functional.relu(tall_convolution(x[:, 0], weight, bias, padding=3).amax(dim=2))
+        return functional.relu(highest(tall_convolution(x[:, 0], weight, bias, padding=3)))
 
 
 class Rhythm(nn.Module):

@@ -1,0 +1,80 @@
+"""Frozen residual blocks on a CPU against the plain ones: of any length, however cut, oneDNN or not."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tagbox.generator import lean
+from tagbox.generator.vqvae import Residual, Stack
+
+
+@pytest.fixture(params=["fused", "plain"])
+def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "plain":
+        monkeypatch.setattr(lean, "_fuses", lambda x: False)
+
+
+def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
+    """Output and gradient."""
+    moved = x.clone().requires_grad_()
+    y = stack.model(moved) if plain else stack(moved)
+    y.backward(upstream)
+    assert moved.grad is not None
+    return y.detach(), moved.grad
+
+
+@pytest.mark.usefixtures("convolutions")
+@pytest.mark.parametrize("piece", [150, 32768])
+@pytest.mark.parametrize(("batch", "time"), [(1, 1000), (3, 301)])
+def test_lean_blocks_are_the_plain_blocks(
+    piece: int, batch: int, time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lean, "PIECE", piece)
+    torch.manual_seed(0)
+    stack = Stack(16, [81, 27, 9, 3, 1]).requires_grad_(False)
+    x, upstream = torch.randn(batch, 16, 1, time), torch.randn(batch, 16, 1, time)
+    before = x.clone()
+    expected, expected_gradient = both(stack, x, upstream, plain=True)
+    y, gradient = both(stack, x, upstream, plain=False)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(stack(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("convolutions")
+def test_in_bfloat16_they_are_as_near_to_the_exact_ones_as_the_plain_ones_are() -> None:
+    torch.manual_seed(0)
+    exact = Stack(32, [27, 9, 3, 1]).requires_grad_(False)
+    rough = Stack(32, [27, 9, 3, 1]).requires_grad_(False)
+    rough.load_state_dict(exact.state_dict())
+    rough = rough.bfloat16()
+    x, upstream = torch.randn(1, 32, 1, 500), torch.randn(1, 32, 1, 500)
+    wanted = both(exact, x, upstream, plain=True)
+    plain = both(rough, x.bfloat16(), upstream.bfloat16(), plain=True)
+    lean_ones = both(rough, x.bfloat16(), upstream.bfloat16(), plain=False)
+    for right, one, other in zip(wanted, plain, lean_ones, strict=True):
+        usual, ours = ((got.float() - right).norm() / right.norm() for got in (one, other))
+        assert ours < 1.2 * usual < 0.05
+
+
+def test_a_gradient_can_be_asked_for_twice() -> None:
+    stack = Stack(16, [3, 1]).requires_grad_(False)
+    x = torch.randn(1, 16, 1, 50).requires_grad_()
+    y = stack(x).square().sum()
+    (first,) = torch.autograd.grad(y, x, retain_graph=True)
+    (second,) = torch.autograd.grad(y, x)
+    assert torch.equal(first, second)
+
+
+def test_weights_that_learn_take_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> Tensor:
+        raise AssertionError("lean blocks give weights no gradient")
+
+    monkeypatch.setattr(lean, "blocks", refuse)
+    stack = Stack(16, [3, 1])
+    stack(torch.randn(1, 16, 1, 50)).sum().backward()
+    first = stack.model[0]
+    assert isinstance(first, Residual)
+    assert all(parameter.grad is not None for parameter in first.parameters())
