@@ -24,9 +24,9 @@ from torch.nn import functional
 TINY = 2.0**-40
 """Far below what matters, far above the smallest float32 and bfloat16, even times a gradient."""
 
-PIECE = 32768
-"""Positions at a time. What oneDNN compiles for a convolution grows with its length, to megabytes, and is the
-same for all pieces."""
+PIECE = 49152
+"""Positions at a time, at the most. What oneDNN compiles for a convolution grows with its length, to megabytes,
+and is the same for all pieces of one length."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,10 +158,12 @@ def _edged(room: Tensor, reach: int) -> Tensor:
 
 
 def _pieces(x: Tensor) -> Iterator[tuple[int, int, int]]:
-    """Where pieces of `x` are: item of the batch, first position, positions."""
+    """Where pieces of `x` are, all but the last of one length: item of the batch, first position, positions."""
+    time = x.shape[3]
+    length = -(-time // -(-time // PIECE))
     for item in range(x.shape[0]):
-        for start in range(0, x.shape[3], PIECE):
-            yield item, start, min(PIECE, x.shape[3] - start)
+        for start in range(0, time, length):
+            yield item, start, min(length, time - start)
 
 
 def _part(x: Tensor, item: int, start: int, size: int) -> Tensor:

@@ -53,7 +53,15 @@ def highest(answers: Tensor) -> Tensor:
     Pooling remembers where that was. `amax` looks for it again on the way back, in several passes over all
     answers: a hundred times the numbers that come out.
     """
-    return functional.max_pool2d(answers, (answers.shape[2], 1))[:, :, 0]
+    peaks = functional.max_pool2d(answers, (answers.shape[2], 1))
+    if peaks.requires_grad:
+        # A gradient in another order would have all answers put into that order, and back.
+        peaks.register_hook(_channels_last)
+    return peaks[:, :, 0]
+
+
+def _channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def normed(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
