@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo gallery chromium test test-slow lint format clean
+.PHONY: help demo gallery docs chromium test test-slow lint format clean
 help:
 	@echo "make demo       take the violin out of a recording and hear what taggers say (a minute)"
 	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; what is made is kept)"
+	@echo "make docs       the documentation as a site of static pages, in site/"
 	@echo "make test       lint, types and tests"
 	@echo "make test-slow  the tests that take minutes"
 
@@ -22,6 +23,10 @@ demo: $(VENV)/.installed
 # make gallery ARGS='--only violin', or ARGS=--list
 gallery: $(VENV)/.installed
 	@$(BIN)/python -m scripts.gallery $(ARGS)
+
+docs: $(VENV)/.installed
+	@$(BIN)/mkdocs build --strict --quiet
+	@echo "the documentation is in site/; open site/index.html"
 
 # The web page's tests drive a real browser; where none can be had they are skipped, and say so.
 chromium:
@@ -47,4 +52,4 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out site
