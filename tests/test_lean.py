@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tagbox.generator import lean
-from tagbox.generator.vqvae import Residual, Stack
+from tagbox.generator.vqvae import Residual, Stack, TimeConv, TimeConvTranspose
 
 
 @pytest.fixture(params=["fused", "plain"])
@@ -78,3 +78,24 @@ def test_weights_that_learn_take_the_plain_way(monkeypatch: pytest.MonkeyPatch) 
     first = stack.model[0]
     assert isinstance(first, Residual)
     assert all(parameter.grad is not None for parameter in first.parameters())
+
+
+@pytest.mark.parametrize("time", [50, 51])
+def test_frozen_convolutions_in_time_are_those_that_learn(time: int) -> None:
+    for make in (
+        lambda: TimeConv(8, 4, 3, padding=1),
+        lambda: TimeConv(8, 4, 4, stride=2, padding=1),
+        lambda: TimeConvTranspose(8, 4, 4, stride=2, padding=1),
+    ):
+        torch.manual_seed(0)
+        plain, ours = make(), make()
+        ours.load_state_dict(plain.state_dict())
+        ours.requires_grad_(False)
+        x = torch.randn(2, 8, 1, time)
+        there, here = x.clone().requires_grad_(), x.clone().requires_grad_()
+        expected, got = plain(there), ours(here)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+        upstream = torch.randn(expected.shape)
+        expected.backward(upstream)
+        got.backward(upstream)
+        torch.testing.assert_close(here.grad, there.grad, rtol=1e-5, atol=1e-5)

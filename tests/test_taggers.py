@@ -22,12 +22,13 @@ from benchmarks.parity import (
     recipe_tagger,
     weights_deviation,
 )
+from tagbox import frozen
 from tagbox.audio import fingerprint, read, resample
 from tagbox.errors import TagBoxError
 from tagbox.taggers import registry, tagger
 from tagbox.taggers.attention import AttentionCNN
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, Waveform
-from tagbox.taggers.layers import Conv2dBlock, tall_convolution
+from tagbox.taggers.layers import Conv2dBlock, tall_peaks
 from tagbox.taggers.tagger import FrontEnd, Tagger, listen
 from tagbox.taggers.windows import count, cut, hop_of
 from tagbox.weights import store
@@ -181,11 +182,36 @@ def test_folding_the_norm_changes_nothing():
     torch.testing.assert_close(block(x), plain)
 
 
-def test_tall_convolution_is_conv2d():
+def test_tall_peaks_are_those_of_conv2d_both_ways():
     torch.manual_seed(0)
-    x, weight, bias = torch.randn(2, 20, 30), torch.randn(6, 1, 13, 7), torch.randn(6)
-    plain = nn.functional.conv2d(x[:, None], weight, bias, padding=(0, 3))
-    torch.testing.assert_close(tall_convolution(x, weight, bias, 3), plain)
+    weight, bias = torch.randn(6, 1, 13, 7), torch.randn(6)
+    x, y = (torch.randn(2, 20, 30, generator=torch.manual_seed(1), requires_grad=True) for _ in range(2))
+    plain = nn.functional.conv2d(x[:, None], weight, bias, padding=(0, 3)).amax(dim=2)
+    ours = tall_peaks(y, weight, bias, 3)
+    torch.testing.assert_close(ours, plain)
+    upstream = torch.randn(plain.shape)
+    plain.backward(upstream)
+    ours.backward(upstream)
+    torch.testing.assert_close(y.grad, x.grad)
+    with torch.no_grad():
+        torch.testing.assert_close(tall_peaks(y, weight, bias, 3), plain)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_pooled_after_frozen_weights_has_the_gradient_of_what_is_pooled_after_others(channels: int):
+    torch.manual_seed(0)
+    weight, bias = torch.randn(5, channels, 3, 3), torch.randn(5)
+    x, y = (torch.randn(2, channels, 9, 14, generator=torch.manual_seed(1)).requires_grad_() for _ in "12")
+    plain = nn.functional.max_pool2d(nn.functional.conv2d(x, weight, bias, padding=1), (2, 4))
+    ours = frozen.pooled(y, weight, bias, (1, 1), (2, 4))
+    torch.testing.assert_close(ours, plain)
+    upstream = torch.randn(plain.shape)
+    plain.backward(upstream)
+    ours.backward(upstream)
+    torch.testing.assert_close(y.grad, x.grad)
+    learning = weight.requires_grad_()
+    frozen.pooled(y, learning, bias, (1, 1), (2, 4)).sum().backward()
+    assert learning.grad is not None
 
 
 def test_attention_hears_more_than_64_windows_and_leaves_numpys_seed_alone():

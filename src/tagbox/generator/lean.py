@@ -24,9 +24,9 @@ from torch.nn import functional
 TINY = 2.0**-40
 """Far below what matters, far above the smallest float32 and bfloat16, even times a gradient."""
 
-PIECE = 49152
-"""Positions at a time, at the most. What oneDNN compiles for a convolution grows with its length, to megabytes,
-and is the same for all pieces of one length."""
+PIECE = 24576
+"""Positions at a time, at the most. What oneDNN compiles for a convolution grows with its length, to
+megabytes; pieces of one length share it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,7 @@ def _edged(room: Tensor, reach: int) -> Tensor:
 
 
 def _pieces(x: Tensor) -> Iterator[tuple[int, int, int]]:
-    """Where pieces of `x` are, all but the last of one length: item of the batch, first position, positions."""
+    """Pieces of `x`, all but the last of one length: item of the batch, first position, positions."""
     time = x.shape[3]
     length = -(-time // -(-time // PIECE))
     for item in range(x.shape[0]):

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tagbox import frozen
 from tagbox.generator import lean
 
 FRAMES_AT_ONCE = 512
@@ -65,17 +66,41 @@ class TimeConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight[:, :, None].contiguous(memory_format=torch.channels_last)
-        padding = (0, cast(int, self.padding[0]))
-        return functional.conv2d(x, weight, self.bias, (1, self.stride[0]), padding, (1, self.dilation[0]))
+        stride, padding, dilation = (cast(int, one[0]) for one in (self.stride, self.padding, self.dilation))
+        if _forgets(self, x):
+            return frozen.convolve(x, weight, self.bias, stride, padding, dilation)
+        return functional.conv2d(x, weight, self.bias, (1, stride), (0, padding), (1, dilation))
 
 
 class TimeConvTranspose(nn.ConvTranspose1d):
     """`ConvTranspose1d` on (batch, channels, 1, time)."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if _forgets(self, x) and (self.kernel_size, self.stride, self.padding) == ((4,), (2,), (1,)):
+            return self._doubled(x)
         weight = self.weight[:, :, None].contiguous(memory_format=torch.channels_last)
         padding = (0, cast(int, self.padding[0]))
         return functional.conv_transpose2d(x, weight, self.bias, (1, self.stride[0]), padding)
+
+    def _doubled(self, x: Tensor) -> Tensor:
+        """As a convolution whose outputs are two positions each: oneDNN's fastest, and no pass of its own.
+
+        With taps w, ``y[2t] = w1 x[t] + w3 x[t - 1]`` and ``y[2t + 1] = w0 x[t + 1] + w2 x[t]``.
+        """
+        w0, w1, w2, w3 = self.weight.transpose(0, 1).unbind(2)
+        zero = torch.zeros_like(w0)
+        taps = torch.cat([torch.stack([w3, w1, zero], 2), torch.stack([zero, w2, w0], 2)])
+        bias = None if self.bias is None else self.bias.repeat(2)
+        weight = taps[:, :, None].contiguous(memory_format=torch.channels_last)
+        y = frozen.convolve(x, weight, bias, padding=1)
+        batch, channels, _, time = y.shape
+        rows = y.permute(0, 2, 3, 1).reshape(batch, 1, 2 * time, channels // 2)
+        return rows.permute(0, 3, 1, 2)
+
+
+def _forgets(module: nn.Module, x: Tensor) -> bool:
+    """Whether nothing need be kept of `x`: the weights are frozen, and it is on a CPU."""
+    return x.device.type == "cpu" and not next(module.parameters()).requires_grad
 
 
 def _fusable(wide: nn.Module) -> bool:

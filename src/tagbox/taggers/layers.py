@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tagbox import frozen
+
 
 def folded(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight and bias of the one convolution that a convolution and the batch norm after it make.
@@ -22,12 +24,13 @@ def folded(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor
     return weight, norm.bias + scale * (conv.bias - norm.running_mean)
 
 
-def tall_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-    """Convolution of a spectrogram with filters that are tall in frequency, without padding there.
+def tall_peaks(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+    """Filters that are tall in frequency, each where it answers most.
 
     What a filter sees at one position in frequency is laid out as channels, so that the convolution runs in
     time alone. The numbers are those of ``conv2d``, whose gradient towards a single input channel takes
-    PyTorch on a CPU several times longer than this.
+    PyTorch on a CPU several times longer than this. The maximum is a pooling, which remembers where it was;
+    ``amax`` looks for it again on the way back, in several passes over all answers.
 
     Args:
         x: (batch, bands, time).
@@ -36,32 +39,17 @@ def tall_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, padding: in
         padding: zeros before and after in time.
 
     Returns:
-        (batch, filters, positions, time).
+        (batch, filters, time).
     """
     seen = x.unfold(1, weight.shape[2], 1).permute(0, 3, 1, 2)
-    return functional.conv2d(
+    peaks = frozen.pooled(
         seen.contiguous(memory_format=torch.channels_last),
         weight.transpose(1, 2).contiguous(memory_format=torch.channels_last),
         bias,
         padding=(0, padding),
+        pool=(seen.shape[2], 1),
     )
-
-
-def highest(answers: Tensor) -> Tensor:
-    """Each filter's answer where it is highest: (batch, filters, positions, time) to (batch, filters, time).
-
-    Pooling remembers where that was. `amax` looks for it again on the way back, in several passes over all
-    answers: a hundred times the numbers that come out.
-    """
-    peaks = functional.max_pool2d(answers, (answers.shape[2], 1))
-    if peaks.requires_grad:
-        # A gradient in another order would have all answers put into that order, and back.
-        peaks.register_hook(_channels_last)
     return peaks[:, :, 0]
-
-
-def _channels_last(gradient: Tensor) -> Tensor:
-    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def normed(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -103,7 +91,9 @@ class Conv2dBlock(nn.Module):
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(functional.max_pool2d(normed(self.conv, self.bn, x), self.pool))
+        if self.bn.training:
+            return functional.relu(functional.max_pool2d(normed(self.conv, self.bn, x), self.pool))
+        return functional.relu(frozen.pooled(x, *folded(self.conv, self.bn), (1, 1), self.pool))
 
 
 class StridedResidual(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.taggers.layers import Conv1dBlock, folded, highest, normed, tall_convolution
+from tagbox.taggers.layers import Conv1dBlock, folded, normed, tall_peaks
 
 
 class Timbre(nn.Module):
@@ -18,7 +18,7 @@ class Timbre(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = folded(self.conv, self.bn)
-        return functional.relu(highest(tall_convolution(x[:, 0], weight, bias, padding=3)))
+        return functional.relu(tall_peaks(x[:, 0], weight, bias, padding=3))
 
 
 class Rhythm(nn.Module):

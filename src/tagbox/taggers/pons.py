@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.taggers.layers import highest, tall_convolution
+from tagbox.taggers.layers import tall_peaks
 
 EPSILON = 1e-3
 
@@ -74,7 +74,7 @@ class Timbral(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         def answer(weight: Tensor, bias: Tensor) -> Tensor:
-            return highest(tall_convolution(x, weight, bias, padding=3))
+            return tall_peaks(x, weight, bias, padding=3)
 
         return peaks(self.conv, self.norm, answer, dim=3)
 

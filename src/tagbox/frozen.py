@@ -1,0 +1,74 @@
+"""Convolutions whose weights never learn: their inputs need not be kept for the way back, nor what is pooled.
+
+PyTorch keeps both all the same. On a CPU that is most of what a step of steering holds in memory.
+"""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.grad import conv2d_input
+
+Pair = tuple[int, int]
+
+
+def pooled(x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -> Tensor:
+    """Convolution, then maximum: (batch, channels, bands, time) to (batch, out, fewer, shorter).
+
+    Args:
+        x: gradients reach it.
+        weight: (out, channels, height, width), with `bias` (out,).
+        padding: of the convolution.
+        pool: of the maximum, which takes every number once.
+    """
+    if x.device.type != "cpu" or weight.requires_grad or not (torch.is_grad_enabled() and x.requires_grad):
+        return functional.max_pool2d(functional.conv2d(x, weight, bias, 1, padding), pool)
+    return cast(Tensor, _Pooled.apply(x, weight, bias, padding, pool))  # type: ignore[no-untyped-call]
+
+
+class _Pooled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -> Tensor:
+        answers = functional.conv2d(x, weight, bias, 1, padding)
+        peaks, places = functional.max_pool2d(answers, pool, return_indices=True)
+        # Half of the bytes: no spectrogram has two thousand million points.
+        ctx.save_for_backward(weight, places.int())
+        ctx.about = (x.shape, answers.shape, padding, pool)
+        return peaks
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        weight, places = ctx.saved_tensors
+        heard, shape, padding, pool = ctx.about
+        # Of the answers only shape and order in memory are asked; these pages are never touched. A gradient
+        # in another order would have all of them put into that order, and back.
+        like = torch.empty(shape, dtype=weight.dtype, memory_format=torch.channels_last)
+        g = gradients[0].contiguous(memory_format=torch.channels_last)
+        back = torch.ops.aten.max_pool2d_with_indices_backward
+        g = back(g, like, list(pool), list(pool), [0, 0], [1, 1], False, places.long())
+        del like
+        back_to = conv2d_input(heard, weight, g, 1, padding)  # type: ignore[no-untyped-call]
+        return back_to, None, None, None, None
+
+
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> Tensor:
+    """Convolution in time of `x` (batch, channels, 1, time) on a CPU; gradients reach `x`."""
+    return cast(Tensor, _Convolved.apply(x, weight, bias, (1, stride), (0, padding), (1, dilation)))  # type: ignore[no-untyped-call]
+
+
+class _Convolved(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Pair) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.about = (x.shape, how)
+        return functional.conv2d(x, weight, bias, how[0], how[1], how[2])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        shape, how = ctx.about
+        back_to = conv2d_input(shape, weight, gradients[0], *how)  # type: ignore[no-untyped-call]
+        return back_to, None, None, None, None, None
