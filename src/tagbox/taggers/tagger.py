@@ -18,6 +18,9 @@ from tagbox.taggers.windows import cut, hop_of
 # Without gradients an hour of music need not be in memory as one batch; so many samples go at a time.
 SAMPLES_AT_ONCE = 1_000_000
 
+FIRST_NORMS = ("spec_bn", "input_norm")
+"""What networks call the norm of what they hear, where they have one."""
+
 
 class FrontEnd(Protocol):
     """What a network sees of the audio. Hashable, and equal front ends give equal output."""
@@ -96,12 +99,35 @@ class Tagger:
 
     def lowered(self, dtype: torch.dtype) -> "Tagger":
         """The same tagger, its network computing in `dtype`; audio, front end and answers stay float32."""
-        if dtype == _dtype(self):
+        if dtype == [*self.network.parameters()][-1].dtype:
             return self
-        return replace(self, network=copy.deepcopy(self.network).to(dtype))
+        network = copy.deepcopy(self.network).to(dtype)
+        for name in FIRST_NORMS:
+            if hasattr(network, name):
+                norm = copy.deepcopy(getattr(self.network, name))
+                setattr(network, name, _Lowering(norm, dtype))
+        return replace(self, network=network)
 
 
-def _dtype(tagger: Tagger) -> torch.dtype:
+class _Lowering(nn.Module):
+    """A first norm in float32, for what comes after it in `dtype`.
+
+    Decibels span a hundred and more, so bfloat16 would round them to half a dB; normed, to a hundredth of
+    their spread.
+    """
+
+    def __init__(self, norm: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.norm = norm
+        self._dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        normed: Tensor = self.norm(x)
+        return normed.to(self._dtype)
+
+
+def _heard_in(tagger: Tagger) -> torch.dtype:
+    """The precision in which a network takes what it hears."""
     return next(tagger.network.parameters()).dtype
 
 
@@ -147,5 +173,5 @@ def _hear(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
             if tagger.frontend not in seen:
                 seen[tagger.frontend] = tagger.frontend(part)
             spectrogram = seen[tagger.frontend]
-            answers.append(tagger.network(spectrogram.to(_dtype(tagger))).to(spectrogram.dtype))
+            answers.append(tagger.network(spectrogram.to(_heard_in(tagger))).to(spectrogram.dtype))
     return [torch.cat(answers) if len(answers) > 1 else answers[0] for answers in heard]
