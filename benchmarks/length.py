@@ -9,7 +9,6 @@ log length. CPU seconds are what to compare on a machine that others use as well
 """
 
 import argparse
-import ast
 import json
 import math
 import resource
@@ -20,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.reports import options_of
 
 BAND = Path(__file__).resolve().parents[1] / "examples" / "band" / "mixture.flac"
 RATE = 44_100
@@ -80,6 +81,43 @@ def exponent(lengths: Sequence[float], times: Sequence[float]) -> float:
     return above / sum((a - mean_x) ** 2 for a in x)
 
 
+def run(minutes: Sequence[float], preset: str, words: Sequence[str]) -> list[dict[str, float]]:
+    """A row a length, each from its own process."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "long.wav")
+        for length in minutes:
+            write_recording(path, length)
+            command = [sys.executable, "-m", "benchmarks.length", "--measure", str(path)]
+            command += ["--preset", preset, *(word for option in words for word in ("--option", option))]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append({"minutes": length, **json.loads(done.stdout.splitlines()[-1])})
+    return rows
+
+
+def table(rows: Sequence[dict[str, float]], preset: str, words: Sequence[str]) -> str:
+    """Markdown."""
+    lines = [
+        f"preset {preset}, {' '.join(words) or 'its own settings'}",
+        "",
+        "| minutes | s | CPU s | streaming, s | streaming, CPU s | peak, MB |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['minutes']:g} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['streaming_wall']:.1f} | "
+        f"{row['streaming_cpu']:.1f} | {row['peak'] / 1e6:.0f} |"
+        for row in rows
+    ]
+    if len(rows) > 1:
+        lengths = [row["minutes"] for row in rows]
+        slopes = [
+            f"{exponent(lengths, [row[name] for row in rows]):.2f}"
+            for name in ("wall", "cpu", "streaming_wall", "streaming_cpu")
+        ]
+        lines.append(f"| exponent | {' | '.join(slopes)} | |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(
@@ -91,40 +129,9 @@ def main() -> None:
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure is not None:
-        options = {}
-        for option in args.option:
-            name, _, value = option.partition("=")
-            try:
-                options[name] = ast.literal_eval(value)
-            except (ValueError, SyntaxError):
-                options[name] = value
-        print(json.dumps(measure(args.measure, args.preset, options)))
+        print(json.dumps(measure(args.measure, args.preset, options_of(args.option))))
         return
-    print(f"preset {args.preset}, {' '.join(args.option) or 'its own settings'}\n")
-    print("| minutes | s | CPU s | streaming, s | streaming, CPU s | peak, MB |\n|---|---|---|---|---|---|")
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "long.wav")
-        for minutes in args.minutes:
-            write_recording(path, minutes)
-            command = [sys.executable, "-m", "benchmarks.length", "--measure", str(path)]
-            command += ["--preset", args.preset]
-            command += [word for option in args.option for word in ("--option", option)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            row = json.loads(done.stdout.splitlines()[-1])
-            rows.append(row)
-            print(
-                f"| {minutes:g} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['streaming_wall']:.1f} | "
-                f"{row['streaming_cpu']:.1f} | {row['peak'] / 1e6:.0f} |",
-                flush=True,
-            )
-    if len(rows) > 1:
-        slopes = {
-            name: exponent(args.minutes, [row[name] for row in rows])
-            for name in ("wall", "cpu", "streaming_wall", "streaming_cpu")
-        }
-        cells = " | ".join(f"{slopes[name]:.2f}" for name in slopes)
-        print(f"| exponent | {cells} | |")
+    print(table(run(args.minutes, args.preset, args.option), args.preset, args.option))
 
 
 if __name__ == "__main__":

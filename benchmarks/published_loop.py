@@ -141,12 +141,12 @@ PLAIN = {"fcn": PlainFCN, "musicnn": PlainMusicnn}
 
 
 def stft(audio: Tensor, n_fft: int) -> Tensor:
-    window = torch.hann_window(n_fft).sqrt()
+    window = torch.hann_window(n_fft, device=audio.device).sqrt()
     return torch.stft(audio, n_fft, n_fft // 2, window=window, return_complex=True)
 
 
 def istft(spectrum: Tensor, n_fft: int, samples: int) -> Tensor:
-    window = torch.hann_window(n_fft).sqrt()
+    window = torch.hann_window(n_fft, device=spectrum.device).sqrt()
     return torch.istft(spectrum, n_fft, n_fft // 2, window=window, length=samples)
 
 

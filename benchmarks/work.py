@@ -1,0 +1,50 @@
+"""What a step cannot do without, counted on tensors without memory: operations, and bytes moved.
+
+The roofline of a step is the longer of two times: its operations at the pace of the machine's best matrix
+product, and its bytes at the pace of a copy. Both are measured, not read from a data sheet.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.taggers import tagger_of
+from tagbox.generator.vqvae import JUKEBOX, VQVAE
+
+RATE = 16_000
+
+
+def operations(seconds: float, taggers: Sequence[str], views: int) -> int:
+    """Multiplications and additions of one step: level 0 decoded once, every view heard, and the way back.
+
+    Gradients of weights are not in it, nor anything computed twice, nor STFTs (a hundredth).
+    """
+    with FlopCounterMode(display=False) as counter:
+        with torch.device("meta"):
+            decoder = VQVAE(JUKEBOX).requires_grad_(False)
+            latents = torch.empty(1, JUKEBOX.dimensions, frames(seconds), requires_grad=True)
+        decoder.decode(latents).sum().backward()
+        for name in taggers:
+            tagger = tagger_of(name, "mtat", "cpu")[0]
+            windows = views * -(-round(seconds * RATE) // tagger.window)
+            shape = tagger.frontend(torch.zeros(1, tagger.window)).shape[1:]
+            heard = torch.empty(windows, *shape, device="meta", requires_grad=True)
+            tagger.to("meta").network(heard).sum().backward()
+    return counter.get_total_flops()
+
+
+def traffic(seconds: float, dtype: torch.dtype) -> int:
+    """Bytes that the decoder's residual blocks read and write in one step, were each block one pass.
+
+    There: what it hears and what it says. Back: what it heard, the gradient that comes and the one that goes.
+    """
+    size = torch.empty((), dtype=dtype).element_size()
+    rows = sum(frames(seconds) * 2**doubled for doubled in range(JUKEBOX.halvings[0]))
+    return 5 * size * rows * JUKEBOX.widths[0] * JUKEBOX.depths[0]
+
+
+def frames(seconds: float) -> int:
+    """Of level 0, whole frames of the coarsest level."""
+    coarsest = JUKEBOX.hops[-1]
+    return round(seconds * JUKEBOX.rate) // coarsest * coarsest // JUKEBOX.hops[0]

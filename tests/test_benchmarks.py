@@ -1,0 +1,71 @@
+"""The speed benchmarks run, say what they found, and keep it; their clocks are nobody's test."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import reports, work
+from benchmarks.length import exponent
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_a_quick_run_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
+    done = run("--quick", "--only", "length", "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "| minutes |" in done.stdout
+    assert "exponent" in done.stdout
+    assert "Missing here, for want of a GPU" in done.stdout
+    report = json.loads((tmp_path / "length.json").read_text())
+    assert report["quick"]
+    assert report["figures"][0]["wall"] > 0
+    assert report["table"] in (tmp_path / "length.md").read_text()
+    assert report["machine"] == reports.machine("cpu")
+
+
+@pytest.mark.slow
+def test_a_quick_run_compares_the_loops(tmp_path: Path) -> None:
+    done = run("--quick", "--only", "loop", "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "loop.json").read_text())["figures"]
+    plain, exact, _ = found["loops"]
+    assert plain["losses"][0] == pytest.approx(exact["losses"][0], rel=1e-3)
+    assert all(one["step"] > 0 and one["peak"] > 0 for one in found["loops"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
+def test_without_a_gpu_the_missing_figures_are_named() -> None:
+    done = run("--device", "cuda")
+    assert done.returncode == 2
+    assert "finds no GPU" in done.stderr
+    assert "40 % of the roofline" in done.stderr
+
+
+def test_a_step_needs_the_operations_that_its_convolutions_have() -> None:
+    # A position of a block: three taps and one of 64 x 64, there and back, each a product and a sum.
+    blocks = 8 * 4 * 64 * 64 * 2 * 2 * sum(work.frames(1.0) * 2**doubled for doubled in range(3))
+    decoder = work.operations(1.0, (), 1)
+    assert blocks < decoder < 1.2 * blocks
+    assert work.operations(2.0, (), 1) == pytest.approx(2 * decoder, rel=0.01)
+    assert work.traffic(1.0, torch.float32) == 2 * work.traffic(1.0, torch.bfloat16)
+
+
+def test_time_that_grows_with_the_square_has_exponent_two() -> None:
+    assert exponent([1, 2, 5], [3, 12, 75]) == pytest.approx(2)
+
+
+def test_settings_are_read_from_words() -> None:
+    assert reports.options_of(["steps=2", "device=cpu", "fft=(512, 1024)"]) == {
+        "steps": 2,
+        "device": "cpu",
+        "fft": (512, 1024),
+    }
