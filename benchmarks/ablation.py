@@ -50,7 +50,7 @@ class Row:
         best: gates by least squares against the true source.
     """
 
-    use: tuple[int, ...] = (0, 1, 2, 3)
+    use: tuple[int, ...] = tuple(range(8))
     reading: Reading = field(default_factory=Reading)
     known: bool = False
     best: bool = False
@@ -60,8 +60,8 @@ ROWS: Mapping[str, Row] = {
     "default": Row(),
     "one factorisation of 16": Row(use=(0,)),
     "one of 32": Row(use=(1,)),
-    "two (16, 32)": Row(use=(0, 1)),
-    "eight": Row(use=tuple(range(8))),
+    "two, 16 and 32 (fast)": Row(use=(0, 1)),
+    "four": Row(use=tuple(range(4))),
     "twelve (best)": Row(use=tuple(range(12))),
     "without caution": Row(reading=Reading(caution=1.0)),
     "without company": Row(reading=Reading(company=0.0)),
