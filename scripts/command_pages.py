@@ -3,8 +3,8 @@
 
     command_pages.py [--check]
 
-docs/commands.md holds every command's help; the part of docs/presets.md between two comments holds the table of
-presets. Tests check that both are current; --check does, too, and writes nothing.
+docs/commands.md holds every command's help, and docs/presets.md between two comments the table of presets.
+Tests check that both are current; --check does, too, and writes nothing.
 """
 
 import argparse

@@ -1,0 +1,317 @@
+"""The documentation is true: links, commands, examples, and what is written from the program."""
+
+import contextlib
+import html.parser
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "NOTICE.md", *sorted(DOCS.glob("*.md"))]
+FENCE = re.compile(r"^```(\S*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+EXTENDED = DOCS / "extending.md"
+
+RUN = {"README.md", "evaluate.md", "index.md", "presets.md", "python.md"}
+"""Pages whose examples need nothing but what ships and examples/; extending.md has its own test."""
+
+NEED_MORE = {
+    "length.md": "a recording of the reader's",
+    "listener.md": "a recording of the reader's",
+    "taggers.md": "weights to be downloaded",
+    "tags.md": "run as a doctest by test_tags.py",
+}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    """The fenced blocks of `page` in these languages ("" is none)."""
+    return [text for language, text in FENCE.findall(page.read_text()) if language in languages]
+
+
+def prose(page: Path) -> str:
+    """`page` without its code."""
+    return re.sub(r"`[^`\n]*`", "", FENCE.sub("", page.read_text()))
+
+
+def anchors(page: Path) -> set[str]:
+    """What headings of a page can be reached by, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ +(.+?) *$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {slug(heading) for heading in headings}
+
+
+def slug(heading: str) -> str:
+    plain = unicodedata.normalize("NFKD", heading).encode("ascii", "ignore").decode()
+    return re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", plain).strip().lower())
+
+
+class Links(html.parser.HTMLParser):
+    """What a page of HTML points at, and the ids in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value for key, value in attrs if value is not None}
+        self.ids.update(given[key] for key in ("id", "name") if key in given)
+        self.targets += [given[key] for key in ("href", "src") if key in given]
+        if tag in ("script", "img", "audio", "source", "iframe") and "src" in given:
+            self.loaded.append(given["src"])
+        if tag == "link" and given.get("rel") in ("stylesheet", "shortcut icon", "icon", "preload"):
+            self.loaded.append(given.get("href", ""))
+
+
+def read_html(path: Path) -> Links:
+    links = Links()
+    links.feed(path.read_text())
+    return links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(prose(page)):
+        parts = urlsplit(target)
+        if parts.scheme:
+            continue
+        file = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+        if not file.exists() or not file.is_relative_to(ROOT):
+            broken.append(target)
+        elif parts.fragment:
+            there = anchors(file) if file.suffix == ".md" else read_html(file).ids
+            if parts.fragment not in there:
+                broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    found = [line for line in page.read_text().splitlines() if "@@" in line or "TODO" in line]
+    assert found == []
+
+
+def test_what_is_written_from_the_program_is_current() -> None:
+    from scripts.command_pages import pages
+
+    stale = [name(path) for path, page in pages().items() if path.read_text() != page]
+    assert stale == [], "run: python scripts/command_pages.py"
+
+
+def test_every_command_has_its_section_and_every_option_its_line() -> None:
+    from scripts.command_pages import walk
+
+    page = (DOCS / "commands.md").read_text()
+    sections = dict(re.findall(r"^#+ (tagbox [^\n]+)\n(.*?)(?=^#|\Z)", page, re.MULTILINE | re.DOTALL))
+    seen = 0
+    for command, context in walk(program()):
+        for param in command.params:
+            if param.param_type_name == "option" and not getattr(param, "hidden", False):
+                assert param.opts[0] in sections[context.command_path], (context.command_path, param.opts)
+                seen += 1
+    assert seen > 80 and {"tagbox separate", "tagbox models pull"} <= set(sections)
+
+
+def program():  # type: ignore[no-untyped-def]
+    import typer
+
+    from tagbox.cli import app
+
+    return typer.main.get_command(app)
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """Every `tagbox ...` in the blocks of `page` that are for a shell."""
+    for block in blocks(page, "", "sh", "bash", "console"):
+        for line in re.sub(r"\\\n\s*", "", block).splitlines():
+            plain = line.removeprefix("$ ").strip()
+            if plain.startswith("tagbox "):
+                yield plain
+
+
+def parse(line: str) -> None:
+    """Let the program read `line` as a shell would hand it over, without running anything."""
+    words, command, context = shlex.split(line, comments=True)[1:], program(), None
+    while True:
+        context = type(command).context_class(command, info_name=command.name, parent=context)
+        inner = getattr(command, "commands", {})
+        at = next((i for i, word in enumerate(words) if not word.startswith("-")), len(words))
+        if not inner:
+            command.parse_args(context, words)
+            return
+        # Groups do something by themselves, too: what stands before a command is the group's.
+        command.make_parser(context).parse_args(words[:at])
+        if at == len(words):
+            return
+        assert words[at] in inner, f"there is no command {words[at]!r}"
+        command, words = inner[words[at]], words[at + 1 :]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_in_the_docs_are_understood(page: Path) -> None:
+    wrong = []
+    for line in command_lines(page):
+        try:
+            parse(line)
+        except Exception as error:
+            wrong.append((line, repr(error)))
+    assert wrong == []
+
+
+def test_the_parser_of_the_test_refuses_what_the_program_does_not_have() -> None:
+    parse("tagbox separate song.mp3 --tags violin -o out")
+    parse("tagbox models --json")
+    for bad in (
+        "tagbox separat x",
+        "tagbox tag song.mp3 --topp 3",
+        "tagbox models push x",
+        "tagbox separate",
+    ):
+        with pytest.raises(Exception, match=r"."):
+            parse(bad)
+    lines = [line for page in PAGES for line in command_lines(page)]
+    assert len(lines) > 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_examples_in_python_compile(page: Path) -> None:
+    for block in blocks(page, "python"):
+        if ">>>" in block:
+            continue
+        if block.startswith("# new line: "):
+            # A line of a registry: an entry of a dictionary or of a tuple.
+            entry = block.split("\n", 1)[1].strip()
+            with contextlib.suppress(SyntaxError):
+                compile(f"({entry})", name(page), "eval")
+                continue
+            compile(f"{{{entry}}}", name(page), "eval")
+        else:
+            compile(block, name(page), "exec")
+
+
+def test_every_page_with_examples_is_run_or_says_why_not() -> None:
+    with_examples = {page.name for page in PAGES if blocks(page, "python")}
+    assert with_examples == RUN | set(NEED_MORE) | {EXTENDED.name}
+
+
+def at_the_root(folder: Path) -> Path:
+    """`folder` as a checkout's root in which examples may write."""
+    folder.mkdir(exist_ok=True)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+@pytest.mark.parametrize("page", sorted(RUN))
+def test_examples_in_python_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(at_the_root(tmp_path / "root"))
+    path = ROOT / page if page == "README.md" else DOCS / page
+    found = blocks(path, "python")
+    assert found
+    names: dict[str, object] = {"__name__": "example"}
+    module = type(sys)("example")
+    monkeypatch.setitem(sys.modules, "example", module)
+    with contextlib.redirect_stdout(io.StringIO()):
+        for block in found:
+            exec(compile(block, page, "exec"), names)
+
+
+def extended(folder: Path) -> tuple[list[str], list[str]]:
+    """A copy of the package in `folder` with what extending.md adds: the files added, the rest as steps."""
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    added, steps = [], []
+    for language, block in FENCE.findall(EXTENDED.read_text()):
+        first, _, rest = block.partition("\n")
+        if made := re.fullmatch(r"# new file: (\S+)", first):
+            (folder / made[1]).write_text(rest)
+            added.append(made[1])
+        elif line := re.fullmatch(r"# new line: (\S+), (\w+)", first):
+            code = (folder / line[1]).read_text()
+            head = re.search(rf"^{line[2]}\b.*[\[{{(]\n", code, re.MULTILINE)
+            assert head, f"{line[1]} has no {line[2]}"
+            (folder / line[1]).write_text(code[: head.end()] + rest + code[head.end() :])
+        elif at := re.fullmatch(r"# import: (\S+)", first):
+            code = (folder / at[1]).read_text()
+            before = re.search(r"^from ", code, re.MULTILINE)
+            assert before
+            (folder / at[1]).write_text(code[: before.start()] + rest + code[before.start() :])
+        elif language == "python":
+            steps.append(block)
+        else:
+            lines = [shlex.split(each)[1:] for each in block.splitlines() if each.startswith("tagbox ")]
+            steps.append(
+                "from tagbox.cli import app\n" + "".join(f"run(app, {words!r})\n" for words in lines)
+            )
+    return added, steps
+
+
+def test_extensions_work_as_the_page_says(tmp_path: Path) -> None:
+    root = at_the_root(tmp_path / "root")
+    added, steps = extended(root)
+    assert len(added) == 3 and len(steps) >= 7
+    script = "def run(app, words):\n    assert not app(words, standalone_mode=False), words\n" + "\n".join(
+        steps
+    )
+    script += "\nimport tagbox; print(tagbox.__file__)\n"
+    env = os.environ | {"PYTHONPATH": str(root / "src"), "TAGBOX_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip().endswith(str(root / "src/tagbox/__init__.py"))
+    assert (root / "out/flute.wav").is_file() and (root / "out/average/mixture/violin.wav").is_file()
+    assert (root / "out/frames/mixture/violin.wav").is_file()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built as `make docs` does."""
+    pytest.importorskip("mkdocs", reason="MkDocs is not installed; it is in the extra dev")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+def test_the_site_has_every_page(site: Path) -> None:
+    missing = [page.stem for page in DOCS.glob("*.md") if not (site / f"{page.stem}.html").is_file()]
+    assert missing == []
+    front = read_html(site / "index.html")
+    unreachable = [page.stem for page in DOCS.glob("*.md") if f"{page.stem}.html" not in front.targets]
+    assert unreachable == [], "name them in mkdocs.yml"
+
+
+def test_links_of_the_site_lead_somewhere_and_nothing_comes_from_elsewhere(site: Path) -> None:
+    pages = {path: read_html(path) for path in site.rglob("*.html") if path.name != "404.html"}
+    broken, foreign, checked = [], [], 0
+    for path, links in pages.items():
+        foreign += [(path.name, each) for each in links.loaded if urlsplit(each).netloc]
+        for target in links.targets:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc:
+                continue
+            checked += 1
+            file = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            file = file / "index.html" if file.is_dir() else file
+            if not file.is_file() or (
+                parts.fragment and file in pages and parts.fragment not in pages[file].ids
+            ):
+                broken.append((path.name, target))
+    assert (broken, foreign) == ([], [])
+    assert checked > 500
