@@ -197,8 +197,12 @@ def test_tall_peaks_are_those_of_conv2d_both_ways():
         torch.testing.assert_close(tall_peaks(y, weight, bias, 3), plain)
 
 
+@pytest.mark.parametrize("at_once", [1, 1 << 23])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_is_pooled_after_frozen_weights_has_the_gradient_of_what_is_pooled_after_others(channels: int):
+def test_pooled_answers_of_frozen_weights_are_those_of_others(
+    channels: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(frozen, "AT_ONCE", at_once)
     torch.manual_seed(0)
     weight, bias = torch.randn(5, channels, 3, 3), torch.randn(5)
     x, y = (torch.randn(2, channels, 9, 14, generator=torch.manual_seed(1)).requires_grad_() for _ in "12")

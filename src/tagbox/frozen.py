@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
+AT_ONCE = 1 << 23
+"""Answers of a convolution that are there at the same time before they are pooled: 16 MB in bfloat16."""
+
 Pair = tuple[int, int]
 
 
@@ -30,26 +33,34 @@ def pooled(x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -
 class _Pooled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -> Tensor:
-        answers = functional.conv2d(x, weight, bias, 1, padding)
-        peaks, places = functional.max_pool2d(answers, pool, return_indices=True)
+        size = tuple(x.shape[2 + i] + 2 * padding[i] - weight.shape[2 + i] + 1 for i in (0, 1))
+        at_once = max(1, AT_ONCE // (weight.shape[0] * size[0] * size[1]))
+        found = []
+        for part in torch.split(x, at_once):
+            answers = functional.conv2d(part, weight, bias, 1, padding)
+            found.append(functional.max_pool2d(answers, pool, return_indices=True))
+            del answers
         # Half of the bytes: no spectrogram has two thousand million points.
-        ctx.save_for_backward(weight, places.int())
-        ctx.about = (x.shape, answers.shape, padding, pool)
-        return peaks
+        ctx.save_for_backward(weight, *(places.int() for _, places in found))
+        ctx.about = (x.shape[1:], (weight.shape[0], *size), at_once, padding, pool)
+        return torch.cat([peaks for peaks, _ in found])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weight, places = ctx.saved_tensors
-        heard, shape, padding, pool = ctx.about
-        # Of the answers only shape and order in memory are asked; these pages are never touched. A gradient
-        # in another order would have all of them put into that order, and back.
-        like = torch.empty(shape, dtype=weight.dtype, memory_format=torch.channels_last)
-        g = gradients[0].contiguous(memory_format=torch.channels_last)
-        back = torch.ops.aten.max_pool2d_with_indices_backward
-        g = back(g, like, list(pool), list(pool), [0, 0], [1, 1], False, places.long())
-        del like
-        back_to = conv2d_input(heard, weight, g, 1, padding)  # type: ignore[no-untyped-call]
-        return back_to, None, None, None, None
+        weight, *places = ctx.saved_tensors
+        heard, answered, at_once, padding, pool = ctx.about
+        spread = torch.ops.aten.max_pool2d_with_indices_backward
+        found = []
+        # A gradient in another order would have all answers put into that order, and back.
+        upstream = gradients[0].contiguous(memory_format=torch.channels_last)
+        for g, at in zip(torch.split(upstream, at_once), places, strict=True):
+            # Only shape and order in memory are asked of it: its pages are never touched.
+            shape = (len(g), *answered)
+            like = torch.empty(shape, dtype=g.dtype, memory_format=torch.channels_last)
+            wide = spread(g, like, list(pool), list(pool), [0, 0], [1, 1], False, at.long())
+            del like
+            found.append(conv2d_input((len(g), *heard), weight, wide, 1, padding))  # type: ignore[no-untyped-call]
+        return torch.cat(found), None, None, None, None
 
 
 def convolve(
