@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Draw the figures of docs/how-it-works.md from the recordings in examples/ (needs matplotlib).
+
+    figures.py [NAME ...] [--out docs/images]
+
+NAME is duet or components. With none of them both are drawn.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+import tagbox
+from tagbox import audio
+from tagbox.files import whole
+from tagbox.masks import stft
+from tagbox.steerables.beginnings import heard_alone
+from tagbox.steerables.gates import Gates
+from tagbox.tags.resolve import meaning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 44_100
+HIGHEST_HZ = 6000
+VIOLIN, OTHER = "#b5482a", "#3b6ea5"
+
+
+def mono(piece: str, name: str, seconds: float | None = None) -> Tensor:
+    """A recording of examples/, (samples,) at 44.1 kHz."""
+    return audio.read(ROOT / "examples" / piece / f"{name}.flac", duration=seconds).samples.mean(dim=0)
+
+
+def duet() -> Figure:
+    """What the default makes of a duet, beside what was played."""
+    mixture = mono("duet", "mixture")
+    result = tagbox.separate(mixture, RATE, ["violin"])
+    shown = {
+        "the recording": mixture,
+        "violin, as TagBox finds it": result.sources["violin"][0],
+        "the rest": result.residual[0],
+        "violin, as it was played": mono("duet", "violin"),
+    }
+    figure = Figure(figsize=(9, 5.2), layout="constrained", dpi=80)
+    places = figure.subplots(2, 2, sharex=True, sharey=True)
+    order = [places[0, 0], places[0, 1], places[1, 0], places[1, 1]]
+    loudest = float(stft(mixture, 2048).abs().max())
+    for ax, (title, track) in zip(order, shown.items(), strict=True):
+        _spectrogram(ax, track, loudest)
+        ax.set_title(title, fontsize=10)
+    for ax in places[1]:
+        ax.set_xlabel("s")
+    for ax in places[:, 0]:
+        ax.set_ylabel("kHz")
+    return figure
+
+
+def components() -> Figure:
+    """What the listener hears in each component of a factorisation, and whose the component is in truth."""
+    mixture = mono("duet", "mixture")
+    listener = tagbox.load_tagger("listener", "rendered")
+    gates = Gates(mixture, RATE, 1, 16, 2048, listener.rate, seed=0)
+    heard = heard_alone(gates.parts, [listener], [[list(meaning("violin", "rendered"))]], "repeat")[0]
+    true = truly(gates, mono("duet", "violin"), mono("duet", "piano"), heard.shape[0])
+    energy = gates.parts.square().sum(dim=1)
+    order = energy.argsort(descending=True)
+    figure = Figure(figsize=(9, 4.6), layout="constrained", dpi=80)
+    upper, lower = figure.subplots(2, 1, height_ratios=[3, 2], sharex=True)
+    hz = torch.arange(gates.shapes.shape[0]) * RATE / 2048
+    shapes = gates.shapes[hz <= HIGHEST_HZ][:, order]
+    level = 20 * torch.log10(shapes / shapes.amax(dim=0) + 1e-4)
+    places = (-0.5, 15.5, 0, HIGHEST_HZ / 1000)
+    upper.imshow(
+        level.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-60,
+        vmax=0,
+        extent=places,
+        interpolation="nearest",
+    )
+    upper.set(ylabel="kHz", title="the shapes of sixteen components, the loudest first")
+    at = torch.arange(16).numpy()
+    lower.bar(
+        at - 0.2, heard[order].numpy(), 0.4, color=VIOLIN, label="the gate: how much is heard as violin"
+    )
+    lower.bar(at + 0.2, true[order].numpy(), 0.4, color=OTHER, label="how much was the violin's")
+    lower.set(ylim=(0, 1.3), yticks=[0, 0.5, 1], xticks=at, xlabel="component")
+    lower.legend(loc="upper right", ncols=2, fontsize=9, frameon=False)
+    return figure
+
+
+def truly(gates: Gates, source: Tensor, rest: Tensor, components: int) -> Tensor:
+    """How much of each component's energy was the source's, by masking the stems: (components,)."""
+    found = []
+    for k in range(components):
+        only = torch.zeros(1, components)
+        only[0, k] = 1
+        both = gates.render(only, torch.stack([source, rest]))[0]
+        energies = both.square().sum(dim=1)
+        found.append(energies[0] / energies.sum())
+    return torch.stack(found)
+
+
+def _spectrogram(ax: "Axes", track: Tensor, loudest: float) -> None:
+    spectrum = stft(track, 2048).abs() / loudest
+    shown = spectrum[: int(HIGHEST_HZ * 2048 / RATE)]
+    level = 20 * torch.log10(shown + 1e-5)
+    places = (0, track.shape[-1] / RATE, 0, HIGHEST_HZ / 1000)
+    ax.imshow(level.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-70, vmax=0, extent=places)
+
+
+FIGURES: dict[str, Callable[[], Figure]] = {"duet": duet, "components": components}
+
+
+def main() -> None:
+    """Draw what is asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/images")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.names) - set(FIGURES))
+    if unknown:
+        parser.error(f"no figure is called {unknown[0]}; choose among {', '.join(FIGURES)}")
+    for name in asked.names or FIGURES:
+        figure = FIGURES[name]()
+        FigureCanvasAgg(figure)
+        with whole(asked.out / f"how-it-works-{name}.png", force=True) as beside:
+            figure.savefig(beside, format="png", metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
