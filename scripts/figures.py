@@ -8,12 +8,14 @@ NAME is duet or components. With none of them both are drawn.
 
 import argparse
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 import tagbox
@@ -134,7 +136,12 @@ def main() -> None:
         figure = FIGURES[name]()
         FigureCanvasAgg(figure)
         with whole(asked.out / f"how-it-works-{name}.png", force=True) as beside:
-            figure.savefig(beside, format="png", metadata={"Software": None})
+            drawn = BytesIO()
+            figure.savefig(drawn, format="png")
+            # A palette is a quarter of the size, and spectrograms have few colours.
+            Image.open(drawn).convert("RGB").quantize(32, dither=Image.Dither.NONE).save(
+                beside, "png", optimize=True
+            )
 
 
 if __name__ == "__main__":
