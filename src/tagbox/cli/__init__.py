@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from tagbox import __version__, memory
+from tagbox import __version__, memory, waiting
 from tagbox.cli.dataset import dataset
 from tagbox.cli.evaluate import evaluate
 from tagbox.cli.feel import error
@@ -60,6 +60,7 @@ def _options(
 def main() -> None:
     """Run the command line; a mistake becomes one line on standard error and exit code 2."""
     memory.keep()
+    waiting.patiently()
     try:
         code = app(standalone_mode=False)
     except TagBoxError as wrong:
