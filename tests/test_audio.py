@@ -298,6 +298,15 @@ def test_no_length_is_lost(samples: int, old: int, new: int) -> None:
     assert torch.isfinite(y).all()
 
 
+@pytest.mark.parametrize("samples", [210_244, 441 * 30_000 + 1])
+def test_lengths_just_above_a_whole_number_are_resampled(samples: int) -> None:
+    """160 / 441 of these is a little more than whole, less than float32 tells."""
+    sound = torch.sin(torch.arange(samples) / 20)
+    resampled = audio.resample(sound, 44_100, 16_000)
+    assert len(resampled) == -(-samples * 160 // 441)
+    torch.testing.assert_close(resampled[:70_000], audio.resample(sound[:-1], 44_100, 16_000)[:70_000])
+
+
 def test_gradients_pass_through_resampling_and_the_kernel_is_made_once() -> None:
     x = torch.randn(1, 60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda z: audio.resample(z, 3, 2), x.requires_grad_())

@@ -224,6 +224,11 @@ def resample(x: Tensor, old: int, new: int) -> Tensor:
     period = ratio(old, new)
     kernel = _resampler(period.numerator, period.denominator, str(x.device), x.dtype)
     longest = -(-x.shape[-1] * period.denominator // period.numerator)
+    if float(torch.tensor(period.denominator * x.shape[-1] / period.numerator).ceil()) < longest:
+        # julius counts in float32 and refuses the last sample where that rounds down; it extends what it
+        # is given by the last value, so that more of that changes nothing.
+        more = period.numerator + x.shape[-1] // 2**20
+        x = torch.cat([x, x[..., -1:].expand(*x.shape[:-1], more)], dim=-1)
     y: Tensor = kernel(x, output_length=min(length, longest))
     return torch.nn.functional.pad(y, (0, length - y.shape[-1])) if y.shape[-1] < length else y
 
