@@ -22,6 +22,7 @@ from tagbox.cast import Cast, assemble
 from tagbox.components.nmf import activate, gated_share, shares
 from tagbox.digest import Listener, choose, places, survey
 from tagbox.errors import TagBoxError
+from tagbox.evaluation.metrics import si_sdr
 from tagbox.generator import trained
 from tagbox.generator.training.loop import new_model
 from tagbox.generator.vqvae import Design
@@ -35,11 +36,16 @@ from tagbox.tracks import Kept
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
 NOBODY = Cast((), {}, (), (), None, torch.device("cpu"))
-SMALL = {"steps": 1, "components": 4, "segment": 3.0, "overlap": 0.25}
+SMALL = {"steps": 1, "components": 4, "factorisations": 1, "segment": 3.0, "overlap": 0.25}
+STEERED = {**SMALL, "begin": "even"}
 
 
 def band(seconds: float) -> Tensor:
     return audio.read(EXAMPLES / "band" / "mixture.flac", 0, seconds).samples
+
+
+def duet(name: str) -> Tensor:
+    return audio.read(EXAMPLES / "duet" / f"{name}.flac", 3, 6).samples
 
 
 def noise(channels: int, samples: int, seed: int = 0) -> Tensor:
@@ -124,7 +130,8 @@ def test_resampling_in_segments_is_resampling(rate: int, new: int, seed: int) ->
 
 @pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (48_000, 3), (44_101, 2)])
 def test_long_recordings_keep_rate_channels_and_length_and_add_up(rate: int, channels: int) -> None:
-    recording = noise(channels, round(7.3 * rate))
+    mono = audio.resample(band(7.3).mean(dim=0), 44_100, rate)
+    recording = mono * torch.tensor([1.0, 0.5, -0.7])[:channels, None]
     seen: list[tuple[int, int]] = []
     result = tagbox.separate(
         recording, rate, ["drums"], on_segment=lambda done, of: seen.append((done, of)), **SMALL
@@ -197,7 +204,7 @@ def test_where_segments_are_cut_does_not_matter(rate: int) -> None:
 def test_what_comes_again_is_separated_the_same_again() -> None:
     phrase = band(13)[:, : 100 * 1024]
     recording = phrase.repeat(1, 6)
-    result = tagbox.separate(recording, 44_100, ["guitar"], **SMALL).sources["guitar"]
+    result = tagbox.separate(recording, 44_100, ["guitar"], **STEERED).sources["guitar"]
     phrases = result.reshape(2, 6, phrase.shape[1])
     # The seam of two repetitions has another neighbourhood; everything between is the same.
     inside = phrases[:, :, 4096:-4096]
@@ -205,6 +212,42 @@ def test_what_comes_again_is_separated_the_same_again() -> None:
     assert scale > 0.01
     for again in range(1, 6):
         torch.testing.assert_close(inside[:, again], inside[:, 0], atol=1e-4 * scale, rtol=0)
+
+
+def test_every_repetition_is_taken_apart_as_well_where_nothing_is_steered() -> None:
+    mixture, violin = duet("mixture"), duet("violin")
+    how = {"segment": 6.0, "factorisations": 2}
+    result = tagbox.separate(mixture.repeat(1, 3), 44_100, ["violin"], **how)
+    told = result.manifest["streamed"]
+    assert told["segments"] >= 3 and "digest" not in told
+    (parts,) = told["made_of"].values()
+    assert sum(parts.values()) == pytest.approx(1, abs=0.01)
+    assert parts["violin"] > 0.2
+    assert [run.at for run in result.runs] == sorted({run.at for run in result.runs})
+    assert len(result.runs) == told["segments"]
+    before = si_sdr(mixture, violin)
+    gains = [si_sdr(again, violin) - before for again in result.sources["violin"].chunk(3, dim=1)]
+    assert min(gains) > 2
+    assert max(gains) - min(gains) < 1
+
+
+def test_where_the_violin_rests_none_is_made_up_because_it_was_asked_for() -> None:
+    mixture, piano = duet("mixture"), duet("piano")
+    how = {"segment": 6.0, "factorisations": 1}
+    result = tagbox.separate(torch.cat([mixture, piano], dim=1), 44_100, ["violin"], **how)
+    alone = tagbox.separate(piano, 44_100, ["violin"], **how)
+    rest = result.sources["violin"][:, mixture.shape[1] :]
+    inside = slice(44_100, 5 * 44_100)
+    known, unknown = (found[:, inside].square().sum() for found in (rest, alone.sources["violin"]))
+    assert known < 0.7 * unknown
+
+
+def test_ctrl_c_leaves_nothing_where_nothing_is_steered() -> None:
+    def press(step: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tagbox.separate(band(7), 44_100, ["drums"], on_step=press, **SMALL)
 
 
 @pytest.fixture
@@ -226,12 +269,12 @@ def jumps(source: Tensor, mixture: Tensor, frame: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["stationary", "real"])
-@pytest.mark.parametrize("steer", ["gates", "latents"])
+@pytest.mark.parametrize("way", [{}, {"begin": "even"}, {"steer": "latents"}], ids=str)
 def test_seams_are_no_larger_than_what_happens_inside_segments(
-    kind: str, steer: str, generator: Path
+    kind: str, way: dict[str, str], generator: Path
 ) -> None:
     recording = noise(2, 9 * 44_100) if kind == "stationary" else band(9)
-    how = {**SMALL, "overlap": 0.5, "steer": steer, "generator": str(generator), "fft": (2048,), "lr": 0.3}
+    how = {**SMALL, "overlap": 0.5, "generator": str(generator), "fft": (2048,), "lr": 0.3, **way}
     result = tagbox.separate(recording, 44_100, ["guitar"], **how)
     source = result.sources["guitar"]
     cast = assemble(["guitar"], presets.override(presets.Settings(), **how), "cpu")
@@ -510,7 +553,7 @@ def test_stretches_of_a_file_are_the_recording(suffix: str, subtype: str, tmp_pa
 MEASURED = """
 import resource, sys
 from tagbox.separation import separate_file
-how = {"steps": 1, "components": 4, "segment": 6.0}
+how = {"steps": 1, "components": 4, "factorisations": 1, "segment": 4.0}
 separate_file(sys.argv[1], sys.argv[2], ["drums"], **how)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -538,15 +581,15 @@ def peak_memory(path: Path, out: Path, program: str = MEASURED) -> float:
 
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     short = peak_memory(repeated(tmp_path / "short.wav", 20), tmp_path / "a")
-    long = peak_memory(repeated(tmp_path / "long.wav", 180), tmp_path / "b")
-    # The recording itself would take 63 MB, and each of the two results as much again.
+    long = peak_memory(repeated(tmp_path / "long.wav", 140), tmp_path / "b")
+    # Two minutes more would take 42 MB, and each of the two results as much again. What a segment takes is
+    # another question: it depends on the kernels that the machine's processor has.
     assert long < short + 40e6
-    assert long < 1.5e9
 
 
 @pytest.mark.slow
 def test_an_hour_in_stereo_stays_below_3_gb(tmp_path: Path) -> None:
-    program = MEASURED.replace('how = {"steps": 1, "components": 4, "segment": 6.0}', "how = {}")
+    program = MEASURED.replace(MEASURED.splitlines()[3], "how = {}")
     assert peak_memory(repeated(tmp_path / "hour.wav", 3_600), tmp_path / "out", program) < 3e9
     written = [soundfile.info(tmp_path / "out" / name) for name in ("drums.wav", "residual.wav")]
     assert all((info.frames, info.channels) == (3_600 * 44_100, 2) for info in written)

@@ -41,6 +41,7 @@ class Listener:
     def __init__(self, spans: Spans, rate: int, taggers: Sequence[Tagger], padding: str) -> None:
         self.spans = spans
         self.peaks: list[float] = []
+        self.energies: list[float] = []
         self._rate = rate
         self._taggers = taggers
         self._padding = padding
@@ -63,6 +64,7 @@ class Listener:
             stretch = torch.cat(self._open)
             self._open = []
             self.peaks.append(float(stretch.abs().amax()))
+            self.energies.append(float(stretch.square().sum()))
             self._whole.append(stretch)
             if len(self._whole) == AT_ONCE:
                 self._listen()
@@ -96,6 +98,7 @@ class Survey:
         spans: what was heard, in samples.
         heard: for each tagger its probabilities (spans, tags).
         scores: how much each wanted source is heard in each stretch, (sources, spans), below 0 in silence.
+        energies: of the mono mix in each stretch, (spans,).
     """
 
     samples: int
@@ -103,6 +106,7 @@ class Survey:
     spans: tuple[tuple[int, int], ...]
     heard: tuple[Tensor, ...]
     scores: Tensor
+    energies: Tensor
 
 
 def places(samples: int, stretch: int, most: int = PLACES) -> list[tuple[int, int]]:
@@ -147,7 +151,9 @@ def survey(recording: Recording, cast: Cast, stretch: float, padding: str) -> Su
         ]
     )
     quiet = torch.tensor(listener.peaks) < QUIETEST
-    return Survey(samples, peak, tuple(spans[: len(quiet)]), tuple(heard), scores - 2 * quiet.float())
+    scores = scores - 2 * quiet.float()
+    energies = torch.tensor(listener.energies)
+    return Survey(samples, peak, tuple(spans[: len(quiet)]), tuple(heard), scores, energies)
 
 
 def choose(scores: Tensor, count: int) -> list[int]:

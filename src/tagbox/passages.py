@@ -93,9 +93,14 @@ def resynthesise(
     return bands.fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu(), history
 
 
-def steering(cast: Cast, settings: Settings, on_step: OnStep | None = None) -> Render:
-    """Render by running the loop, once for all sources or once for each."""
-    return lambda working, beginning: steer_all(cast, settings, working, beginning, on_step)
+def steering(
+    cast: Cast, settings: Settings, on_step: OnStep | None = None, piece: Sequence[Tensor] | None = None
+) -> Render:
+    """Render by running the loop, once for all sources or once for each.
+
+    `piece` is what a longer piece is made of whose segment is rendered (see `heard_alone`).
+    """
+    return lambda working, beginning: steer_all(cast, settings, working, beginning, on_step, piece)
 
 
 def silent(cast: Cast) -> Render:
@@ -104,7 +109,12 @@ def silent(cast: Cast) -> Render:
 
 
 def steer_all(
-    cast: Cast, settings: Settings, working: Tensor, beginning: Tensor, on_step: OnStep | None
+    cast: Cast,
+    settings: Settings,
+    working: Tensor,
+    beginning: Tensor,
+    on_step: OnStep | None,
+    piece: Sequence[Tensor] | None = None,
 ) -> tuple[tuple[Run, ...], Tensor]:
     """Run the loop, once for all sources or once for each, and render: (sources, channels, samples).
 
@@ -112,7 +122,7 @@ def steer_all(
     """
     mono = working.mean(dim=0)
     if settings.steer == "gates":
-        gates, memo, history = steer_gates(cast, settings, mono, on_step)
+        gates, memo, history = steer_gates(cast, settings, mono, on_step, piece)
         return (Run(cast.words, history),), gates.render(memo, working)
     generator = needed(cast)
     runs, rendered = [], []
@@ -133,7 +143,11 @@ def steer_all(
 
 
 def steer_gates(
-    cast: Cast, settings: Settings, mono: Tensor, on_step: OnStep | None
+    cast: Cast,
+    settings: Settings,
+    mono: Tensor,
+    on_step: OnStep | None,
+    piece: Sequence[Tensor] | None = None,
 ) -> tuple[Gates, Tensor, History]:
     """Learn the components of `mono` (samples,) at `GATES_RATE`, steer their gates (sources, components)."""
     gates = Gates(
@@ -148,7 +162,7 @@ def steer_gates(
     )
     if settings.begin == "heard":
         wanted = [cast.wanted[word] for word in cast.words]
-        gates.begin(heard_alone(gates.parts, cast.taggers, wanted, settings.padding))
+        gates.begin(heard_alone(gates.parts, listeners(cast, settings), wanted, settings.padding, piece))
     memo, history = loop(gates, cast, cast.targets, settings, on_step)
     return gates, memo, history
 
@@ -163,9 +177,13 @@ def loop(
     """Steer as `settings` say."""
     how = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
     objective = objectives.find(settings.objective)
+    return steer(steerable, listeners(cast, settings), targets, objective, how, on_step)
+
+
+def listeners(cast: Cast, settings: Settings) -> list[Tagger]:
+    """The taggers, computing in the numbers that `settings` say."""
     dtype = devices.precision(settings.precision, cast.device)
-    listeners = [tagger.lowered(dtype) for tagger in cast.taggers]
-    return steer(steerable, listeners, targets, objective, how, on_step)
+    return [tagger.lowered(dtype) for tagger in cast.taggers]
 
 
 def needed(cast: Cast) -> Generator:

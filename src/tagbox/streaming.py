@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -21,7 +21,9 @@ from tagbox.presets import Settings
 from tagbox.recordings import Recording, Spans
 from tagbox.results import Run
 from tagbox.segments import Segment, join, plan, scaled, spans
+from tagbox.steerables.beginnings import made_of, with_shares
 from tagbox.steerables.gates import share_out
+from tagbox.tags.vocabularies import EXCLUSIVE
 from tagbox.tracks import Tracks
 
 OnSegment = Callable[[int, int], None]
@@ -115,12 +117,17 @@ def stream(
         "heard_stretches": len(known.spans),
         "stretch": round(stretch, 3),
     }
-    render: Render | None = None
-    if settings.steer == "gates":
+    if learns_once(settings):
         chosen = [known.spans[i] for i in choose(known.scores, int(settings.segment / stretch))]
         render, run = _learn(recording, chosen, cast, settings, on_step)
         runs.append(run)
         about["digest"] = _seconds(chosen, rate)
+    elif settings.steer == "gates":
+        piece = [made_of(known.heard[i], known.energies, cast.taggers[i]) for i in with_shares(cast.taggers)]
+        render = _never_half(passages.steering(cast, settings, on_step, piece))
+        about["made_of"] = _named(piece, cast)
+    else:
+        render = passages.steering(cast, settings, on_step)
     learnt = time.monotonic()
 
     out_rate, out_samples = out_grid(cast, settings, rate, known.samples)
@@ -133,14 +140,10 @@ def stream(
     tail: Tensor | None = None
     stopped = False
     for i, (segment, channels) in enumerate(zip(segments, recording.stretches(spans(segments)), strict=True)):
-        how = render
-        if how is None:
-            begun = not stopped and bool(channels.any())
-            how = passages.steering(cast, settings, on_step) if begun else passages.silent(cast)
+        how = render if bool(channels.any()) and not stopped else passages.silent(cast)
         passage = take_apart(cast, settings, channels, rate, how, known.peak)
-        if render is None:
-            runs += [replace(run, at=segment.first / rate) for run in passage.runs]
-            stopped = stopped or any(run.history.stopped == "interrupted" for run in passage.runs)
+        runs += [replace(run, at=segment.first / rate) for run in passage.runs]
+        stopped = stopped or any(run.history.stopped == "interrupted" for run in passage.runs)
         everything = torch.cat([passage.mixture[None], passage.estimates])
         finished, tail = join(tail, *_own_part(everything, segment, ratio, out_samples))
         result = torch.cat([finished[1:], finished[:1] - finished[1:].sum(dim=0, keepdim=True)])
@@ -158,6 +161,27 @@ def stream(
         "streaming": time.monotonic() - learnt,
     }
     return Streamed(out_rate, tuple(runs), heard, seconds, about)
+
+
+def learns_once(settings: Settings) -> bool:
+    """Whether gates are steered, and so learnt once for the whole recording, from a digest.
+
+    Gates that stay where they were heard are found in each segment for itself: whoever hears them is frozen,
+    and hears the same in minute one and in minute three.
+    """
+    return settings.steer == "gates" and (settings.begin != "heard" or settings.steps > 1)
+
+
+def _never_half(render: Render) -> Render:
+    """`render`, which Ctrl-C ends with nothing done: gates that are not steered have no best so far."""
+
+    def whole(working: Tensor, beginning: Tensor) -> tuple[tuple[Run, ...], Tensor]:
+        runs, rendered = render(working, beginning)
+        if any(run.history.stopped == "interrupted" for run in runs):
+            raise KeyboardInterrupt
+        return runs, rendered
+
+    return whole
 
 
 def _learn(
@@ -191,6 +215,17 @@ def _own_part(passage: Tensor, segment: Segment, ratio: Fraction, samples: int) 
     # Rates that `audio.ratio` rounds may be a sample short at the end.
     everything = fit(passage, there.last - there.first)
     return everything[..., there.start - there.first : there.stop - there.first], there
+
+
+def _named(piece: Sequence[Tensor], cast: Cast) -> dict[str, dict[str, float]]:
+    """For each tagger, each class's part of the energy."""
+    able = [cast.taggers[i] for i in with_shares(cast.taggers)]
+    return {
+        f"{tagger.data}/{tagger.name}": {
+            tag: round(part, 4) for tag, part in zip(EXCLUSIVE[tagger.data], own.tolist(), strict=True)
+        }
+        for tagger, own in zip(able, piece, strict=True)
+    }
 
 
 def _seconds(places: Spans, rate: int) -> list[list[float]]:

@@ -11,10 +11,14 @@ Component k then owns the share :math:`w_k h_k / WH` of each time-frequency poin
 components add up to the mixture exactly.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 TINY = 1e-8
+AT_ONCE = 4
+"""Components: the spectrograms of all are many times the recording."""
 
 
 def factorise(magnitude: Tensor, components: int, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -61,3 +65,10 @@ def shares(shapes: Tensor, activations: Tensor) -> Tensor:
     """Each component's share of each point, (components, bins, frames), adding up to one."""
     parts = shapes.T[:, :, None] * activations[:, None, :] + TINY
     return parts / parts.sum(dim=0, keepdim=True)
+
+
+def shares_in_turn(shapes: Tensor, activations: Tensor) -> Iterator[Tensor]:
+    """What `shares` gives, a few components at a time: each (some components, bins, frames)."""
+    everything = shapes @ activations + TINY * shapes.shape[1]
+    for some, when in zip(torch.split(shapes.T, AT_ONCE), torch.split(activations, AT_ONCE), strict=True):
+        yield (some[:, :, None] * when[:, None, :] + TINY) / everything

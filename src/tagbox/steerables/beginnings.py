@@ -12,6 +12,9 @@ sounds somewhat like it (a root, since the tagger's mistakes are in m too). A so
 classes, the rest what remains. But a source that was asked for is there, says who asked: where less than half
 of the energy, :math:`m_s`, is heard as the source, the odds of its gates are raised by
 :math:`\sqrt{(1 - m_s) / m_s}`, half the way in decibels to where half of all would be the source.
+
+In a segment of a longer piece, m is the whole piece's: the asker says that the violin is in the piece, not
+that it is in every half minute of it.
 """
 
 from collections.abc import Sequence
@@ -27,6 +30,9 @@ from tagbox.tags.vocabularies import EXCLUSIVE, members
 
 OVERLAP = 0.5
 """Of the windows that are heard."""
+
+AT_ONCE = 4
+"""Components: their windows are several times the recording."""
 
 LEAST = 1e-3
 """Of a gate: one that is shut altogether has no gradient."""
@@ -45,7 +51,11 @@ DEFAULT = Reading()
 
 
 def heard_alone(
-    parts: Tensor, taggers: Sequence[Tagger], wanted: Sequence[Sequence[Sequence[str]]], padding: str
+    parts: Tensor,
+    taggers: Sequence[Tagger],
+    wanted: Sequence[Sequence[Sequence[str]]],
+    padding: str,
+    piece: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Gates (sources and the rest, components) by what is heard in each component.
 
@@ -54,22 +64,45 @@ def heard_alone(
         taggers: those that answer with shares are asked, and the mean of their gates counts.
         wanted: for each source, for each tagger, the tags of its vocabulary.
         padding: of the taggers' windows.
+        piece: where the components are of a segment, what the piece is made of: for each tagger that answers
+            with shares, each class's part of the energy (see `made_of`).
 
     Raises:
         TagBoxError: no tagger answers with shares.
     """
-    able = [i for i, tagger in enumerate(taggers) if tagger.data in EXCLUSIVE]
+    able = with_shares(taggers)
     if not able:
         raise TagBoxError(
             "gates can begin as heard only where a tagger answers with shares; add rendered/listener to the "
             "taggers, or take the preset steered"
         )
     each = []
-    for i in able:
+    for at, i in enumerate(able):
         shares, energy = shares_alone(parts, taggers[i], padding)
-        each.append(in_company(shares, energy, _classes(taggers[i], [own[i] for own in wanted])))
+        classes = _classes(taggers[i], [own[i] for own in wanted])
+        if piece is None:
+            each.append(in_company(shares, energy, classes))
+        else:
+            each.append(in_a_piece(shares, piece[at].to(shares), classes))
     gates = torch.stack(each).mean(dim=0).clamp(min=LEAST)
     return gates / gates.sum(dim=0, keepdim=True)
+
+
+def with_shares(taggers: Sequence[Tagger]) -> list[int]:
+    """Which of `taggers` answer with shares of energy."""
+    return [i for i, tagger in enumerate(taggers) if tagger.data in EXCLUSIVE]
+
+
+def made_of(heard: Tensor, energies: Tensor, tagger: Tagger) -> Tensor:
+    """Each exclusive class's part of a piece's energy, (classes,), adding up to one.
+
+    Args:
+        heard: what `tagger` says of stretches of the piece, (stretches, tags), probabilities.
+        energies: of the stretches, (stretches,).
+    """
+    shares = _in_parts(heard[:, _exclusive(tagger)])
+    weights = energies + 1e-12
+    return weights / weights.sum() @ shares
 
 
 def shares_alone(parts: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, Tensor]:
@@ -79,15 +112,16 @@ def shares_alone(parts: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, T
         shares of the vocabulary's exclusive tags (components, classes), adding up to one, and each
         component's part of all energy (components,).
     """
-    classes = [tagger.tags.index(tag) for tag in EXCLUSIVE[tagger.data]]
+    classes, hop = _exclusive(tagger), hop_of(tagger.window, OVERLAP)
+    shares, energy = [], []
     with torch.no_grad():
-        heard = torch.sigmoid(listen([tagger], parts, padding, OVERLAP)[0][..., classes])
-        hop = hop_of(tagger.window, OVERLAP)
-        # One after the other: the windows of all components are several times the recording.
-        loud = torch.cat([_energies(part, tagger.window, hop, padding) for part in parts]) + 1e-12
-        shares = torch.einsum("kwc,kw->kc", heard, loud)
-        energy = parts.square().sum(dim=-1) + 1e-12
-        return shares / shares.sum(dim=1, keepdim=True), energy / energy.sum()
+        for some in torch.split(parts, AT_ONCE):
+            heard = torch.sigmoid(listen([tagger], some, padding, OVERLAP)[0][..., classes])
+            loud = cut(some, tagger.window, hop, padding).square().sum(dim=-1) + 1e-12
+            shares.append(torch.einsum("kwc,kw->kc", heard, loud))
+            energy.append(some.square().sum(dim=-1) + 1e-12)
+        everything = torch.cat(energy)
+        return _in_parts(torch.cat(shares)), everything / everything.sum()
 
 
 def in_company(shares: Tensor, energy: Tensor, wanted: Tensor, reading: Reading = DEFAULT) -> Tensor:
@@ -100,20 +134,45 @@ def in_company(shares: Tensor, energy: Tensor, wanted: Tensor, reading: Reading 
         reading: how carefully, in company, and how much the asker is believed.
     """
     careful = _in_parts(shares**reading.caution)
-    read = _in_parts(careful * (energy @ careful) ** reading.company)
-    # Sources that ask for the same class share it.
-    claims = wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1)
-    sources = claims @ read.T
+    sources = _claims(wanted) @ _read(careful, energy @ careful, reading).T
+    return _believed(sources, sources @ energy, reading)
+
+
+def in_a_piece(shares: Tensor, piece: Tensor, wanted: Tensor, reading: Reading = DEFAULT) -> Tensor:
+    """Gates (sources and the rest, components) of a segment's components, in the company of a whole piece.
+
+    Args:
+        shares: of each class in each component, (components, classes).
+        piece: each class's part of the piece's energy, (classes,).
+        wanted: which classes each source is made of, multi-hot (sources, classes).
+        reading: how carefully, in company, and how much the asker is believed.
+    """
+    careful = _in_parts(shares**reading.caution)
+    sources = _claims(wanted) @ _read(careful, piece, reading).T
+    return _believed(sources, _claims(wanted) @ piece, reading)
+
+
+def _read(careful: Tensor, company: Tensor, reading: Reading) -> Tensor:
+    return _in_parts(careful * company**reading.company)
+
+
+def _claims(wanted: Tensor) -> Tensor:
+    """What part of each class is each source's (sources, classes): those that ask for the same share it."""
+    return wanted / wanted.sum(dim=0, keepdim=True).clamp(min=1)
+
+
+def _believed(sources: Tensor, part: Tensor, reading: Reading) -> Tensor:
+    """Gates of `sources` (sources, components), each `part` (sources,) of all energy, and of the rest."""
     rest = (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)
-    part = (sources @ energy).clamp(1e-6, 1)[:, None]
+    part = part.clamp(1e-6, 1)[:, None]
     raised = sources * ((1 - part) / part).clamp(min=1) ** reading.asked
     gates = torch.cat([raised, rest])
     return gates / gates.sum(dim=0, keepdim=True)
 
 
-def _energies(part: Tensor, window: int, hop: int, padding: str) -> Tensor:
-    """Energy in each window of `part` (samples,): (1, windows)."""
-    return cut(part[None], window, hop, padding).square().sum(dim=-1)
+def _exclusive(tagger: Tagger) -> list[int]:
+    """Where the exclusive tags stand among all."""
+    return [tagger.tags.index(tag) for tag in EXCLUSIVE[tagger.data]]
 
 
 def _in_parts(values: Tensor) -> Tensor:

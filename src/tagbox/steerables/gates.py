@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tagbox.audio import resample
-from tagbox.components.nmf import activate, factorise, gated_share, shares
+from tagbox.components.nmf import activate, factorise, gated_share, shares_in_turn
 from tagbox.masks import apply_mask, istft, stft
 from tagbox.steerables.steerable import Estimate
 
@@ -94,10 +94,11 @@ class Gates:
         ]
         self.shapes = torch.cat([shapes for shapes, _ in self._factors], dim=1)
         self._n_fft = n_fft
-        parts = []
-        for factors in self._factors:
-            masked = istft(shares(*factors) * spectrum, n_fft, mixture.shape[-1])
-            parts.append(resample(masked, rate, heard_rate))
+        parts = [
+            resample(istft(some * spectrum, n_fft, mixture.shape[-1]), rate, heard_rate)
+            for factors in self._factors
+            for some in shares_in_turn(*factors)
+        ]
         self.parts = torch.cat(parts) / factorisations
         self.rate = heard_rate
         self.mixture = self.parts.sum(dim=0)
