@@ -221,7 +221,7 @@ def test_verbose_tells_what_is_loaded_the_settings_and_the_times(here: Path, run
     code, out, err = run(*command, "--verbose")
     assert code == 0
     assert "loaded rendered/listener, weights " in err
-    assert "preset fast: steer gates" in err and "components 24" in err
+    assert "preset fast: steer gates" in err and "factorisations 2" in err
     assert re.search(r"seconds: loading [\d.]+, steering [\d.]+.*memory at the most: [\d.]+ GB", err)
     assert "loaded" not in out and "out/song/violin.wav" in out
 
@@ -335,7 +335,7 @@ def test_an_estimate_is_one_line_and_says_what_to_change(
     monkeypatch.setattr(forecast, "free_memory", lambda: 5e8)
     forecast.announce(Feel(), Settings(), 600, 2, 1, "cpu")
     warning = capsys.readouterr().err.splitlines()[1]
-    assert "0.5 GB that are free" in warning and "--segment 15" in warning and "--factorisations 2" in warning
+    assert "0.5 GB that are free" in warning and "--segment 15" in warning and "--factorisations 4" in warning
     monkeypatch.setattr(forecast, "free_memory", lambda: None)
     forecast.announce(Feel(), Settings(steps=1, factorisations=1), 1, 1, 1, "cpu")
     assert capsys.readouterr() == ("", "")

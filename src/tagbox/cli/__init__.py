@@ -62,7 +62,8 @@ def main() -> None:
     memory.keep()
     waiting.patiently()
     try:
-        code = app(standalone_mode=False)
+        # Named here, so that "python -m tagbox" and tests print commands that people can type.
+        code = app(prog_name="tagbox", standalone_mode=False)
     except TagBoxError as wrong:
         error(str(wrong))
         sys.exit(2)

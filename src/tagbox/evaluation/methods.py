@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tagbox.audio import resample
+from tagbox.cast import UNION
 from tagbox.errors import TagBoxError
 from tagbox.presets import Settings
 from tagbox.tags.published import published_names
@@ -133,10 +134,12 @@ def _cannot_ask(word: str, settings: Settings) -> str | None:
     for name in settings.taggers:
         data = name.partition("/")[0]
         try:
+            parts = word.split(UNION)
             if settings.vocabulary == "published":
-                published_names([word], data)
+                published_names(parts, data)
             else:
-                meaning(word, data)
+                for part in parts:
+                    meaning(part, data)
         except TagBoxError:
             return f"{name} has no word for it"
     return None
