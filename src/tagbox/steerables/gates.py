@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tagbox.audio import resample
-from tagbox.components.nmf import activate, factorise, gated_share, shares_in_turn
+from tagbox.components.nmf import activate, factorise, gated_share
+from tagbox.components.waves import waves
 from tagbox.masks import apply_mask, istft, stft
 from tagbox.steerables.steerable import Estimate
 
@@ -94,12 +94,7 @@ class Gates:
         ]
         self.shapes = torch.cat([shapes for shapes, _ in self._factors], dim=1)
         self._n_fft = n_fft
-        parts = [
-            resample(istft(some * spectrum, n_fft, mixture.shape[-1]), rate, heard_rate)
-            for factors in self._factors
-            for some in shares_in_turn(*factors)
-        ]
-        self.parts = torch.cat(parts) / factorisations
+        self.parts = waves(spectrum, self._factors, mixture.shape[-1], rate, heard_rate).div_(factorisations)
         self.rate = heard_rate
         self.mixture = self.parts.sum(dim=0)
         # Zero gives every source and the rest an equal share of everything.
