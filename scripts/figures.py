@@ -3,7 +3,7 @@
 
     figures.py [NAME ...] [--out docs/images]
 
-NAME is duet or components. With none of them both are drawn.
+NAME is duet, components or loop. With none of them all are drawn.
 """
 
 import argparse
@@ -19,12 +19,18 @@ from PIL import Image
 from torch import Tensor
 
 import tagbox
-from tagbox import audio
+from tagbox import audio, objectives
+from tagbox.evaluation.metrics import si_sdr
 from tagbox.files import whole
+from tagbox.generator.quantisers import quantiser
+from tagbox.generator.registry import load as load_generator
+from tagbox.loop import LoopSettings, steer
 from tagbox.masks import stft
 from tagbox.steerables.beginnings import heard_alone
 from tagbox.steerables.gates import Gates
-from tagbox.tags.resolve import meaning
+from tagbox.steerables.latents import MaskedLatents
+from tagbox.steerables.steerable import Estimate, Steerable
+from tagbox.tags.resolve import meaning, resolve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 44_100
 HIGHEST_HZ = 6000
+LOOP_SECONDS, LOOP_STEPS = 3, 25
 VIOLIN, OTHER = "#b5482a", "#3b6ea5"
 
 
@@ -100,6 +107,58 @@ def components() -> Figure:
     return figure
 
 
+class Watched:
+    """A thing to steer, and what would have to be rendered at every step so far."""
+
+    def __init__(self, inner: Steerable) -> None:
+        self._inner = inner
+        self.rate, self.mixture, self.parameters = inner.rate, inner.mixture, inner.parameters
+        self.memos: list[Tensor] = []
+
+    def estimate(self) -> Estimate:
+        """The inner one's."""
+        found = self._inner.estimate()
+        self.memos.append(found.memo.clone())
+        return found
+
+    def render(self, memo: Tensor, channels: Tensor) -> Tensor:
+        """As the inner one does."""
+        return self._inner.render(memo, channels)
+
+
+def loop() -> Figure:
+    """Free latents and gates, steered by one tagger and objective: what it hears, and what is separated."""
+    mixture, violin = (mono("duet", name, seconds=LOOP_SECONDS) for name in ("mixture", "violin"))
+    tagger, generator = tagbox.load_tagger("pons-musicnn", "mtat"), load_generator("embedded")
+    word = resolve(["violin"], "mtat")[0]
+    wanted = torch.nn.functional.one_hot(torch.tensor([word]), len(tagger.tags)).float()
+    at_its_rate = audio.resample(mixture, RATE, generator.rate)
+    quantise = quantiser("straight-through", generator, 0, 0)
+    latents = MaskedLatents(generator, at_its_rate, 0, quantise, (512, 1024, 2048))
+    gates = Gates(mixture, RATE, 1, 16, 2048, tagger.rate, seed=0)
+    figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=80)
+    heard, separated = figure.subplots(1, 2)
+    objective = objectives.find("target-logits")
+    for label, colour, thing, lr, rate in (
+        ("free latents", OTHER, latents, 1.0, generator.rate),
+        ("gates on components", VIOLIN, gates, 0.3, RATE),
+    ):
+        watched = Watched(thing)
+        settings = LoopSettings(steps=LOOP_STEPS, lr=lr)
+        _, history = steer(watched, [tagger], [wanted], objective, settings)
+        probable = [float(step.probabilities[0][0, word]) for step in history.steps]
+        heard.plot(probable, color=colour, label=label)
+        mixed, true = (audio.resample(each, RATE, rate) for each in (mixture, violin))
+        found = [watched.render(memo, mixed[None])[0] for memo in watched.memos]
+        before = si_sdr(mixed[None], true[None])
+        separated.plot([si_sdr(each, true[None]) - before for each in found], color=colour, label=label)
+    heard.set(xlabel="step", ylim=(0, 1), title='how probable "violin" is to the tagger')
+    separated.set(xlabel="step", title="SI-SDR improvement, dB")
+    separated.axhline(0, color="#888888", linewidth=0.8)
+    heard.legend(loc="lower right", fontsize=9, frameon=False)
+    return figure
+
+
 def truly(gates: Gates, source: Tensor, rest: Tensor, components: int) -> Tensor:
     """How much of each component's energy was the source's, by masking the stems: (components,)."""
     found = []
@@ -120,7 +179,7 @@ def _spectrogram(ax: "Axes", track: Tensor, loudest: float) -> None:
     ax.imshow(level.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-70, vmax=0, extent=places)
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {"duet": duet, "components": components}
+FIGURES: dict[str, Callable[[], Figure]] = {"duet": duet, "components": components, "loop": loop}
 
 
 def main() -> None:
