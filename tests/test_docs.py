@@ -273,6 +273,31 @@ def test_figures_are_drawn_by_the_script_and_small() -> None:
     assert all(path.stat().st_size < 200_000 for path in (DOCS / "images").iterdir())
 
 
+@pytest.mark.parametrize("figure", ["components", "duet", "loop"])
+def test_figures_can_be_drawn(figure: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is in the extra plot")
+    from scripts import figures
+
+    whole = figures.mono
+    # A little of the recording shows that the script works; the pages' figures are of all of it.
+    monkeypatch.setattr(figures, "mono", lambda piece, name, seconds=None: whole(piece, name, 1.5))
+    monkeypatch.setattr(figures, "LOOP_STEPS", 2)
+    axes = figures.FIGURES[figure]().axes
+    assert len(axes) >= 2 and all(ax.images or ax.lines or ax.patches for ax in axes)
+
+
+def test_every_preset_has_its_advice_and_the_limits_count_right() -> None:
+    from tagbox.presets import PRESETS
+    from tagbox.tags.vocabularies import EXCLUSIVE, TAGS
+
+    advice = (DOCS / "presets.md").read_text().split("## Which to take")[1]
+    assert [preset for preset in PRESETS if not re.search(rf"^- .*`{preset}`", advice, re.MULTILINE)] == []
+    kinds, every = len(EXCLUSIVE["rendered"]), len(TAGS["rendered"])
+    limits = (DOCS / "limits.md").read_text()
+    numbers = re.search(r"knows (\d+) kinds of instruments and (\w+) families", limits)
+    assert numbers and int(numbers[1]) == kinds and {"ten": 10}[numbers[2]] == every - kinds
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_examples_in_python_compile(page: Path) -> None:
     for block in blocks(page, "python"):
