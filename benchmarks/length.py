@@ -3,9 +3,9 @@
     python -m benchmarks.length [--minutes 1 5 20] [--preset default] [--option steps=2]...
 
 The band in examples/, over and over, in stereo at 44.1 kHz, from a 16-bit wav file to float wav files; every
-length in a process of its own. Of a long recording the survey and the steering of the digest are bounded, the
-rest grows with it: "streaming" is all but the steps of the loop. Exponents are the slope of log time against
-log length. CPU seconds are what to compare on a machine that others use as well.
+length in a process of its own. "Streaming" is all but the loop's steps on a digest, where a preset has one.
+Exponents are the slope of log time against log length. CPU seconds are what to compare on a machine that
+others use as well.
 """
 
 import argparse
@@ -92,7 +92,17 @@ def run(minutes: Sequence[float], preset: str, words: Sequence[str]) -> list[dic
             command += ["--preset", preset, *(word for option in words for word in ("--option", option))]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append({"minutes": length, **json.loads(done.stdout.splitlines()[-1])})
+            print(row(rows[-1]), file=sys.stderr, flush=True)
     return rows
+
+
+def row(figures: dict[str, float]) -> str:
+    """Of a table, for one length."""
+    return (
+        f"| {figures['minutes']:g} | {figures['wall']:.1f} | {figures['cpu']:.1f} | "
+        f"{figures['cpu'] / 60 / figures['minutes']:.2f} | {figures['streaming_wall']:.1f} | "
+        f"{figures['streaming_cpu']:.1f} | {figures['peak'] / 1e6:.0f} |"
+    )
 
 
 def table(rows: Sequence[dict[str, float]], preset: str, words: Sequence[str]) -> str:
@@ -100,21 +110,17 @@ def table(rows: Sequence[dict[str, float]], preset: str, words: Sequence[str]) -
     lines = [
         f"preset {preset}, {' '.join(words) or 'its own settings'}",
         "",
-        "| minutes | s | CPU s | streaming, s | streaming, CPU s | peak, MB |",
-        "|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {row['minutes']:g} | {row['wall']:.1f} | {row['cpu']:.1f} | {row['streaming_wall']:.1f} | "
-        f"{row['streaming_cpu']:.1f} | {row['peak'] / 1e6:.0f} |"
-        for row in rows
+        "| minutes | s | CPU s | CPU s a second of music | streaming, s | streaming, CPU s | peak, MB |",
+        "|---|---|---|---|---|---|---|",
+        *(row(figures) for figures in rows),
     ]
     if len(rows) > 1:
-        lengths = [row["minutes"] for row in rows]
-        slopes = [
-            f"{exponent(lengths, [row[name] for row in rows]):.2f}"
+        lengths = [figures["minutes"] for figures in rows]
+        wall, cpu, streaming_wall, streaming_cpu = (
+            f"{exponent(lengths, [figures[name] for figures in rows]):.2f}"
             for name in ("wall", "cpu", "streaming_wall", "streaming_cpu")
-        ]
-        lines.append(f"| exponent | {' | '.join(slopes)} | |")
+        )
+        lines.append(f"| exponent | {wall} | {cpu} | | {streaming_wall} | {streaming_cpu} | |")
     return "\n".join(lines)
 
 
