@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import tagbox
-from tagbox import audio
+from tagbox import audio, presets
+from tagbox.cli.feel import Feel
 from tagbox.cli.progress import StepReporter
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
@@ -25,7 +26,7 @@ def main() -> None:
         print(f"  {probability:5.0%}  {tag}")
 
     print(f"\nTaking out: {TAG}")
-    with StepReporter("duet") as reporter:
+    with StepReporter("duet", Feel(), presets.find("default").settings.steps) as reporter:
         result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
     folder = Path.cwd() / "out" / "demo"
     written = result.save(folder, force=True)

@@ -1,6 +1,9 @@
 """Separation and transfer from end to end, on real audio with real models."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +273,13 @@ def test_transfer_keeps_length_rate_and_channels(jukebox_at_hand: Trained, tmp_p
 def test_transfer_needs_something_that_plays() -> None:
     with pytest.raises(TagBoxError, match="steers gates"):
         tagbox.transfer(torch.ones(1, 44100), 44100, tags=["guitar"], preset="default")
+
+
+def test_the_demo_runs_and_separates(tmp_path: Path) -> None:
+    demo = subprocess.run(
+        [sys.executable, EXAMPLES / "demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert demo.returncode == 0, demo.stderr
+    assert (tmp_path / "out" / "demo" / "violin.wav").is_file()
+    found = re.search(r"([+-]\d+\.\d) dB before, ([+-]\d+\.\d) dB after", demo.stdout)
+    assert found is not None and float(found[2]) > float(found[1]) + 2
