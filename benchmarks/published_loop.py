@@ -8,7 +8,7 @@ it, so that losses can be compared step by step.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -167,12 +167,12 @@ def windows_of(audio: Tensor, window: int) -> Tensor:
 def steps(
     state: Mapping[str, Tensor],
     mono: Tensor,
-    taggers: Sequence[tuple[nn.Module, nn.Module, int]],
+    taggers: Sequence[tuple[Callable[[Tensor], Tensor], nn.Module, int]],
     targets: Sequence[Tensor],
     sizes: Sequence[int],
     lr: float,
     seed: int = 0,
-):
+) -> Iterator[tuple[float, Tensor]]:
     """Yield (loss, masked audio at the last FFT size) after every step, for ever.
 
     Args:

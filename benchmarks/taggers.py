@@ -10,6 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -95,8 +96,8 @@ def main() -> None:
     for name in chosen.names or registry.ARCHITECTURES:
         tagger, weights = tagger_of(name, chosen.data, chosen.device)
         windows = forward(tagger, audio).shape[1]
-        there = best_of(chosen.repeats, lambda tagger=tagger: forward(tagger, audio))
-        back = best_of(chosen.repeats, lambda tagger=tagger: forward_backward(tagger, audio))
+        there = best_of(chosen.repeats, partial(forward, tagger, audio))
+        back = best_of(chosen.repeats, partial(forward_backward, tagger, audio))
         length = tagger.window / tagger.rate
         print(
             f"| {chosen.data}/{name} | {weights} | {windows} x {length:.1f} s | {there:.3f} | {back:.3f} |",

@@ -9,7 +9,7 @@ from pathlib import Path
 import tagbox
 from tagbox import audio, presets
 from tagbox.cli.feel import Feel
-from tagbox.cli.progress import StepReporter
+from tagbox.cli.progress import StepReporter, report
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 
@@ -26,11 +26,12 @@ def main() -> None:
         print(f"  {probability:5.0%}  {tag}")
 
     print(f"\nTaking out: {TAG}")
-    with StepReporter("duet", Feel(), presets.find("default").settings.steps) as reporter:
+    feel = Feel()
+    with StepReporter("duet", feel, presets.find("default").settings.steps) as reporter:
         result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
     folder = Path.cwd() / "out" / "demo"
     written = result.save(folder, force=True)
-    reporter.report(result.manifest, [path.relative_to(Path.cwd()) for path in written])
+    report(feel, result.manifest, [path.relative_to(Path.cwd()) for path in written])
 
     before, after = (si_sdr(x, truth.samples) for x in (duet.samples, result.sources[TAG]))
     print(f"\nSI-SDR of the {TAG} (the stem is known here): {before:+.1f} dB before, {after:+.1f} dB after")

@@ -90,7 +90,7 @@ def phrase(program: int, aligned: bool, random: np.random.Generator) -> list[Not
                 play(now, length * held, near(int(tone), walk))
         elif style == "chords":
             length = beat * float(random.choice([1, 2, 3, 3]))
-            pitches = sorted({near(tone, middle + random.integers(-5, 6)) for tone in chord})
+            pitches = sorted({near(tone, middle + int(random.integers(-5, 6))) for tone in chord})
             for pitch in pitches:
                 play(now, length * held, pitch)
         elif style == "broken":

@@ -333,7 +333,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
     random, generator = np.random.default_rng(args.seed), torch.Generator().manual_seed(args.seed)
-    network = Listener(learning=True).to(memory_format=torch.channels_last)
+    network = Listener(learning=True).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if args.resume:
         from safetensors.torch import load_file
 
