@@ -12,7 +12,7 @@ Result = Mapping[str, Any]
 
 SMALL_DB = 1.0
 """An SI-SDR that moves by less is called next to nothing."""
-LITTLE_CHANGED_DB = 10.0
+LITTLE_CHANGED_DB = 15.0
 """Of SI-SDR against the recording."""
 DATA = {"mtat": "MTAT", "jamendo": "MTG-Jamendo", "msd": "MSD", "rendered": "rendered sounds (ours)"}
 

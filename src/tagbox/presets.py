@@ -148,7 +148,7 @@ PRESETS = {
                 taggers=("mtat/pons-musicnn",),
                 objective="target-logits",
                 steps=60,
-                lr=0.05,
+                lr=0.3,
                 keep="last",
                 begin="even",
             ),
