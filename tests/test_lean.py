@@ -99,3 +99,20 @@ def test_frozen_convolutions_in_time_are_those_that_learn(time: int) -> None:
         expected.backward(upstream)
         got.backward(upstream)
         torch.testing.assert_close(here.grad, there.grad, rtol=1e-5, atol=1e-5)
+
+
+def test_room_is_used_again_and_never_while_it_is_needed() -> None:
+    torch.manual_seed(0)
+    stack = Stack(16, [9, 3, 1]).requires_grad_(False)
+    inputs = [torch.randn(1, 16, 1, length) for length in (300, 300, 200)]
+    expected = [both(stack, x, torch.ones_like(x), plain=True)[1] for x in inputs]
+    for x, right in zip(inputs, expected, strict=True):
+        torch.testing.assert_close(both(stack, x, torch.ones_like(x), plain=False)[1], right)
+    rooms = [room.data_ptr() for room in stack._spare]
+    both(stack, inputs[-1], torch.ones_like(inputs[-1]), plain=False)
+    assert len(rooms) == 1 and [room.data_ptr() for room in stack._spare] == rooms
+    # Two ways there before any way back.
+    moved = [x.clone().requires_grad_() for x in inputs]
+    torch.stack([stack(x).sum() for x in moved]).sum().backward()
+    for x, right in zip(moved, expected, strict=True):
+        torch.testing.assert_close(x.grad, right)

@@ -63,12 +63,13 @@ class Block:
         )
 
 
-def blocks(x: Tensor, stack: Sequence[Block]) -> Tensor:
+def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor] | None = None) -> Tensor:
     """All blocks of `stack`, one after the other; gradients reach `x` alone.
 
     Args:
         x: (batch, channels, 1, time), on the CPU; left as it is.
         stack: frozen, in the precision of `x`.
+        spare: room that the way back of an earlier step has left there; this step's will leave its own.
 
     Returns:
         the shape of `x`, channels last in memory.
@@ -76,15 +77,15 @@ def blocks(x: Tensor, stack: Sequence[Block]) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     if not (torch.is_grad_enabled() and x.requires_grad):
         return _forward(x, stack, _shared(x, stack))
-    return cast(Tensor, _Blocks.apply(x, stack))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Blocks.apply(x, stack, [] if spare is None else spare))  # type: ignore[no-untyped-call]
 
 
 class _Blocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stack: Sequence[Block]) -> Tensor:
-        kept = _heard(x, stack)
+    def forward(ctx: Any, x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
+        room, kept = _heard(x, stack, spare)
         ctx.save_for_backward(*kept)
-        ctx.stack = stack
+        ctx.stack, ctx.room, ctx.spare = stack, room, spare
         return _forward(x, stack, kept)
 
     @staticmethod
@@ -102,7 +103,8 @@ class _Blocks(torch.autograd.Function):
             for item, start, size in _pieces(g):
                 back = _convolved(_part(near, item, start, size + 2 * reach), block.wide_back, None, reach)
                 _add_where(_part(a, item, start + reach, size), back, _part(g, item, start, size))
-        return g, None
+        ctx.spare[:] = [ctx.room]
+        return g, None, None
 
 
 def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tensor:
@@ -119,18 +121,20 @@ def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tenso
     return y
 
 
-def _heard(x: Tensor, stack: Sequence[Block]) -> list[Tensor]:
-    """Room for what each block hears: `x` above zero, and the zeros that its convolution finds at both ends.
+def _heard(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Room, and in it for each block what it hears: `x` above zero, and the zeros that stand at both ends.
 
-    All of it is one allocation: kept one by one, among others that come and go, they would leave holes that
-    the C library cannot fill again.
+    All of it is one allocation, and the next step's as well: kept one by one, among others that come and go,
+    they would leave holes that the C library cannot fill again.
     """
     batch, channels, _, time = x.shape
     lengths = [batch * channels * (time + 2 * block.dilation) for block in stack]
-    rooms = torch.split(x.new_empty(sum(lengths)), lengths)
-    return [
-        _edged(room.view(batch, 1, -1, channels), block.dilation)
-        for room, block in zip(rooms, stack, strict=True)
+    room = spare.pop() if spare else x.new_empty(0)
+    if len(room) != sum(lengths) or room.dtype != x.dtype:
+        room = x.new_empty(sum(lengths))
+    return room, [
+        _edged(part.view(batch, 1, -1, channels), block.dilation)
+        for part, block in zip(torch.split(room, lengths), stack, strict=True)
     ]
 
 

@@ -144,11 +144,12 @@ class Stack(nn.Module):
     def __init__(self, width: int, dilations: Sequence[int]) -> None:
         super().__init__()
         self.model = nn.Sequential(*(Residual(width, dilation) for dilation in dilations))
+        self._spare: list[Tensor] = []
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type != "cpu" or next(self.parameters()).requires_grad:
             return cast(Tensor, self.model(x))
-        return lean.blocks(x, [cast(Residual, block).weights() for block in self.model])
+        return lean.blocks(x, [cast(Residual, block).weights() for block in self.model], self._spare)
 
 
 class Down(nn.Module):
