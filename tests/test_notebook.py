@@ -15,6 +15,7 @@ import soundfile
 from tagbox import devices, presets
 from tagbox.objectives import OBJECTIVES
 from tagbox.presets import CHOICES, PRESETS, Settings
+from tagbox.steerables.registry import KINDS
 from tagbox.tags.presets import PRESETS as WORDS
 from tagbox.tags.vocabularies import TAGS
 from tagbox.weights import catalogue
@@ -151,6 +152,7 @@ def test_choices_are_the_packages() -> None:
     controls = fields()
     for name, choices in CHOICES.items():
         assert controls[name] == (UNCHANGED, [UNCHANGED, *choices])
+    assert controls["steer"] == (UNCHANGED, [UNCHANGED, *KINDS])
     assert controls["objective"] == (UNCHANGED, [UNCHANGED, *OBJECTIVES])
     assert controls["preset"] == ("default", list(PRESETS))
     assert controls["preset_tags"][1] == [word.name for word in WORDS]

@@ -13,6 +13,7 @@ from tagbox.errors import TagBoxError
 from tagbox.generator import registry as generators
 from tagbox.generator.generator import Generator
 from tagbox.presets import Settings
+from tagbox.steerables import registry as kinds
 from tagbox.taggers import registry as tagger_registry
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.published import published_names
@@ -70,7 +71,7 @@ def assemble(words: Sequence[str], settings: Settings, device: str) -> Cast:
     where = devices.pick(device)
     taggers = tuple(tagger_registry.load(name, data).to(where) for data, name in names)
     generator = None
-    if settings.steer == "latents":
+    if kinds.find(settings.steer).generator:
         dtype = devices.precision(settings.precision, where)
         generator = generators.load(settings.generator, where).lowered(dtype)
     if generator is not None and settings.level >= len(generator.hops):

@@ -16,9 +16,9 @@ from tagbox.generator.quantisers import quantiser
 from tagbox.loop import History, LoopSettings, OnStep, steer
 from tagbox.presets import Settings
 from tagbox.results import Run
-from tagbox.steerables.beginnings import heard_alone
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import Latents, MaskedLatents, encode_padded
+from tagbox.steerables import registry
+from tagbox.steerables.latents import Latents, encode_padded
+from tagbox.steerables.material import Material
 from tagbox.steerables.steerable import Steerable
 from tagbox.taggers.tagger import Tagger, listen
 
@@ -98,7 +98,7 @@ def steering(
 ) -> Render:
     """Render by running the loop, once for all sources or once for each.
 
-    `piece` is what a longer piece is made of whose segment is rendered (see `heard_alone`).
+    `piece` is what a longer piece is made of whose segment is rendered (see `beginnings.heard_alone`).
     """
     return lambda working, beginning: steer_all(cast, settings, working, beginning, on_step, piece)
 
@@ -121,50 +121,35 @@ def steer_all(
     `working` (channels, samples) is what is taken apart, and `beginning` (samples,) what latents begin as.
     """
     mono = working.mean(dim=0)
-    if settings.steer == "gates":
-        gates, memo, history = steer_gates(cast, settings, mono, on_step, piece)
-        return (Run(cast.words, history),), gates.render(memo, working)
-    generator = needed(cast)
+    kind = registry.find(settings.steer)
+    groups = [range(len(cast.words))] if kind.shared else [range(i, i + 1) for i in range(len(cast.words))]
     runs, rendered = [], []
-    for i, word in enumerate(cast.words):
-        quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
-        latents = MaskedLatents(
-            generator, mono, settings.level, quantise, settings.fft, settings.combine, beginning
-        )
-        memo, history = loop(latents, cast, [target[i : i + 1] for target in cast.targets], settings, on_step)
-        runs.append(Run((word,), history))
-        rendered.append(latents.render(memo, working))
+    for group in groups:
+        steerable = kind.make(material(cast, settings, mono, beginning, piece, group))
+        targets = [target[group.start : group.stop] for target in cast.targets]
+        memo, history = loop(steerable, cast, targets, settings, on_step)
+        runs.append(Run(tuple(cast.words[i] for i in group), history))
+        rendered.append(steerable.render(memo, working))
         if history.stopped == "interrupted":
             # Whoever pressed Ctrl-C does not want to wait for the sources that have not begun.
-            silence = torch.zeros_like(rendered[0])
-            rendered += [silence] * (len(cast.words) - len(rendered))
+            rendered.append(working.new_zeros(len(cast.words) - group.stop, *working.shape))
             break
     return tuple(runs), torch.cat(rendered)
 
 
-def steer_gates(
+def material(
     cast: Cast,
     settings: Settings,
     mono: Tensor,
-    on_step: OnStep | None,
+    beginning: Tensor,
     piece: Sequence[Tensor] | None = None,
-) -> tuple[Gates, Tensor, History]:
-    """Learn the components of `mono` (samples,) at `GATES_RATE`, steer their gates (sources, components)."""
-    gates = Gates(
-        mono,
-        GATES_RATE,
-        len(cast.words),
-        settings.components,
-        max(settings.fft),
-        cast.taggers[0].rate,
-        settings.seed,
-        factorisations=settings.factorisations,
-    )
-    if settings.begin == "heard":
-        wanted = [cast.wanted[word] for word in cast.words]
-        gates.begin(heard_alone(gates.parts, listeners(cast, settings), wanted, settings.padding, piece))
-    memo, history = loop(gates, cast, cast.targets, settings, on_step)
-    return gates, memo, history
+    sources: Sequence[int] | None = None,
+) -> Material:
+    """What something to steer for `sources` (indices; all unless given) is made of."""
+    chosen = range(len(cast.words)) if sources is None else sources
+    wanted = [cast.wanted[cast.words[i]] for i in chosen]
+    heard_by = listeners(cast, settings)
+    return Material(mono, work_rate(cast), beginning, wanted, heard_by, cast.generator, settings, piece)
 
 
 def loop(

@@ -193,7 +193,6 @@ def override(settings: Settings, **changes: Any) -> Settings:
 
 
 CHOICES = {
-    "steer": ("gates", "latents"),
     "output": ("masked", "residual"),
     "begin": ("even", "heard"),
     "keep": ("best", "last"),
@@ -213,8 +212,10 @@ def validate(settings: Settings) -> None:
         TagBoxError: which value is wrong, and what it may be.
     """
     from tagbox import objectives
+    from tagbox.steerables import registry
 
     objectives.find(settings.objective)
+    registry.find(settings.steer)
     for name, choices in CHOICES.items():
         value = getattr(settings, name)
         if value not in choices:

@@ -16,13 +16,13 @@ from tagbox.bands import fit
 from tagbox.cast import Cast
 from tagbox.digest import Listener, choose, digest, stretch_seconds, survey
 from tagbox.loop import OnStep
-from tagbox.passages import GATES_RATE, Render, steer_gates, take_apart, work_rate
+from tagbox.passages import GATES_RATE, Render, take_apart, work_rate
 from tagbox.presets import Settings
 from tagbox.recordings import Recording, Spans
 from tagbox.results import Run
 from tagbox.segments import Segment, join, plan, scaled, spans
+from tagbox.steerables import gates
 from tagbox.steerables.beginnings import made_of, with_shares
-from tagbox.steerables.gates import share_out
 from tagbox.tags.vocabularies import EXCLUSIVE
 from tagbox.tracks import Tracks
 
@@ -193,18 +193,19 @@ def _learn(
 ) -> tuple[Render, Run]:
     """Shapes and gates of the whole recording, as a way to render any passage of it."""
     mono = digest(recording, chosen, GATES_RATE).to(cast.device)
-    gates, memo, history = steer_gates(cast, settings, mono, on_step)
+    learnt = gates.make(passages.material(cast, settings, mono, mono))
+    memo, history = passages.loop(learnt, cast, cast.targets, settings, on_step)
     # Only these two stay: the components' audio goes before the first segment comes.
-    shapes, n_fft = gates.shapes, max(settings.fft)
-    del gates
+    shapes, n_fft = learnt.shapes, max(settings.fft)
+    del learnt
     times = settings.factorisations
     return partial(_share_out, shapes, memo, n_fft, times), Run(cast.words, history)
 
 
 def _share_out(
-    shapes: Tensor, gates: Tensor, n_fft: int, factorisations: int, working: Tensor, beginning: Tensor
+    shapes: Tensor, shares: Tensor, n_fft: int, factorisations: int, working: Tensor, beginning: Tensor
 ) -> tuple[tuple[Run, ...], Tensor]:
-    return (), share_out(working, shapes, gates, n_fft, factorisations)
+    return (), gates.share_out(working, shapes, shares, n_fft, factorisations)
 
 
 def _own_part(passage: Tensor, segment: Segment, ratio: Fraction, samples: int) -> tuple[Tensor, Segment]:

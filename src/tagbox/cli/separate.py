@@ -55,7 +55,7 @@ def separate(
     tags: Tags,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
     preset: Preset = "default",
-    steer: Annotated[str | None, typer.Option(help="What moves: gates or latents.")] = None,
+    steer: Annotated[str | None, typer.Option(help="What moves; a wrong name lists them.")] = None,
     components: Annotated[int | None, typer.Option(help="How many parts the gates choose among.")] = None,
     factorisations: Annotated[
         int | None, typer.Option(help="How often it is taken apart anew; the mean counts.")

@@ -191,11 +191,12 @@ def load_models(settings: Settings, device: str) -> None:
     """
     from tagbox import devices
     from tagbox.generator import registry as generators
+    from tagbox.steerables import registry as kinds
     from tagbox.taggers import registry as taggers
 
     where = devices.pick(device)
     for name in settings.taggers:
         data, _, architecture = name.partition("/")
         taggers.load(architecture, data)
-    if settings.steer == "latents":
+    if kinds.find(settings.steer).generator:
         generators.load(settings.generator, where)

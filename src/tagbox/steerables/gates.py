@@ -14,6 +14,8 @@ from torch import Tensor
 from tagbox.components.nmf import activate, factorise, gated_share
 from tagbox.components.waves import waves
 from tagbox.masks import apply_mask, istft, stft
+from tagbox.steerables.beginnings import heard_alone
+from tagbox.steerables.material import Material
 from tagbox.steerables.steerable import Estimate
 
 ACTIVATION_ITERATIONS = 60
@@ -119,3 +121,25 @@ class Gates:
         """Every channel under the mono gates: (sources, channels, samples)."""
         masks = [_mask(self._factors, gates) for gates in memo]
         return torch.stack([apply_mask(mask, channels, self._n_fft) for mask in masks])
+
+
+def make(material: Material) -> Gates:
+    """Components and their gates; these begin even, or as the taggers hear each component alone.
+
+    Raises:
+        TagBoxError: nobody answers with shares, and gates are to begin as heard.
+    """
+    settings, taggers = material.settings, material.taggers
+    gates = Gates(
+        material.mixture,
+        material.rate,
+        material.sources,
+        settings.components,
+        max(settings.fft),
+        taggers[0].rate,
+        settings.seed,
+        factorisations=settings.factorisations,
+    )
+    if settings.begin == "heard":
+        gates.begin(heard_alone(gates.parts, taggers, material.wanted, settings.padding, material.piece))
+    return gates

@@ -1,16 +1,16 @@
 """A frozen generator's latents: what it then plays masks the mixture, or is the result itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from tagbox.generator.generator import Generator
+from tagbox.generator.quantisers import Quantiser, quantiser
 from tagbox.masks import MixtureSpectrum, apply_mask
+from tagbox.steerables.material import Material
 from tagbox.steerables.steerable import Estimate
-
-Quantiser = Callable[[Tensor], Tensor]
 
 COMBINATIONS = ("last", "mean")
 
@@ -91,3 +91,19 @@ class MaskedLatents(Latents):
         spectra = self._spectra[-1:] if self._combine == "last" else self._spectra
         masked = [apply_mask(spectrum.mask(memo), channels, spectrum.n_fft) for spectrum in spectra]
         return torch.stack(masked).mean(dim=0)[None]
+
+
+def make(material: Material) -> MaskedLatents:
+    """One source, masked by what the material's generator plays."""
+    settings, generator = material.settings, material.generator
+    assert generator is not None, "the registry says that latents need one"
+    quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
+    return MaskedLatents(
+        generator,
+        material.mixture,
+        settings.level,
+        quantise,
+        settings.fft,
+        settings.combine,
+        material.beginning,
+    )

@@ -10,6 +10,7 @@ import torch
 
 from tagbox import devices, objectives, presets
 from tagbox.presets import CHOICES, Settings
+from tagbox.steerables.registry import KINDS
 from tagbox.ui.limits import Limits
 from tagbox.ui.tasks import FORMATS, Request, fields_of
 from tagbox.weights import catalogue, store
@@ -129,7 +130,7 @@ def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) ->
         made["vocabulary"] = choice("vocabulary", "Order of tags", CHOICES["vocabulary"])
     with gr.Row():
         if masks:
-            made["steer"] = choice("steer", "What moves", CHOICES["steer"])
+            made["steer"] = choice("steer", "What moves", list(KINDS))
             made["components"] = number("components", "Components", 1, MOST_COMPONENTS)
         made["generator"] = choice("generator", "Generator", list(generators))
         made["level"] = number("level", "Its level (0: finest)", 0, 2)
