@@ -113,6 +113,7 @@ class Watched:
     def __init__(self, inner: Steerable) -> None:
         self._inner = inner
         self.rate, self.mixture, self.parameters = inner.rate, inner.mixture, inner.parameters
+        self.pure = False  # what happens at a step is kept here
         self.memos: list[Tensor] = []
 
     def estimate(self) -> Estimate:

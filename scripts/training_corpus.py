@@ -49,7 +49,7 @@ def chorale_notes(score: object, tempo: float) -> list[Note]:
     """The notes of a music21 score at `tempo` quarter notes a minute, a channel for each part."""
     beat = 60 / tempo
     notes: list[Note] = []
-    for channel, part in enumerate(score.parts[:8]):
+    for channel, part in enumerate(score.parts[:8]):  # type: ignore[attr-defined]
         for note in part.flatten().notes:
             for pitch in note.pitches:
                 start, length = float(note.offset) * beat, float(note.quarterLength) * beat

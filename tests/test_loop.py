@@ -167,6 +167,7 @@ class GoesWrong:
         self.mixture = sum(tones())
         self._gain = torch.tensor(0.5, requires_grad=True)
         self.parameters = (self._gain,)
+        self.pure = False
         self._left = wrong_from
 
     def estimate(self) -> Estimate:

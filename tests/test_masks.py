@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import signal
 from tagbox.components.nmf import factorise, shares
-from tagbox.masks import MixtureSpectrum, apply_mask, istft, soft_mask, stft
+from tagbox.masks import MixtureSpectrum, apply_mask, istft, root_hann, soft_mask, stft
 
 
 @pytest.mark.parametrize("n_fft", [512, 1024, 2048])
@@ -97,3 +97,20 @@ def test_more_updates_never_raise_the_divergence() -> None:
 
     values = [divergence(n) for n in (1, 5, 20, 80)]
     assert values == sorted(values, reverse=True)
+
+
+@given(
+    half=st.integers(32, 600),
+    samples=st.integers(700, 5000),
+    seed=st.integers(0, 2**31 - 1),
+)
+def test_the_inverse_is_torchs(half: int, samples: int, seed: int) -> None:
+    n_fft = 2 * half
+    samples = max(samples, n_fft)
+    random = torch.Generator().manual_seed(seed)
+    spectra = stft(torch.randn(2, samples, generator=random), n_fft)
+    masked = torch.rand(spectra.shape, generator=random) * spectra
+    window = root_hann(n_fft, masked.device)
+    expected = torch.istft(masked, n_fft, half, window=window, center=True, length=samples)
+    # Under one window's end alone, both divide by next to nothing.
+    torch.testing.assert_close(istft(masked, n_fft, samples), expected, rtol=1e-4, atol=1e-4)

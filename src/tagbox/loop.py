@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tagbox import memory
+from tagbox import memory, recording
 from tagbox.adam import Adam
 from tagbox.audio import resample
 from tagbox.errors import TagBoxError
 from tagbox.objectives import Objective
+from tagbox.recording import Pass
 from tagbox.steerables.steerable import Steerable
 from tagbox.taggers.tagger import Tagger, listen
 
@@ -115,25 +116,34 @@ def steer(
         TagBoxError: there was no finite first step to return.
         KeyboardInterrupt: there was no first step yet when it came.
     """
+
+    def there_and_back() -> Pass:
+        estimate = steerable.estimate()
+        logits = _hear(estimate.audio, steerable, taggers, objective, settings.padding)
+        loss = objective.loss(logits, targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        sources = estimate.audio.shape[0]
+        heard = tuple(torch.sigmoid(heard[:sources].detach()).mean(dim=(1, 2)) for heard in logits)
+        return Pass(loss.detach(), heard, estimate.memo)
+
     optimiser = Adam(steerable.parameters, settings.lr)
     trace = _Trace()
     stopped: Stopped = "steps"
     memory.give_back()
     start = time.monotonic()
     try:
+        # Recording takes four steps by itself.
+        several = settings.steps > recording.WARMING + 1
+        take = recording.fastest(there_and_back, steerable.parameters, steerable.pure and several)
         for index in range(settings.steps):
             optimiser.forget()
-            estimate = steerable.estimate()
-            logits = _hear(estimate.audio, steerable, taggers, objective, settings.padding)
-            loss = objective.loss(logits, targets)
-            if not bool(torch.isfinite(loss)):
+            found = take()
+            if not bool(torch.isfinite(found.loss)):
                 stopped = "non-finite"
                 break
-            loss.backward()  # type: ignore[no-untyped-call]
-            sources = estimate.audio.shape[0]
-            heard = tuple(torch.sigmoid(heard[:sources].detach()).mean(dim=(1, 2)).cpu() for heard in logits)
-            step = Step(index, float(loss.detach()), heard, time.monotonic() - start)
-            _remember(trace, step, estimate.memo, settings.keep)
+            heard = tuple(each.cpu() for each in found.heard)
+            step = Step(index, float(found.loss), heard, time.monotonic() - start)
+            _remember(trace, step, found.memo, settings.keep)
             if on_step is not None and on_step(step):
                 stopped = "request"
                 break

@@ -102,6 +102,7 @@ class Gates:
         # Zero gives every source and the rest an equal share of everything.
         self._theta = torch.zeros(sources + 1, every, device=mixture.device, requires_grad=True)
         self.parameters: Sequence[Tensor] = (self._theta,)
+        self.pure = True
 
     def begin(self, gates: Tensor) -> None:
         """Start from `gates` (sources and the rest, components), none of them zero."""

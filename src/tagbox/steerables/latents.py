@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tagbox.generator.generator import Generator
-from tagbox.generator.quantisers import Quantiser, quantiser
+from tagbox.generator.quantisers import Published, Quantiser, quantiser
 from tagbox.masks import MixtureSpectrum, apply_mask
 from tagbox.steerables.material import Material
 from tagbox.steerables.steerable import Estimate
@@ -40,6 +40,8 @@ class Latents:
         self._quantiser = quantiser
         self._latents = encode_padded(generator, mixture, level).requires_grad_(True)
         self.parameters: Sequence[Tensor] = (self._latents,)
+        # That one's codebook moves with every step.
+        self.pure = not isinstance(quantiser, Published)
 
     def generated(self) -> Tensor:
         """What the generator plays at the present latents: (samples,)."""

@@ -33,6 +33,9 @@ class Steerable(Protocol):
     parameters: Sequence[Tensor]
     """The leaves that the optimiser moves."""
 
+    pure: bool
+    """Whether the estimate depends on the parameters alone, so that a GPU may record a step and repeat it."""
+
     def estimate(self) -> Estimate:
         """The estimates at the parameters' present values."""
         ...
