@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tagbox import memory, recording
+from tagbox import captured, memory
 from tagbox.adam import Adam
 from tagbox.audio import resample
+from tagbox.captured import Pass
 from tagbox.errors import TagBoxError
 from tagbox.objectives import Objective
-from tagbox.recording import Pass
 from tagbox.steerables.steerable import Steerable
 from tagbox.taggers.tagger import Tagger, listen
 
@@ -133,8 +133,8 @@ def steer(
     start = time.monotonic()
     try:
         # Recording takes four steps by itself.
-        several = settings.steps > recording.WARMING + 1
-        take = recording.fastest(there_and_back, steerable.parameters, steerable.pure and several)
+        several = settings.steps > captured.WARMING + 1
+        take = captured.fastest(there_and_back, steerable.parameters, steerable.pure and several)
         for index in range(settings.steps):
             optimiser.forget()
             found = take()

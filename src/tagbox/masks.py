@@ -39,13 +39,23 @@ def istft(spectra: Tensor, n_fft: int, samples: int) -> Tensor:
     windows add up to one. Only what is left after the last whole hop lies under one window. `torch.istft`
     gives the same numbers, but waits for a GPU to look whether any window is zero.
     """
-    hop = n_fft // 2
     window = root_hann(n_fft, spectra.device)
     frames = torch.fft.irfft(spectra, n=n_fft, dim=-2).transpose(-1, -2) * window
-    hops = frames[..., :-1, hop:] + frames[..., 1:, :hop]
-    left = samples - hop * (frames.shape[-2] - 1)
-    rest = frames[..., -1, hop : hop + left] / window[hop : hop + left].square()
-    return torch.cat([hops.flatten(-2), rest], dim=-1)[..., :samples]
+    whole, rest = overlapped(frames, samples)
+    under = window[n_fft // 2 :][: rest.shape[-1]]
+    return torch.cat([whole, rest / under.square()], dim=-1)[..., :samples]
+
+
+def overlapped(frames: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """Windowed `frames` (..., frames, n_fft), half a window apart, added from the first one's middle on.
+
+    Returns:
+        (..., samples) as far as two frames reach, and what only the last has of the rest of `samples`.
+    """
+    half = frames.shape[-1] // 2
+    whole = (frames[..., :-1, half:] + frames[..., 1:, :half]).flatten(-2)
+    left = max(0, samples - whole.shape[-1])
+    return whole, frames[..., -1, half : half + left]
 
 
 def soft_mask(mixture_magnitude: Tensor, generated_magnitude: Tensor) -> Tensor:

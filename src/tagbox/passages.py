@@ -1,7 +1,7 @@
 """One passage of a recording, taken apart in one piece: a short recording, or a segment of a long one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ def resynthesise(
     mono = at_least(resample(channels.to(cast.device).mean(dim=0), rate, generator.rate), max(settings.fft))
     quantise = quantiser(settings.quantiser, generator, settings.level, settings.seed)
     latents = Latents(generator, mono, settings.level, quantise)
-    memo, history = loop(latents, cast, cast.targets, settings, on_step)
+    memo, history = loop(latents, listeners(cast, settings), cast.targets, settings, on_step)
     return bands.fit(resample(memo, generator.rate, rate), channels.shape[-1]).cpu(), history
 
 
@@ -123,11 +123,13 @@ def steer_all(
     mono = working.mean(dim=0)
     kind = registry.find(settings.steer)
     groups = [range(len(cast.words))] if kind.shared else [range(i, i + 1) for i in range(len(cast.words))]
+    everything = material(cast, settings, mono, beginning, piece)
     runs, rendered = [], []
     for group in groups:
-        steerable = kind.make(material(cast, settings, mono, beginning, piece, group))
-        targets = [target[group.start : group.stop] for target in cast.targets]
-        memo, history = loop(steerable, cast, targets, settings, on_step)
+        own = slice(group.start, group.stop)
+        steerable = kind.make(replace(everything, wanted=everything.wanted[own]))
+        targets = [target[own] for target in cast.targets]
+        memo, history = loop(steerable, everything.taggers, targets, settings, on_step)
         runs.append(Run(tuple(cast.words[i] for i in group), history))
         rendered.append(steerable.render(memo, working))
         if history.stopped == "interrupted":
@@ -143,18 +145,16 @@ def material(
     mono: Tensor,
     beginning: Tensor,
     piece: Sequence[Tensor] | None = None,
-    sources: Sequence[int] | None = None,
 ) -> Material:
-    """What something to steer for `sources` (indices; all unless given) is made of."""
-    chosen = range(len(cast.words)) if sources is None else sources
-    wanted = [cast.wanted[cast.words[i]] for i in chosen]
+    """What something to steer for all sources is made of."""
+    wanted = [cast.wanted[word] for word in cast.words]
     heard_by = listeners(cast, settings)
     return Material(mono, work_rate(cast), beginning, wanted, heard_by, cast.generator, settings, piece)
 
 
 def loop(
     steerable: Steerable,
-    cast: Cast,
+    taggers: Sequence[Tagger],
     targets: Sequence[Tensor],
     settings: Settings,
     on_step: OnStep | None,
@@ -162,7 +162,7 @@ def loop(
     """Steer as `settings` say."""
     how = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
     objective = objectives.find(settings.objective)
-    return steer(steerable, listeners(cast, settings), targets, objective, how, on_step)
+    return steer(steerable, taggers, targets, objective, how, on_step)
 
 
 def listeners(cast: Cast, settings: Settings) -> list[Tagger]:

@@ -193,8 +193,9 @@ def _learn(
 ) -> tuple[Render, Run]:
     """Shapes and gates of the whole recording, as a way to render any passage of it."""
     mono = digest(recording, chosen, GATES_RATE).to(cast.device)
-    learnt = gates.make(passages.material(cast, settings, mono, mono))
-    memo, history = passages.loop(learnt, cast, cast.targets, settings, on_step)
+    material = passages.material(cast, settings, mono, mono)
+    learnt = gates.make(material)
+    memo, history = passages.loop(learnt, material.taggers, cast.targets, settings, on_step)
     # Only these two stay: the components' audio goes before the first segment comes.
     shapes, n_fft = learnt.shapes, max(settings.fft)
     del learnt

@@ -8,12 +8,13 @@ uses TagBox as a library decides.
 """
 
 import os
+from collections.abc import MutableMapping
 
 # GNU's OpenMP counts turns; others know the policy alone.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
 
 
-def patiently() -> None:
+def patiently(environment: MutableMapping[str, str] = os.environ) -> None:
     """Sleep soon while waiting, from when PyTorch is loaded on; where the user has said how, do nothing."""
-    if not any(name in os.environ for name in PATIENT):
-        os.environ.update(PATIENT)
+    if not any(name in environment for name in PATIENT):
+        environment.update(PATIENT)

@@ -97,10 +97,11 @@ def check_models(settings: Settings) -> None:
     Raises:
         TagBoxError: which, and how to get it.
     """
+    from tagbox.steerables import registry
     from tagbox.weights import catalogue, store
 
     wanted = [catalogue.by_identifier(name) for name in settings.taggers]
-    if settings.steer == "latents" and settings.generator in ("embedded", "jukebox"):
+    if registry.find(settings.steer).generator and settings.generator in ("embedded", "jukebox"):
         wanted.append(catalogue.by_identifier(settings.generator))
     for model in wanted:
         if store.state(model) not in ("inside", "cached"):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tagbox.audio import resample
 from tagbox.components.nmf import TINY
-from tagbox.masks import root_hann
+from tagbox.masks import overlapped, root_hann
 
 AT_ONCE = 4
 """Components: the spectrograms of all are many times the recording."""
@@ -44,13 +44,14 @@ def waves(
     size = 2 * (spectrum.shape[0] - 1) // by
     low = spectrum[: size // 2 + 1].T / by
     window = root_hann(size, spectrum.device)
-    heard = -(-samples * heard_rate // rate)
+    heard, fewer = -(-samples * heard_rate // rate), -(-samples // by)
     # One block for all, filled in turn: they are the most that there is in memory.
     made = torch.empty(sum(activations.shape[0] for _, activations in factors), heard, device=spectrum.device)
     at = 0
     for spectra in chain.from_iterable(_in_turn(low, *each) for each in factors):
         frames = torch.fft.irfft(spectra, n=size, dim=-1).mul_(window)
-        own = resample(_overlapped(frames, window, -(-samples // by)), rate // by, heard_rate)
+        sound = torch.cat(overlapped(frames, fewer), dim=-1)[..., :fewer]
+        own = resample(sound, rate // by, heard_rate)
         made[at : at + len(own)] = own[:, :heard]
         at += len(own)
     return made
@@ -69,11 +70,3 @@ def _divisor(n_fft: int, rate: int, heard_rate: int) -> int:
     while rate % (2 * by) == 0 and n_fft % (4 * by) == 0 and rate >= 2 * by * ROOM * heard_rate:
         by *= 2
     return by
-
-
-def _overlapped(frames: Tensor, window: Tensor, samples: int) -> Tensor:
-    """Sound (..., samples) of windowed `frames` (..., frames, window), half a window apart, centred."""
-    half = len(window) // 2
-    whole = (frames[..., 1:, :half] + frames[..., :-1, half:]).flatten(-2)
-    missing = max(0, samples - whole.shape[-1])
-    return torch.cat([whole, frames[..., -1, half : half + missing]], dim=-1)[..., :samples]

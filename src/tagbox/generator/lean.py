@@ -63,7 +63,7 @@ class Block:
         )
 
 
-def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor] | None = None) -> Tensor:
+def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
     """All blocks of `stack`, one after the other; gradients reach `x` alone.
 
     Args:
@@ -77,7 +77,7 @@ def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor] | None = None)
     x = x.contiguous(memory_format=torch.channels_last)
     if not (torch.is_grad_enabled() and x.requires_grad):
         return _forward(x, stack, _shared(x, stack))
-    return cast(Tensor, _Blocks.apply(x, stack, [] if spare is None else spare))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Blocks.apply(x, stack, spare))  # type: ignore[no-untyped-call]
 
 
 class _Blocks(torch.autograd.Function):

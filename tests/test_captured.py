@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 import tagbox
-from tagbox import audio, objectives, recording
+from tagbox import audio, captured, objectives
+from tagbox.captured import Pass
 from tagbox.generator import registry as generators
 from tagbox.generator.quantisers import quantiser
 from tagbox.loop import LoopSettings, steer
-from tagbox.recording import Pass
 from tagbox.steerables.gates import Gates
 from tagbox.steerables.latents import MaskedLatents
 from tagbox.steerables.steerable import Steerable
@@ -31,7 +31,7 @@ class Graph:
         self.parameters = parameters
         self.replays = 0
 
-    def __call__(self, step: recording.Step) -> tuple[Pass, Callable[[], object]]:
+    def __call__(self, step: captured.Step) -> tuple[Pass, Callable[[], object]]:
         found = step()
         places = [each.grad for each in self.parameters]
 
@@ -81,7 +81,7 @@ def test_a_recorded_loop_goes_the_same_way(
     memo, losses, heard = history(make(), keep)
     recorded = make()
     graph = Graph(list(recorded.parameters))
-    monkeypatch.setattr(recording, "RECORDERS", {"cpu": graph})
+    monkeypatch.setattr(captured, "RECORDERS", {"cpu": graph})
     again, same_losses, same_heard = history(recorded, keep)
     assert graph.replays == 1 + len(losses)
     assert len(set(losses)) == len(losses)
@@ -95,27 +95,27 @@ def test_a_codebook_that_moves_is_not_recorded(monkeypatch: pytest.MonkeyPatch) 
     _, losses, _ = history(latents("published"), "last")
     steerable = latents("published")
     graph = Graph(list(steerable.parameters))
-    monkeypatch.setattr(recording, "RECORDERS", {"cpu": graph})
+    monkeypatch.setattr(captured, "RECORDERS", {"cpu": graph})
     assert history(steerable, "last")[1] == pytest.approx(losses, rel=1e-5)
     assert graph.replays == 0
 
 
-def _refuses(step: recording.Step) -> tuple[Pass, Callable[[], object]]:
+def _refuses(step: captured.Step) -> tuple[Pass, Callable[[], object]]:
     step()
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def _goes_wrong(step: recording.Step) -> tuple[Pass, Callable[[], object]]:
+def _goes_wrong(step: captured.Step) -> tuple[Pass, Callable[[], object]]:
     found = step()
     return found, lambda: found.loss.add_(1)
 
 
 @pytest.mark.parametrize("record", [_refuses, _goes_wrong])
 def test_what_cannot_be_recorded_runs_as_it_is(
-    record: recording.Record, monkeypatch: pytest.MonkeyPatch
+    record: captured.Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, losses, _ = history(gates(), "last")
-    monkeypatch.setattr(recording, "RECORDERS", {"cpu": record})
+    monkeypatch.setattr(captured, "RECORDERS", {"cpu": record})
     assert history(gates(), "last")[1] == losses
 
 
@@ -129,7 +129,7 @@ def test_a_cuda_graph_gives_what_the_step_gives() -> None:
         loss.backward()
         return Pass(loss.detach(), (), x.detach().clone())
 
-    recorded = recording.fastest(step, [x], pure=True)
+    recorded = captured.fastest(step, [x], pure=True)
     assert recorded is not step
     with torch.no_grad():
         x.mul_(2)
