@@ -286,13 +286,17 @@ def nearest(latents: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
     """Codes (batch, frames) and entries (batch, dimensions, frames) of `codebook` nearest to `latents`."""
     batch, dimensions, frames = latents.shape
     flat = latents.transpose(1, 2).reshape(-1, dimensions)
-    # |x - k|^2 less |x|^2, which is the same for all entries.
-    squares = codebook.square().sum(dim=1)
-    codes = torch.cat(
-        [
-            torch.addmm(squares, part, codebook.T, alpha=-2).min(dim=1).indices
-            for part in torch.split(flat, FRAMES_AT_ONCE)
-        ]
-    )
+    # |x - k|^2 less |x|^2, which is the same for all entries, as one product: (x, 1) times (-2 k, |k|^2).
+    lifted = functional.pad(flat, (0, 1), value=1.0)
+    against = torch.cat([-2 * codebook, codebook.square().sum(dim=1, keepdim=True)], dim=1).T
+    codes = torch.empty(len(flat), dtype=torch.long, device=flat.device)
+    # Every part writes where the one before did, so that it stays in the cache.
+    distances = flat.new_empty(min(FRAMES_AT_ONCE, len(flat)), len(codebook))
+    least = flat.new_empty(len(distances))
+    parts, places = torch.split(lifted, FRAMES_AT_ONCE), torch.split(codes, FRAMES_AT_ONCE)
+    for part, found in zip(parts, places, strict=True):
+        here = distances[: len(part)]
+        torch.mm(part, against, out=here)
+        torch.min(here, dim=1, out=(least[: len(part)], found))
     entries = codebook[codes].view(batch, frames, dimensions).transpose(1, 2)
     return codes.view(batch, frames), entries

@@ -20,6 +20,8 @@ from torch import Tensor
 from tagbox.errors import TagBoxError
 
 FLOOR = 1e-10
+SILENCE = 10 * math.log10(FLOOR)
+"""dB, in every band."""
 # Published windows and mel matrices come from float32 arithmetic of several library versions.
 TOLERANCE = 1e-4
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tagbox.errors import TagBoxError
+from tagbox.taggers import silence
 from tagbox.taggers.windows import cut, hop_of
 
 # Without gradients an hour of music need not be in memory as one batch; so many samples go at a time.
@@ -156,10 +157,18 @@ def listen(
     for window in sorted({tagger.window for tagger in taggers}):
         alike = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
         windows = cut(audio, window, hop_of(window, overlap), padding)
+        if padding == "zeros":
+            alike = {i: _before_silence(tagger, audio.shape[1]) for i, tagger in alike.items()}
         heard = _hear(list(alike.values()), windows.flatten(0, 1))
         for i, logits in zip(alike, heard, strict=True):
             answers[i] = logits.reshape(*windows.shape[:2], -1)
     return [answers[i] for i in range(len(taggers))]
+
+
+def _before_silence(tagger: Tagger, samples: int) -> Tagger:
+    """The tagger for windows in which zeros follow the first `samples`, if that makes it faster."""
+    shorter = silence.shortened(tagger.frontend, tagger.network, samples, tagger.window)
+    return tagger if shorter is None else replace(tagger, frontend=shorter[0], network=shorter[1])
 
 
 def _hear(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
