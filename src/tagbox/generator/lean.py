@@ -31,7 +31,7 @@ megabytes; pieces of one length share it."""
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Weights of one block for signals (batch, channels, 1, time), channels last in memory.
+    """Weights of one block for signals (batch, channels, 1, time), in the order that its convolutions want.
 
     Attributes:
         wide: (channels, channels, 1, 3), with `wide_bias` (channels,), at `dilation`.
@@ -52,14 +52,15 @@ class Block:
     def of(cls, wide: nn.Conv1d, narrow: nn.Conv1d) -> "Block":
         """The block whose convolutions are `wide` (three taps) and `narrow` (one)."""
         assert wide.bias is not None and narrow.bias is not None
+        dilation = int(wide.dilation[0])
         return cls(
-            _last(wide.weight),
+            _packed(wide.weight, dilation),
             wide.bias,
-            _last(narrow.weight),
+            _packed(narrow.weight, 1),
             narrow.bias,
-            _last(wide.weight.flip(2).transpose(0, 1) / TINY),
-            _last(narrow.weight.transpose(0, 1)),
-            int(wide.dilation[0]),
+            _packed(wide.weight.flip(2).transpose(0, 1) / TINY, dilation),
+            _packed(narrow.weight.transpose(0, 1), 1),
+            dilation,
         )
 
 
@@ -101,7 +102,7 @@ class _Blocks(torch.autograd.Function):
                 into = _part(near, item, start + reach, size)
                 into.copy_(_times(_part(g, item, start, size), block.narrow_back, above))
             for item, start, size in _pieces(g):
-                back = _convolved(_part(near, item, start, size + 2 * reach), block.wide_back, None, reach)
+                back = _returned(_part(near, item, start, size + 2 * reach), block)
                 _add_where(_part(a, item, start + reach, size), back, _part(g, item, start, size))
         ctx.spare[:] = [ctx.room]
         return g, None, None
@@ -174,9 +175,14 @@ def _part(x: Tensor, item: int, start: int, size: int) -> Tensor:
     return x[item : item + 1, :, :, start : start + size]
 
 
-def _last(weight: Tensor) -> Tensor:
-    """(out, in, taps) to (out, in, 1, taps), channels last."""
-    return weight[:, :, None].contiguous(memory_format=torch.channels_last)
+def _packed(weight: Tensor, dilation: int) -> Tensor:
+    """(out, in, taps) to (out, in, 1, taps), channels last, or as oneDNN would put it at every call."""
+    last = weight[:, :, None].contiguous(memory_format=torch.channels_last)
+    if not _fuses(weight):
+        return last
+    pack = torch.ops.mkldnn._reorder_convolution_weight
+    length = PIECE + (weight.shape[2] - 1) * dilation
+    return cast(Tensor, pack(last, [0, 0], [1, 1], [1, dilation], 1, [1, weight.shape[1], 1, length]))
 
 
 # A float above zero, read as an integer, is above zero, and larger if larger. PyTorch's passes over 16-bit
@@ -213,29 +219,38 @@ def _fuses(x: Tensor) -> bool:
     )
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """Nothing is filled up at the ends: what comes out is shorter."""
-    return functional.conv2d(x, weight, bias, 1, 0, (1, dilation))
-
-
 def _rectified(x: Tensor, block: Block) -> Tensor:
     """ReLU after the wide convolution."""
     if not _fuses(x):
-        return functional.relu_(_convolved(x, block.wide, block.wide_bias, block.dilation))
-    return _wide(x, block, "relu", [])
+        return functional.relu_(_plain(x, block.wide, block.wide_bias, block.dilation))
+    return _wide(x, block.wide, block.wide_bias, block.dilation, "relu", [])
 
 
 def _clipped(x: Tensor, block: Block) -> Tensor:
     """The wide convolution, held between 0 and `TINY`."""
     if not _fuses(x):
-        return _convolved(x, block.wide, block.wide_bias, block.dilation).clamp_(0, TINY)
-    return _wide(x, block, "hardtanh", [0.0, TINY])
+        return _plain(x, block.wide, block.wide_bias, block.dilation).clamp_(0, TINY)
+    return _wide(x, block.wide, block.wide_bias, block.dilation, "hardtanh", [0.0, TINY])
 
 
-def _wide(x: Tensor, block: Block, then: str, numbers: list[float]) -> Tensor:
+def _returned(x: Tensor, block: Block) -> Tensor:
+    """Gradients back through the wide convolution."""
+    if not _fuses(x):
+        return _plain(x, block.wide_back, None, block.dilation)
+    return _wide(x, block.wide_back, None, block.dilation, "none", [])
+
+
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+    """Nothing is filled up at the ends: what comes out is shorter."""
+    return functional.conv2d(x, weight, bias, 1, 0, (1, dilation))
+
+
+def _wide(
+    x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, then: str, numbers: list[float]
+) -> Tensor:
     convolve = torch.ops.mkldnn._convolution_pointwise
-    where = ([0, 0], [1, 1], [1, block.dilation], 1)
-    return cast(Tensor, convolve(x, block.wide, block.wide_bias, *where, then, numbers, ""))
+    where = ([0, 0], [1, 1], [1, dilation], 1)
+    return cast(Tensor, convolve(x, weight, bias, *where, then, numbers, ""))
 
 
 def _times(x: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
