@@ -28,6 +28,9 @@ PIECE = 24576
 """Positions at a time, at the most. What oneDNN compiles for a convolution grows with its length, to
 megabytes; pieces of one length share it."""
 
+GRAIN = 32
+"""Pieces are of multiples of it: of arbitrary lengths one in twenty takes oneDNN three times as long."""
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
@@ -165,7 +168,7 @@ def _edged(room: Tensor, reach: int) -> Tensor:
 def _pieces(x: Tensor) -> Iterator[tuple[int, int, int]]:
     """Pieces of `x`, all but the last of one length: item of the batch, first position, positions."""
     time = x.shape[3]
-    length = -(-time // -(-time // PIECE))
+    length = -(-time // (-(-time // PIECE) * GRAIN)) * GRAIN
     for item in range(x.shape[0]):
         for start in range(0, time, length):
             yield item, start, min(length, time - start)
