@@ -13,8 +13,10 @@ What is 1 where a number is above zero costs a pass of its own; clipping to :mat
 :math:`\epsilon`, a power of two that weights or factors take back, comes with the convolution.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, cast
 
 import torch
@@ -95,20 +97,36 @@ class _Blocks(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         g = gradients[0].clone(memory_format=torch.channels_last)
-        widest = max(block.dilation for block in ctx.stack)
-        hidden = _zeros(g, widest)
         for block, a in zip(reversed(ctx.stack), reversed(ctx.saved_tensors), strict=True):
-            reach = block.dilation
-            near = hidden.narrow(3, widest - reach, g.shape[3] + 2 * reach)
-            for item, start, size in _pieces(g):
-                above = _clipped(_part(a, item, start, size + 2 * reach), block)
-                into = _part(near, item, start + reach, size)
-                into.copy_(_times(_part(g, item, start, size), block.narrow_back, above))
-            for item, start, size in _pieces(g):
-                back = _returned(_part(near, item, start, size + 2 * reach), block)
-                _add_where(_part(a, item, start + reach, size), back, _part(g, item, start, size))
+            for item in range(len(g)):
+                _back(g[item : item + 1], a[item : item + 1], block)
         ctx.spare[:] = [ctx.room]
         return g, None, None
+
+
+def _back(g: Tensor, a: Tensor, block: Block) -> None:
+    """Carry the gradient `g` (1, channels, 1, time) through `block`, which heard `a`, in place.
+
+    A piece moves `g` beyond its ends, as far as its convolution reaches; so it waits until all pieces that
+    begin there have taken what they need of `g`.
+    """
+    reach, time = block.dilation, g.shape[3]
+    waiting: deque[tuple[int, Tensor]] = deque()
+    for start, size in _pieces(time):
+        above = _clipped(a[..., start : start + size + 2 * reach], block)
+        waiting.append((start, _times(g[..., start : start + size], block.narrow_back, above)))
+        seen = start + size
+        while waiting and (seen == time or waiting[0][0] + waiting[0][1].shape[3] + reach <= seen):
+            _reach(g, a, *waiting.popleft(), block)
+
+
+def _reach(g: Tensor, a: Tensor, start: int, hidden: Tensor, block: Block) -> None:
+    """Add to `g` what the gradient `hidden` of a piece that begins at `start` makes of it."""
+    reach = block.dilation
+    back = _returned(hidden, block)
+    first, last = max(0, start - reach), min(g.shape[3], start + hidden.shape[3] + reach)
+    part = back[..., first - start + reach : last - start + reach]
+    _add_where(a[..., first + reach : last + reach], part, g[..., first:last])
 
 
 def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tensor:
@@ -116,7 +134,7 @@ def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tenso
     y = x.clone(memory_format=torch.channels_last)
     _rectify(x, kept[0].narrow(3, stack[0].dilation, x.shape[3]))
     for i, block in enumerate(stack):
-        for item, start, size in _pieces(y):
+        for item, (start, size) in product(range(len(y)), _pieces(y.shape[3])):
             part = _part(y, item, start, size)
             hidden = _rectified(_part(kept[i], item, start, size + 2 * block.dilation), block)
             _add(part, hidden, block)
@@ -165,13 +183,11 @@ def _edged(room: Tensor, reach: int) -> Tensor:
     return room.permute(0, 3, 1, 2)
 
 
-def _pieces(x: Tensor) -> Iterator[tuple[int, int, int]]:
-    """Pieces of `x`, all but the last of one length: item of the batch, first position, positions."""
-    time = x.shape[3]
+def _pieces(time: int) -> Iterator[tuple[int, int]]:
+    """Pieces of `time` positions, all but the last of one length: first position, positions."""
     length = -(-time // (-(-time // PIECE) * GRAIN)) * GRAIN
-    for item in range(x.shape[0]):
-        for start in range(0, time, length):
-            yield item, start, min(length, time - start)
+    for start in range(0, time, length):
+        yield start, min(length, time - start)
 
 
 def _part(x: Tensor, item: int, start: int, size: int) -> Tensor:
@@ -237,10 +253,10 @@ def _clipped(x: Tensor, block: Block) -> Tensor:
 
 
 def _returned(x: Tensor, block: Block) -> Tensor:
-    """Gradients back through the wide convolution."""
+    """Gradients back through the wide convolution, to all that it reaches: longer by a dilation at each end."""
     if not _fuses(x):
-        return _plain(x, block.wide_back, None, block.dilation)
-    return _wide(x, block.wide_back, None, block.dilation, "none", [])
+        return functional.conv2d(x, block.wide_back, None, 1, (0, 2 * block.dilation), (1, block.dilation))
+    return _wide(x, block.wide_back, None, block.dilation, "none", [], 2 * block.dilation)
 
 
 def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
@@ -249,10 +265,16 @@ def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Ten
 
 
 def _wide(
-    x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int, then: str, numbers: list[float]
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    dilation: int,
+    then: str,
+    numbers: list[float],
+    padding: int = 0,
 ) -> Tensor:
     convolve = torch.ops.mkldnn._convolution_pointwise
-    where = ([0, 0], [1, 1], [1, dilation], 1)
+    where = ([0, padding], [1, 1], [1, dilation], 1)
     return cast(Tensor, convolve(x, weight, bias, *where, then, numbers, ""))
 
 
