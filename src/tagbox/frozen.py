@@ -63,6 +63,35 @@ class _Pooled(torch.autograd.Function):
         return torch.cat(found), None, None, None, None
 
 
+def slid(x: Tensor, height: int) -> Tensor:
+    """What a filter of `height` bands sees at each of its positions, as channels, which are last in memory.
+
+    Args:
+        x: (batch, bands, time); gradients reach it.
+
+    Returns:
+        (batch, height, bands - height + 1, time).
+    """
+    if x.device.type == "cpu" and torch.is_grad_enabled() and x.requires_grad:
+        return cast(Tensor, _Slid.apply(x, height))  # type: ignore[no-untyped-call]
+    return x.unfold(1, height, 1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+
+
+class _Slid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, height: int) -> Tensor:
+        return slid(x.detach(), height)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        # Band by band, as PyTorch would, takes five times as long: here what is added lies in one piece.
+        batch, height, positions, time = gradients[0].shape
+        found = gradients[0].new_zeros(batch, time, height + positions - 1, dtype=torch.float32)
+        for position in range(positions):
+            found[..., position : position + height] += gradients[0][:, :, position].transpose(1, 2)
+        return found.transpose(1, 2).to(gradients[0].dtype), None
+
+
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Tensor:

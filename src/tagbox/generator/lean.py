@@ -253,7 +253,7 @@ def _clipped(x: Tensor, block: Block) -> Tensor:
 
 
 def _returned(x: Tensor, block: Block) -> Tensor:
-    """Gradients back through the wide convolution, to all that it reaches: longer by a dilation at each end."""
+    """Gradients back through the wide convolution, a dilation beyond both ends: that far it reaches."""
     if not _fuses(x):
         return functional.conv2d(x, block.wide_back, None, 1, (0, 2 * block.dilation), (1, block.dilation))
     return _wide(x, block.wide_back, None, block.dilation, "none", [], 2 * block.dilation)

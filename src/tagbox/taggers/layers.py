@@ -41,9 +41,9 @@ def tall_peaks(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     Returns:
         (batch, filters, time).
     """
-    seen = x.unfold(1, weight.shape[2], 1).permute(0, 3, 1, 2)
+    seen = frozen.slid(x, weight.shape[2])
     peaks = frozen.pooled(
-        seen.contiguous(memory_format=torch.channels_last),
+        seen,
         weight.transpose(1, 2).contiguous(memory_format=torch.channels_last),
         bias,
         padding=(0, padding),

@@ -58,7 +58,8 @@ class Musicnn(nn.Module):
         second = first + self.layer2(first)
         third = second + self.layer3(second)
         x = torch.cat([front, first, second, third], dim=1)
-        x = torch.cat([x.amax(dim=2), x.mean(dim=2)], dim=1)
+        # `amax` would share its gradient among equals, at the cost of several passes.
+        x = torch.cat([x.max(dim=2).values, x.mean(dim=2)], dim=1)
         logits: Tensor = self.dense2(functional.relu(self.bn(self.dense1(x))))
         return logits
 
