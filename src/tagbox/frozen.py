@@ -59,7 +59,7 @@ class _Pooled(torch.autograd.Function):
             like = torch.empty(shape, dtype=g.dtype, memory_format=torch.channels_last)
             wide = spread(g, like, list(pool), list(pool), [0, 0], [1, 1], False, at.long())
             del like
-            found.append(conv2d_input((len(g), *heard), weight, wide, 1, padding))  # type: ignore[no-untyped-call]
+            found.append(_returned((len(g), *heard), weight, wide, (1, 1), padding, (1, 1)))
         return torch.cat(found), None, None, None, None
 
 
@@ -110,5 +110,20 @@ class _Convolved(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
         shape, how = ctx.about
-        back_to = conv2d_input(shape, weight, gradients[0], *how)  # type: ignore[no-untyped-call]
-        return back_to, None, None, None, None, None
+        return _returned(shape, weight, gradients[0], *how), None, None, None, None, None
+
+
+def _returned(
+    shape: tuple[int, ...], weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair, dilation: Pair
+) -> Tensor:
+    """The gradient towards what a convolution heard, which was of `shape`.
+
+    Without a stride it is a convolution itself, by the same weights the other way round. PyTorch's own way
+    wants room as large as what was heard, and fills it, to ask it for its shape.
+    """
+    beyond = [dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in (0, 1)]
+    if stride != (1, 1) or min(beyond) < 0:
+        found = conv2d_input(shape, weight, gradient, stride, padding, dilation)  # type: ignore[no-untyped-call]
+        return cast(Tensor, found)
+    turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(gradient, turned, None, 1, beyond, dilation)
