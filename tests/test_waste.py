@@ -27,6 +27,21 @@ SIZES = (512, 1024, 2048)
 STEPS = 3
 
 
+VIEWS = {
+    "slice",
+    "select",
+    "view",
+    "detach",
+    "transpose",
+    "permute",
+    "unbind",
+    "expand",
+    "unsqueeze",
+    "squeeze",
+}
+"""They look at what is there in another way, and compute nothing."""
+
+
 class Kernels(TorchDispatchMode):
     """Counts every operation that computes, both ways, and by itself what only training needs."""
 
@@ -38,7 +53,7 @@ class Kernels(TorchDispatchMode):
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         name = function.overloadpacket.__name__
-        self.counts[name] += 1
+        self.counts[name] += name not in VIEWS
         if name == "convolution_backward" and any(args[-1][1:]):
             self.counts["gradient of a weight"] += 1
         return function(*args, **(kwargs or {}))
@@ -91,7 +106,7 @@ def test_a_step_of_the_latents_decodes_once_and_takes_each_stft_once(
     sizes, frontends = len(SIZES), 1
     assert step["_fft_r2c"] + step["_fft_c2c"] + step["_fft_c2r"] <= 2 * (sizes + sizes + frontends)
     assert step["_fft_r2c"] >= sizes + frontends
-    convolutions = sum(count for name, count in step.items() if "conv" in name)
+    convolutions = sum(count for name, count in step.items() if "conv" in name and "reorder" not in name)
     decoder = sum(isinstance(module, torch.nn.Conv1d) for module in generator.model.decoders[0].modules())
     # Of a block: two there, one again for what was forgotten, two back; a tagger has a dozen at the most.
     assert convolutions < 2.5 * decoder + 2 * 24
@@ -104,7 +119,7 @@ def test_a_step_of_the_gates_takes_no_stft_of_the_mixture(mono: torch.Tensor, ta
     step = counted(gates, taggers, "two-sided")
     assert step["_fft_r2c"] == 1, "the front end's, of source and remainder together"
     assert step["_fft_c2r"] + step["_fft_c2c"] <= 1
-    assert sum(step.values()) < 800
+    assert sum(step.values()) < 650
 
 
 def test_taggers_that_share_a_front_end_see_one_spectrogram(

@@ -64,6 +64,7 @@ class LoopSettings:
         patience: stop after so many steps without progress; 0 never does.
         padding: how windows of the taggers are filled up: "repeat" or "zeros".
         keep: the result is the "best" step's, by loss, or the "last" one's, as published.
+        passages: steered side by side. The loss is their mean; each moves as it would alone.
     """
 
     steps: int = 100
@@ -71,6 +72,7 @@ class LoopSettings:
     patience: int = 0
     padding: str = "repeat"
     keep: str = "best"
+    passages: int = 1
 
 
 OnStep = Callable[[Step], "bool | None"]
@@ -121,7 +123,7 @@ def steer(
         estimate = steerable.estimate()
         logits = _hear(estimate.audio, steerable, taggers, objective, settings.padding)
         loss = objective.loss(logits, targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        (settings.passages * loss).backward()  # type: ignore[no-untyped-call]
         sources = estimate.audio.shape[0]
         heard = tuple(torch.sigmoid(heard[:sources].detach()).mean(dim=(1, 2)) for heard in logits)
         return Pass(loss.detach(), heard, estimate.memo)

@@ -68,13 +68,13 @@ class MixtureSpectrum:
     """The mixture's side of the mask at one FFT size: computed once, used at every step."""
 
     n_fft: int
-    spectrum: Tensor  # (bins, frames), complex
-    magnitude: Tensor  # (bins, frames)
+    spectrum: Tensor  # (..., bins, frames), complex
+    magnitude: Tensor  # (..., bins, frames)
     samples: int
 
     @classmethod
     def of(cls, mixture: Tensor, n_fft: int) -> "MixtureSpectrum":
-        """The spectrum of a mono `mixture` (samples,)."""
+        """The spectrum of a mono `mixture` (..., samples)."""
         spectrum = stft(mixture, n_fft)
         return cls(n_fft, spectrum, spectrum.abs(), mixture.shape[-1])
 
@@ -88,5 +88,5 @@ class MixtureSpectrum:
 
 
 def apply_mask(mask: Tensor, channels: Tensor, n_fft: int) -> Tensor:
-    """One `mask` (bins, frames) on every channel of `channels` (channels, samples)."""
-    return istft(mask * stft(channels, n_fft), n_fft, channels.shape[-1])
+    """One `mask` (..., bins, frames) on every channel of `channels` (..., channels, samples)."""
+    return istft(mask.unsqueeze(-3) * stft(channels, n_fft), n_fft, channels.shape[-1])

@@ -32,16 +32,19 @@ class Objective:
 
     Attributes:
         name: how the command line and presets call it.
-        listens: estimates (sources, views, samples) and the mixture (samples,) to what is heard
-            (heard, views, samples); the first `sources` of what is heard are the estimates themselves.
+        listens: estimates (sources, views, samples) and the mixture (samples,), or one for each source
+            (sources, samples), to what is heard (heard, views, samples); the first `sources` of what is heard
+            are the estimates themselves.
         loss: the taggers' logits and targets to a scalar that falls as the estimates get better.
         help: one line for people.
+        apart: whether it is the mean of what each source gives by itself.
     """
 
     name: str
     listens: Listen
     loss: Loss
     help: str
+    apart: bool = True
 
 
 def estimates_alone(estimates: Tensor, mixture: Tensor) -> Tensor:
@@ -51,7 +54,7 @@ def estimates_alone(estimates: Tensor, mixture: Tensor) -> Tensor:
 
 def estimates_and_their_remainders(estimates: Tensor, mixture: Tensor) -> Tensor:
     """Hear each estimate, then the mixture without it."""
-    return torch.cat([estimates, mixture - estimates])
+    return torch.cat([estimates, mixture.unsqueeze(-2) - estimates])
 
 
 def estimates_and_the_rest(estimates: Tensor, mixture: Tensor) -> Tensor:
@@ -140,7 +143,9 @@ OBJECTIVES = {
             two_sided,
             "the tag in the estimate and not in the remainder, logits",
         ),
-        Objective("joint", estimates_and_the_rest, joint, "each tag most in its own source, logits"),
+        Objective(
+            "joint", estimates_and_the_rest, joint, "each tag most in its own source, logits", apart=False
+        ),
     )
 }
 

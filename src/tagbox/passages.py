@@ -1,5 +1,6 @@
 """One passage of a recording, taken apart in one piece: a short recording, or a segment of a long one."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -60,8 +61,56 @@ def take_apart(
     Args:
         peak: what normalisation brings to 1; the passage's own peak unless given.
     """
-    own = work_rate(cast)
-    working = at_least(resample(channels.to(cast.device), rate, own), max(settings.fft))
+    begun = _begin(cast, settings, channels, rate, peak)
+    runs, rendered = render(begun.working, begun.beginning)
+    return _finish(cast, settings, begun, rate, runs, rendered)
+
+
+def take_apart_abreast(
+    cast: Cast,
+    settings: Settings,
+    several: Sequence[Tensor],
+    rate: int,
+    on_step: OnStep | None = None,
+    peak: float | None = None,
+) -> list[Passage]:
+    """Take passages of one length apart, each (channels, samples) at `rate` Hz, steered side by side.
+
+    The first of them has all that there is to say of the loop. The kind of thing that is steered has to be
+    one that knows of passages: see `tagbox.abreast`.
+    """
+    begun = [_begin(cast, settings, channels, rate, peak) for channels in several]
+    working = torch.stack([each.working for each in begun])
+    runs, rendered = steer_all(
+        cast, settings, working, torch.stack([each.beginning for each in begun]), on_step
+    )
+    # (words x passages, channels, samples), word by word.
+    apart = rendered.reshape(-1, *working.shape).unbind(dim=1)
+    return [
+        _finish(cast, settings, each, rate, () if i else runs, own)
+        for i, (each, own) in enumerate(zip(begun, apart, strict=True))
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Begun:
+    """A passage as the loop takes it.
+
+    Attributes:
+        channels: as it was read, (channels, samples).
+        working: what is taken apart, (channels, samples) at the working rate.
+        beginning: what latents begin as, (samples,).
+        scale: what both were divided by.
+    """
+
+    channels: Tensor
+    working: Tensor
+    beginning: Tensor
+    scale: Tensor
+
+
+def _begin(cast: Cast, settings: Settings, channels: Tensor, rate: int, peak: float | None) -> _Begun:
+    working = at_least(resample(channels.to(cast.device), rate, work_rate(cast)), max(settings.fft))
     scale = torch.ones((), device=cast.device)
     if settings.normalise:
         scale = working.abs().amax() if peak is None else torch.tensor(peak, device=cast.device)
@@ -69,14 +118,20 @@ def take_apart(
     beginning = working.mean(dim=0)
     if settings.mixture == "reconstruction":
         working = _reconstruction(needed(cast), beginning, settings.level)[None]
-    runs, rendered = render(working, beginning)
+    return _Begun(channels, working, beginning, scale)
+
+
+def _finish(
+    cast: Cast, settings: Settings, begun: _Begun, rate: int, runs: tuple[Run, ...], rendered: Tensor
+) -> Passage:
+    own, working, channels = work_rate(cast), begun.working, begun.channels
     if settings.output == "residual":
         rendered = working - rendered
     if settings.mixture == "reconstruction":
         # Faithful to the published code: what is taken apart is not the recording, and it stays at its rate.
         return Passage(working.cpu(), rendered.cpu(), own, runs)
     if settings.normalise:
-        rendered, working = rendered * scale, working * scale
+        rendered, working = rendered * begun.scale, working * begun.scale
     estimates = bands.back(rendered, working, channels.to(cast.device), own, rate, max(settings.fft))
     return Passage(channels, estimates.cpu(), rate, runs)
 
@@ -119,22 +174,26 @@ def steer_all(
     """Run the loop, once for all sources or once for each, and render: (sources, channels, samples).
 
     `working` (channels, samples) is what is taken apart, and `beginning` (samples,) what latents begin as.
+    Of passages side by side, (passages, channels, samples) and (passages, samples), each word's come one
+    after the other: (words x passages, channels, samples).
     """
-    mono = working.mean(dim=0)
+    mono = working.mean(dim=-2)
     kind = registry.find(settings.steer)
     groups = [range(len(cast.words))] if kind.shared else [range(i, i + 1) for i in range(len(cast.words))]
     everything = material(cast, settings, mono, beginning, piece)
+    several = math.prod(working.shape[:-2])
     runs, rendered = [], []
     for group in groups:
         own = slice(group.start, group.stop)
         steerable = kind.make(replace(everything, wanted=everything.wanted[own]))
-        targets = [target[own] for target in cast.targets]
-        memo, history = loop(steerable, everything.taggers, targets, settings, on_step)
+        targets = [target[own].repeat_interleave(several, dim=0) for target in cast.targets]
+        memo, history = loop(steerable, everything.taggers, targets, settings, on_step, several)
         runs.append(Run(tuple(cast.words[i] for i in group), history))
         rendered.append(steerable.render(memo, working))
         if history.stopped == "interrupted":
             # Whoever pressed Ctrl-C does not want to wait for the sources that have not begun.
-            rendered.append(working.new_zeros(len(cast.words) - group.stop, *working.shape))
+            left = (len(cast.words) - group.stop) * several
+            rendered.append(working.new_zeros(left, *working.shape[-2:]))
             break
     return tuple(runs), torch.cat(rendered)
 
@@ -158,9 +217,12 @@ def loop(
     targets: Sequence[Tensor],
     settings: Settings,
     on_step: OnStep | None,
+    several: int = 1,
 ) -> tuple[Tensor, History]:
-    """Steer as `settings` say."""
-    how = LoopSettings(settings.steps, settings.lr, settings.patience, settings.padding, settings.keep)
+    """Steer as `settings` say; `several` passages side by side."""
+    how = LoopSettings(
+        settings.steps, settings.lr, settings.patience, settings.padding, settings.keep, several
+    )
     objective = objectives.find(settings.objective)
     return steer(steerable, taggers, targets, objective, how, on_step)
 

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tagbox import audio, passages
+from tagbox import abreast, audio, passages
 from tagbox.bands import fit
 from tagbox.cast import Cast
 from tagbox.digest import Listener, choose, digest, stretch_seconds, survey
 from tagbox.loop import OnStep
-from tagbox.passages import GATES_RATE, Render, take_apart, work_rate
+from tagbox.passages import GATES_RATE, Passage, Render, take_apart, take_apart_abreast, work_rate
 from tagbox.presets import Settings
 from tagbox.recordings import Recording, Spans
 from tagbox.results import Run
@@ -138,20 +138,29 @@ def stream(
     ]
     listeners = [Listener(there, out_rate, cast.taggers, settings.padding) for _ in [*cast.words, "residual"]]
     tail: Tensor | None = None
-    stopped = False
-    for i, (segment, channels) in enumerate(zip(segments, recording.stretches(spans(segments)), strict=True)):
-        how = render if bool(channels.any()) and not stopped else passages.silent(cast)
-        passage = take_apart(cast, settings, channels, rate, how, known.peak)
-        runs += [replace(run, at=segment.first / rate) for run in passage.runs]
-        stopped = stopped or any(run.history.stopped == "interrupted" for run in passage.runs)
-        everything = torch.cat([passage.mixture[None], passage.estimates])
-        finished, tail = join(tail, *_own_part(everything, segment, ratio, out_samples))
-        result = torch.cat([finished[1:], finished[:1] - finished[1:].sum(dim=0, keepdim=True)])
-        tracks.add(result)
-        for listener, track in zip(listeners, result, strict=True):
-            listener.pass_by(track)
-        if on_segment is not None:
-            on_segment(i + 1, len(segments))
+    stopped, done, widest = False, 0, 1
+    read = zip(segments, recording.stretches(spans(segments)), strict=True)
+    for several in abreast.batches(read, partial(_room, cast, settings, rate, known.peak)):
+        pieces = [channels for _, channels in several]
+        how = render if bool(pieces[0].any()) and not stopped else passages.silent(cast)
+        if len(pieces) > 1 and not stopped:
+            made = _side_by_side(cast, settings, pieces, rate, on_step, known.peak)
+        else:
+            made = [take_apart(cast, settings, channels, rate, how, known.peak) for channels in pieces]
+        widest = max(widest, len(pieces))
+        for (segment, _), passage in zip(several, made, strict=True):
+            runs += [replace(run, at=segment.first / rate) for run in passage.runs]
+            stopped = stopped or any(run.history.stopped == "interrupted" for run in passage.runs)
+            everything = torch.cat([passage.mixture[None], passage.estimates])
+            finished, tail = join(tail, *_own_part(everything, segment, ratio, out_samples))
+            result = torch.cat([finished[1:], finished[:1] - finished[1:].sum(dim=0, keepdim=True)])
+            tracks.add(result)
+            for listener, track in zip(listeners, result, strict=True):
+                listener.pass_by(track)
+            done += 1
+            if on_segment is not None:
+                on_segment(done, len(segments))
+    about["side_by_side"] = widest
     heard = {"mixture": [answer.mean(dim=0) for answer in known.heard]}
     for name, listener in zip([*cast.words, "residual"], listeners, strict=True):
         heard[name] = [answer.mean(dim=0) for answer in listener.probabilities()]
@@ -161,6 +170,37 @@ def stream(
         "streaming": time.monotonic() - learnt,
     }
     return Streamed(out_rate, tuple(runs), heard, seconds, about)
+
+
+def _room(cast: Cast, settings: Settings, rate: int, peak: float, channels: Tensor) -> int:
+    """How many segments as long as `channels` can be steered side by side."""
+    fits = abreast.FITS.get(cast.device.type)
+    if fits is None or abreast.alone(settings) is not None:
+        return 1
+    once = replace(settings, steps=1)
+    return fits(cast.device, lambda: take_apart_abreast(cast, once, [channels], rate, None, peak))
+
+
+def _side_by_side(
+    cast: Cast,
+    settings: Settings,
+    pieces: Sequence[Tensor],
+    rate: int,
+    on_step: OnStep | None,
+    peak: float,
+) -> list[Passage]:
+    """All `pieces` at once; by halves where the device has less room than one step of one let expect."""
+    try:
+        return take_apart_abreast(cast, settings, pieces, rate, on_step, peak)
+    except torch.OutOfMemoryError:
+        if len(pieces) == 1:
+            raise
+    half = len(pieces) // 2
+    return [
+        passage
+        for some in (pieces[:half], pieces[half:])
+        for passage in _side_by_side(cast, settings, some, rate, on_step, peak)
+    ]
 
 
 def learns_once(settings: Settings) -> bool:

@@ -1,4 +1,7 @@
-"""A frozen generator's latents: what it then plays masks the mixture, or is the result itself."""
+"""A frozen generator's latents: what it then plays masks the mixture, or is the result itself.
+
+Passages of one length can be steered side by side: each is a source of its own, from a mixture of its own.
+"""
 
 from collections.abc import Sequence
 
@@ -16,10 +19,15 @@ COMBINATIONS = ("last", "mean")
 
 
 def encode_padded(generator: Generator, audio: Tensor, level: int) -> Tensor:
-    """Latents (1, dimensions, frames) of mono `audio` (samples,), filled with zeros to whole frames."""
+    """Latents (passages, dimensions, frames) of mono `audio`, filled with zeros to whole frames.
+
+    `audio` is (samples,), which is one passage, or (passages, samples).
+    """
     fill = -audio.shape[-1] % generator.hops[level]
     with torch.no_grad():
-        return generator.encode(functional.pad(audio, (0, fill))[None, None], level)
+        return generator.encode(
+            functional.pad(audio, (0, fill)).reshape(-1, 1, audio.shape[-1] + fill), level
+        )
 
 
 class Latents:
@@ -27,7 +35,7 @@ class Latents:
 
     Args:
         generator: frozen; its latents at `level` are what moves.
-        mixture: mono, (samples,), at the generator's rate.
+        mixture: mono, (samples,) or (passages, samples), at the generator's rate.
         level: which of the generator's autoencoders.
         quantiser: latents to the latents that are decoded.
     """
@@ -44,18 +52,18 @@ class Latents:
         self.pure = not isinstance(quantiser, Published)
 
     def generated(self) -> Tensor:
-        """What the generator plays at the present latents: (samples,)."""
+        """What the generator plays at the present latents, of the mixture's shape."""
         audio = self._generator.decode(self._quantiser(self._latents), self._level)
-        return audio[0, 0, : self.mixture.shape[-1]]
+        return audio[:, 0, : self.mixture.shape[-1]].reshape(self.mixture.shape)
 
     def estimate(self) -> Estimate:
-        """One source in one view: the generated audio."""
+        """One source a passage, in one view: the generated audio."""
         generated = self.generated()
-        return Estimate(generated[None, None], generated.detach())
+        return Estimate(generated.reshape(-1, 1, generated.shape[-1]), generated.detach())
 
     def render(self, memo: Tensor, channels: Tensor) -> Tensor:
-        """The generated audio, the same in every channel: (1, channels, samples)."""
-        return memo.expand(channels.shape)[None]
+        """The generated audio, the same in every channel: (passages, channels, samples)."""
+        return memo.unsqueeze(-2).expand(channels.shape).reshape(-1, *channels.shape[-2:])
 
 
 class MaskedLatents(Latents):
@@ -64,7 +72,7 @@ class MaskedLatents(Latents):
     Args:
         fft: FFT sizes, samples; each is one view.
         combine: of the FFT sizes in the result: "last" (as published) or "mean".
-        beginning: what is encoded to begin with, (samples,); the mixture itself unless given.
+        beginning: what is encoded to begin with, as long; the mixture itself unless given.
     """
 
     def __init__(
@@ -83,16 +91,16 @@ class MaskedLatents(Latents):
         self._combine = combine
 
     def estimate(self) -> Estimate:
-        """One source, a view for each FFT size."""
+        """One source a passage, a view for each FFT size."""
         generated = self.generated()
-        views = torch.stack([spectrum.masked(generated) for spectrum in self._spectra])
-        return Estimate(views[None], generated.detach())
+        views = torch.stack([spectrum.masked(generated) for spectrum in self._spectra], dim=-2)
+        return Estimate(views.reshape(-1, *views.shape[-2:]), generated.detach())
 
     def render(self, memo: Tensor, channels: Tensor) -> Tensor:
-        """Every channel under the mono masks: (1, channels, samples)."""
+        """Every channel under its passage's mono masks: (passages, channels, samples)."""
         spectra = self._spectra[-1:] if self._combine == "last" else self._spectra
         masked = [apply_mask(spectrum.mask(memo), channels, spectrum.n_fft) for spectrum in spectra]
-        return torch.stack(masked).mean(dim=0)[None]
+        return torch.stack(masked).mean(dim=0).reshape(-1, *channels.shape[-2:])
 
 
 def make(material: Material) -> MaskedLatents:

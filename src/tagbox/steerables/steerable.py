@@ -28,7 +28,7 @@ class Steerable(Protocol):
     """Of the estimates, Hz."""
 
     mixture: Tensor
-    """What is taken apart, mono, (samples,) at `rate`."""
+    """What is taken apart, mono, (samples,) at `rate`; (sources, samples) where each source has its own."""
 
     parameters: Sequence[Tensor]
     """The leaves that the optimiser moves."""
@@ -41,5 +41,8 @@ class Steerable(Protocol):
         ...
 
     def render(self, memo: Tensor, channels: Tensor) -> Tensor:
-        """The result of a step for every channel: (channels, samples) to (sources, channels, samples)."""
+        """The result of a step for every channel: (channels, samples) to (sources, channels, samples).
+
+        Where each source has a mixture of its own, `channels` are (sources, channels, samples) as well.
+        """
         ...
