@@ -43,13 +43,16 @@ def run_loop(device: str, quick: bool) -> Found:
 
 
 def run_precision(device: str, quick: bool) -> Found:
-    """SI-SDR in float32 and bfloat16."""
+    """SI-SDR in float32 and bfloat16: of what is heard, and of what is steered."""
     folder = None if quick else precision.default_folder()
-    options: dict[str, Any] = {"device": device, **({"steps": 2} if quick else {})}
     seconds = 2.0 if quick else 8.0
-    rows = precision.compare(folder, "steered", seconds, None, options)
     where = "the development duets" if folder else "examples/duet"
-    return {"table": f"preset steered, {where}, {seconds:g} s\n\n{precision.table(rows)}", "figures": rows}
+    tables, figures = [], {}
+    for preset in ("default", "steered"):
+        options: dict[str, Any] = {"device": device, **({"steps": 2} if quick else {})}
+        figures[preset] = precision.compare(folder, preset, seconds, None, options)
+        tables.append(f"preset {preset}, {where}, {seconds:g} s\n\n{precision.table(figures[preset])}")
+    return {"table": "\n\n".join(tables), "figures": figures}
 
 
 def run_length(device: str, quick: bool) -> Found:
