@@ -14,8 +14,9 @@ from tagbox.taggers.frontends import SILENCE, LogMel
 from tagbox.taggers.tagger import Tagger, listen
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def fcn() -> Tagger:
+    """A network of its own for each test, that has heard no silence yet."""
     return recipe_tagger("fcn")
 
 
