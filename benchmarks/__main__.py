@@ -1,6 +1,6 @@
-"""All speed benchmarks, one table each: ratios, throughput, memory, precision, scaling with length.
+"""All speed benchmarks, one table each: ratios, throughput, memory, start-up, precision, scaling with length.
 
-    python -m benchmarks [--only loop precision length song] [--quick] [--device cuda] [-o FOLDER]
+    python -m benchmarks [--only loop startup precision length song] [--quick] [--device cuda] [-o FOLDER]
 
 Each runs in a process of its own. `-o` keeps what was found as FOLDER/<name>.json and FOLDER/<name>.md, with
 the machine's description. `--quick` takes seconds and shows that all of it runs: its figures mean nothing.
@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import length, loop, precision, reports
+from benchmarks import length, loop, precision, reports, startup
 from tagbox.errors import TagBoxError
 from tagbox.files import whole
 from tagbox.taggers import registry
@@ -42,6 +42,12 @@ def run_loop(device: str, quick: bool) -> Found:
     return {"table": loop.table(found), "figures": found}
 
 
+def run_startup(device: str, quick: bool) -> Found:
+    """From the command to the loop's first step."""
+    found = startup.run(startup.PRESETS[:1] if quick else startup.PRESETS, device)
+    return {"table": startup.table(found), "figures": found}
+
+
 def run_precision(device: str, quick: bool) -> Found:
     """SI-SDR in float32 and bfloat16: of what is heard, and of what is steered."""
     folder = None if quick else precision.default_folder()
@@ -57,7 +63,7 @@ def run_precision(device: str, quick: bool) -> Found:
 
 def run_length(device: str, quick: bool) -> Found:
     """Time and memory as recordings get longer."""
-    minutes, preset = ((0.05, 0.1), "fast") if quick else ((0.5, 1.0, 2.0), "default")
+    minutes, preset = ((0.05, 0.1), "fast") if quick else ((1.0, 5.0, 20.0), "default")
     words = [f"device={device}"]
     rows = length.run(minutes, preset, words)
     return {"table": length.table(rows, preset, words), "figures": rows}
@@ -87,6 +93,7 @@ def run_song(device: str, quick: bool) -> Found:
 
 BENCHMARKS: dict[str, Callable[[str, bool], Found]] = {
     "loop": run_loop,
+    "startup": run_startup,
     "precision": run_precision,
     "length": run_length,
     "song": run_song,

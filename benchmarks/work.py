@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.taggers import tagger_of
 from tagbox.generator.vqvae import JUKEBOX, VQVAE
+from tagbox.taggers import silence
 
 RATE = 16_000
 
@@ -18,20 +19,29 @@ RATE = 16_000
 def operations(seconds: float, taggers: Sequence[str], views: int) -> int:
     """Multiplications and additions of one step: level 0 decoded once, every view heard, and the way back.
 
-    Gradients of weights are not in it, nor anything computed twice, nor STFTs (a hundredth).
+    Gradients of weights are not in it, nor anything computed twice, nor the silence that fills windows up,
+    nor STFTs (a hundredth).
     """
+    with torch.device("meta"):
+        decoder = VQVAE(JUKEBOX).requires_grad_(False)
+        latents = torch.empty(1, JUKEBOX.dimensions, frames(seconds), requires_grad=True)
     with FlopCounterMode(display=False) as counter:
-        with torch.device("meta"):
-            decoder = VQVAE(JUKEBOX).requires_grad_(False)
-            latents = torch.empty(1, JUKEBOX.dimensions, frames(seconds), requires_grad=True)
         decoder.decode(latents).sum().backward()
-        for name in taggers:
-            tagger = tagger_of(name, "mtat", "cpu")[0]
-            windows = views * -(-round(seconds * RATE) // tagger.window)
-            shape = tagger.frontend(torch.zeros(1, tagger.window)).shape[1:]
-            heard = torch.empty(windows, *shape, device="meta", requires_grad=True)
-            tagger.to("meta").network(heard).sum().backward()
-    return counter.get_total_flops()
+    total = counter.get_total_flops()
+    for name in taggers:
+        tagger = tagger_of(name, "mtat", "cpu")[0].to("meta")
+        samples = round(seconds * RATE)
+        shorter = silence.shortened(tagger.frontend, tagger.network, samples, tagger.window)
+        frontend, network = shorter or (tagger.frontend, tagger.network)
+        shape = frontend(torch.zeros(1, tagger.window)).shape[1:]
+        windows = views * -(-samples // tagger.window)
+        heard = torch.empty(windows, *shape, device="meta", requires_grad=True)
+        # What it hears of silence is known before the first step.
+        network(heard)
+        with FlopCounterMode(display=False) as counter:
+            network(heard).sum().backward()
+        total += counter.get_total_flops()
+    return total
 
 
 def traffic(seconds: float, dtype: torch.dtype) -> int:

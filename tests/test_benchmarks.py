@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import reports, work
+from benchmarks import reports, startup, work
 from benchmarks.length import exponent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +31,14 @@ def test_a_quick_run_prints_a_table_and_keeps_it(tmp_path: Path) -> None:
     assert report["figures"][0]["wall"] > 0
     assert report["table"] in (tmp_path / "length.md").read_text()
     assert report["machine"] == reports.machine("cpu")
+
+
+def test_startup_ends_when_the_first_step_is_told() -> None:
+    begun = time.monotonic()
+    seconds = startup.measure("fast", "cpu")
+    assert 0.2 < seconds < time.monotonic() - begun
+    with pytest.raises(SystemExit, match="no-such"):
+        startup.measure("no-such", "cpu")
 
 
 @pytest.mark.slow
@@ -56,6 +65,11 @@ def test_a_step_needs_the_operations_that_its_convolutions_have() -> None:
     decoder = work.operations(1.0, (), 1)
     assert blocks < decoder < 1.2 * blocks
     assert work.operations(2.0, (), 1) == pytest.approx(2 * decoder, rel=0.01)
+    # fcn hears 29 s at once: of 4 s of sound and 25 of silence, the silence is known.
+    heard = [
+        work.operations(seconds, ("fcn",), 1) - work.operations(seconds, (), 1) for seconds in (4.0, 28.0)
+    ]
+    assert 0 < heard[0] < 0.3 * heard[1]
     assert work.traffic(1.0, torch.float32) == 2 * work.traffic(1.0, torch.bfloat16)
 
 
