@@ -1,5 +1,6 @@
 """Pictures of a separation: what was heard where, and how the tags moved."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from torch.nn import functional
 from tagbox.errors import TagBoxError
 from tagbox.files import whole
 from tagbox.masks import stft
-from tagbox.results import Separation
+from tagbox.results import Run, Separation
 from tagbox.tags.vocabularies import TAGS
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def level_db(track: Tensor, reference: float) -> NDArray[np.float32]:
 def save_separation(result: Separation, path: Path, force: bool = False) -> Path:
     """Draw spectrograms of the recording, each source and the residual, and the curves of loss and tags.
 
+    There are curves where a loop took more than one step.
+
     Raises:
         TagBoxError: matplotlib is not installed, or `path` exists and `force` is not given.
     """
@@ -44,10 +47,13 @@ def save_separation(result: Separation, path: Path, force: bool = False) -> Path
     mixture = result.residual + sum(result.sources.values())
     tracks = {"recording": mixture, **result.sources, "residual": result.residual}
     reference = float(_magnitude(mixture).max())
-    figure = Figure(figsize=(10, 2.6 * (len(tracks) + 1)), layout="constrained")
+    curved = [run for run in result.runs if len(run.history.steps) > 1]
+    panels = len(tracks) + bool(curved)
+    figure = Figure(figsize=(10, 2.6 * panels), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(tracks) + 1, 1, squeeze=False)[:, 0]
-    for ax, (name, track) in zip(axes[:-1], tracks.items(), strict=True):
+    axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
+    pictures = axes[: len(tracks)]
+    for ax, (name, track) in zip(pictures, tracks.items(), strict=True):
         image = ax.imshow(
             level_db(track, reference),
             origin="lower",
@@ -58,9 +64,10 @@ def save_separation(result: Separation, path: Path, force: bool = False) -> Path
             extent=(0, track.shape[-1] / result.rate, 0, result.rate / 2000),
         )
         ax.set(title=name, ylabel="kHz", ylim=(0, min(result.rate / 2, HIGHEST_HZ) / 1000))
-    axes[-2].set_xlabel("s")
-    figure.colorbar(image, ax=list(axes[:-1]), label="dB")
-    _curves(axes[-1], result)
+    pictures[-1].set_xlabel("s")
+    figure.colorbar(image, ax=list(pictures), label="dB")
+    if curved:
+        curves(axes[-1], result, curved)
     with whole(path, force) as beside:
         figure.savefig(beside, dpi=100, format="png")
     return path
@@ -72,19 +79,27 @@ def _magnitude(track: Tensor) -> Tensor:
     return stft(functional.pad(mono, (0, max(0, N_FFT - mono.shape[-1]))), N_FFT).abs()
 
 
-def _curves(ax: "Axes", result: Separation) -> None:
-    """The wanted tags' probabilities at each step, and the loss on an axis of its own."""
+def curves(ax: "Axes", result: Separation, runs: Sequence[Run]) -> None:
+    """The wanted tags' probabilities at each step, and the loss on an axis of its own.
+
+    Segments of a long recording share their source's colour.
+    """
     names = [entry["name"] for entry in result.manifest["taggers"]]
-    for run in result.runs:
+    colours: dict[str, str] = {}
+    for run in runs:
         for s, source in enumerate(run.sources):
             for t, name in enumerate(names):
                 vocabulary = TAGS[name.partition("/")[0]]
                 wanted = [vocabulary.index(tag) for tag in result.manifest["tags"][source][name]]
                 curve = [float(step.probabilities[t][s, wanted].max()) for step in run.history.steps]
-                ax.plot(curve, label=f"{source}: {name}")
+                about = f"{source}: {name}"
+                known = about in colours
+                colour = colours.setdefault(about, f"C{len(colours)}")
+                ax.plot(curve, color=colour, label=None if known else about)
     ax.set(title="probability of the tags in the estimate", xlabel="step", ylim=(0, 1))
-    ax.legend(loc="upper left", fontsize="small")
+    ax.locator_params(axis="x", integer=True)
+    ax.legend(loc="best", fontsize="small")
     loss = ax.twinx()
-    for run in result.runs:
-        loss.plot(run.history.losses, color="grey", linestyle=":", label="loss")
+    for run in runs:
+        loss.plot(run.history.losses, color="grey", linestyle=":")
     loss.set_ylabel("loss (dotted)")

@@ -1,0 +1,49 @@
+"""Pictures of a result: a panel for what there is to see, and none for what there is not."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+import tagbox
+from tagbox import audio, plots
+
+DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def matplotlib() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is in the extra plot")
+
+
+@pytest.fixture(scope="module")
+def steered() -> tagbox.Separation:
+    return separated(steps=2)
+
+
+def separated(steps: int) -> tagbox.Separation:
+    duet = audio.read(DUET)
+    return tagbox.separate(duet.samples[:, : 2 * duet.rate], duet.rate, tags=["violin"], steps=steps)
+
+
+def height(picture: Path) -> int:
+    """Pixels, from a PNG's header."""
+    return int(struct.unpack(">II", picture.read_bytes()[16:24])[1])
+
+
+def test_curves_have_a_panel_where_there_are_any(steered: tagbox.Separation, tmp_path: Path) -> None:
+    several = plots.save_separation(steered, tmp_path / "several.png")
+    once = plots.save_separation(separated(steps=1), tmp_path / "once.png")
+    # Recording, source and residual, and what one step leaves empty.
+    assert height(once) * 4 == height(several) * 3
+
+
+def test_segments_share_a_line_of_the_legend(steered: tagbox.Separation) -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    plots.curves(axes, steered, [*steered.runs, *steered.runs])
+    _, labels = axes.get_legend_handles_labels()
+    assert labels == ["violin: rendered/listener"]
+    assert len({line.get_color() for line in axes.get_lines()}) == 1
+    assert len(axes.get_lines()) == 2
