@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo gallery docs chromium test test-slow lint format clean
+.PHONY: help demo gallery docs programs test test-slow lint format clean
 help:
 	@echo "make demo       take the violin out of a recording and hear what taggers say (a minute)"
 	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; what is made is kept)"
@@ -28,15 +28,18 @@ docs: $(VENV)/.installed
 	@$(BIN)/mkdocs build --strict --quiet
 	@echo "the documentation is in site/; open site/index.html"
 
-# The web page's tests drive a real browser; where none can be had they are skipped, and say so.
-chromium:
-	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || { \
-	  test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "installing Chromium for the web page's tests" \
+# Programs that some tests drive, with Debian's names for them: a browser for the web page, what decodes stem
+# files, what plays MIDI. Where one can't be had, its tests are skipped and say so.
+PROGRAMS := chromium ffmpeg fluidsynth
+programs:
+	@missing=$$(for each in $(PROGRAMS); do command -v $$each >/dev/null || printf ' %s' $$each; done); \
+	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && echo "installing for the tests:$$missing" \
 	  && { timeout 300 apt-get update -qq; DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -qq \
-	  --no-install-recommends chromium; } >/dev/null 2>&1; } \
-	  || echo "no Chromium, and it could not be installed here: the web page's tests will be skipped"
+	  --no-install-recommends $$missing; } >/dev/null 2>&1 </dev/null; } \
+	  || echo "not here, and not to be installed by this user:$$missing; the tests that need it will be skipped"
 
-test: $(VENV)/.installed chromium lint
+test: $(VENV)/.installed programs lint
 	$(BIN)/python -m pytest -m "not slow" --durations=10
 
 test-slow: $(VENV)/.installed

@@ -299,6 +299,33 @@ def test_estimates_grow_with_the_recording_and_memory_stops_at_a_segment(preset:
     assert sizes[-1] == sizes[-2] == sizes[-3]
 
 
+@pytest.mark.parametrize(
+    ("preset", "seconds", "sources", "took", "held"),
+    [
+        ("default", 5, 1, 2.9, 0.5),
+        ("default", 30, 1, 11.8, 0.9),
+        ("default", 120, 1, 44.8, 1.1),
+        ("fast", 15, 1, 2.8, 0.5),
+        ("fast", 120, 1, 14.2, 0.7),
+        ("best", 30, 1, 16.5, 1.3),
+        ("best", 120, 1, 65.9, 1.4),
+        ("steered", 5, 1, 8.6, 0.5),
+        ("steered", 15, 2, 37.2, 1.3),
+        ("steered", 30, 1, 39.1, 1.3),
+        ("steered", 120, 1, 37.8, 1.2),
+        ("transfer", 5, 1, 20.6, 0.7),
+        ("transfer", 15, 1, 59.6, 1.5),
+    ],
+)
+def test_estimates_are_near_what_was_seen(
+    preset: str, seconds: float, sources: int, took: float, held: float
+) -> None:
+    """Seconds and GB of the runs that the constants are fitted to: one thread, nothing else to do."""
+    estimate = expected(preset, seconds, sources)
+    assert 0.75 * took < estimate.seconds < 1.35 * took
+    assert 0.9 * held < estimate.bytes / 1e9 < 1.4 * held
+
+
 def test_estimates_grow_with_the_work() -> None:
     assert expected("fast", 20).seconds < expected("default", 20).seconds < expected("best", 20).seconds
     assert expected("fast", 20).bytes < expected("default", 20).bytes < expected("best", 20).bytes

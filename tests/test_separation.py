@@ -234,13 +234,16 @@ def published_loop(
 
 def test_published_code_does_what_the_published_program_does(jukebox_at_hand: Trained) -> None:
     samples = excerpt("duet/mixture.flac", 3, 1).samples[:, :44_096]  # whole frames of the generator
+    # The codebook is thrown away at the first step and has moved at the second. From the third on it is another
+    # matter on every machine: at a rate of 10 rounding in gradients decides where half of the latents go.
+    steps = 2
     result = tagbox.separate(
-        samples, 44_100, tags=["violin"], preset="published-code", taggers=EMBEDDED, steps=3
+        samples, 44_100, tags=["violin"], preset="published-code", taggers=EMBEDDED, steps=steps
     )
     tagger = tagbox.load_tagger("pons-musicnn", "mtat")
     wanted = torch.tensor([float(tag == "violin") for tag in tagger.tags])
-    losses, masked, rest = published_loop(jukebox_at_hand, samples[0], tagger, wanted, 3)
-    np.testing.assert_allclose(result.history.losses, losses, rtol=1e-4)
+    losses, masked, rest = published_loop(jukebox_at_hand, samples[0], tagger, wanted, steps)
+    np.testing.assert_allclose(result.history.losses, losses, rtol=1e-5)
     scale = float(masked.abs().max())
     torch.testing.assert_close(result.residual[0], masked, atol=1e-3 * scale, rtol=0)
     torch.testing.assert_close(result.sources["violin"][0], rest, atol=1e-3 * scale, rtol=0)

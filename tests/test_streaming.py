@@ -216,7 +216,7 @@ def test_what_comes_again_is_separated_the_same_again() -> None:
 
 def test_every_repetition_is_taken_apart_as_well_where_nothing_is_steered() -> None:
     mixture, violin = duet("mixture"), duet("violin")
-    how = {"segment": 6.0, "factorisations": 2}
+    how = {"segment": 6.0, "factorisations": 4}
     result = tagbox.separate(mixture.repeat(1, 3), 44_100, ["violin"], **how)
     told = result.manifest["streamed"]
     assert told["segments"] >= 3 and "digest" not in told

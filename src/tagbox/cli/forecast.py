@@ -1,14 +1,14 @@
 """How long it will take and how much memory, said before long work begins.
 
 What a run costs is close to linear in the seconds of audio, in how many components there are, and in steps.
-The constants are processor seconds and bytes of one thread of an Intel Xeon with AVX-512 BF16, fitted to what
---verbose tells of runs such as
+The constants are processor seconds and bytes of one thread of an otherwise idle Intel Xeon with AVX-512 BF16,
+fitted to what --verbose tells of runs such as
 
-    tagbox separate band.wav --tags drums -o out --preset default --duration 30 --verbose
+    OMP_NUM_THREADS=1 tagbox separate band.wav --tags drums -o out --preset default --duration 30 --verbose
 
 with 5, 15, 30 and 120 s, of the presets default, best, fast and steered, of transfer, and of paper with the
-embedded generator; Jukebox's are from benchmarks/loop.py, 4 and 8 s, in bfloat16. Another machine is faster
-or slower, so the figures are rounded, and the progress display corrects them from the first steps on.
+embedded generator; Jukebox's are from benchmarks/loop.py, 8 s, in bfloat16. Another machine is faster or
+slower, so the figures are rounded, and the progress display corrects them from the first steps on.
 """
 
 import contextlib
@@ -26,24 +26,26 @@ if TYPE_CHECKING:
 
     from tagbox.presets import Settings
 
-LOADING_SECONDS = 1.5
+LOADING_SECONDS = 1.3
 """Imports and models."""
-COMPONENT = 2.4e-3
+COMPONENT = 9e-4
 """Seconds for a second of one component: found, rendered, brought to the taggers' rate."""
-COMPONENT_HEARD = 2.4e-3
+COMPONENT_HEARD = 9e-4
 """Seconds for a second of one component that is heard alone (begin heard)."""
 STREAMED_COMPONENT = 4e-4
 """Seconds for a second of one component of a long recording whose shapes are known."""
-PASSING = 0.05
+PASSING = 0.02
 """Seconds for a second of audio that is read, heard before and after, and written."""
-HEARING = 0.05
-"""Seconds for a second of one source in each step, for each published tagger, forwards and backwards."""
-GENERATING = {"embedded": 0.15, "jukebox": 0.25}
+HEARING = 0.013
+"""Seconds for a second that a published tagger hears in each step, forwards and backwards."""
+GENERATING = {"embedded": 0.05, "jukebox": 0.1}
 """Seconds for a second of audio in each step, by generator; another generator counts as the embedded one."""
-ENCODING = 0.3
+ENCODING = 0.2
 """Seconds for a second of audio whose latents are found, and what is rendered of them at the end."""
-MASKING = 0.02
+MASKING = 0.0045
 """Seconds for a second of audio in each step, for each FFT size of the masks."""
+EXACT = 1.6
+"""How much longer steps in float32 take."""
 TRAINING = 5.6e-6
 """Seconds for a sample of a training step, at a width of 32, in bfloat16."""
 WIDER = 0.65
@@ -51,19 +53,19 @@ WIDER = 0.65
 PARALLEL = 0.7
 """The part of all this that several cores share (Amdahl's law)."""
 
-BASE_BYTES = 280e6
+BASE_BYTES = 330e6
 """Python, PyTorch and the models."""
-GATES_BYTES = 38e6
+GATES_BYTES = 7e6
 """For a second of audio that is taken apart into components."""
-COMPONENT_BYTES = 0.22e6
+COMPONENT_BYTES = 0.1e6
 """For a second of one component."""
 TRAINING_BYTES = 5e3
 """For a sample of a training step, at a width of 32."""
-STEP_BYTES = 40e6
-"""For a second of every source but the first, for each published tagger: what the way back needs."""
+STEP_BYTES = 30e6
+"""For a second of every source, for each published tagger: what the way back needs."""
 LISTENER = 0.1
 """Of a published tagger, what the listener takes."""
-GENERATOR_BYTES = {"embedded": 85e6, "jukebox": 150e6}
+GENERATOR_BYTES = {"embedded": 80e6, "jukebox": 100e6}
 """For a second of audio: what the way back through a generator needs."""
 
 WORTH_SAYING = 5.0
@@ -91,19 +93,26 @@ def expect(
         sources: how many are asked for.
         cores: that share the work; this machine's when left out.
     """
+    from tagbox.streaming import learns_once
+
     long = 0 < settings.segment < seconds
     piece = settings.segment if long else seconds
     taggers = sum(LISTENER if name.partition("/")[0] in EXCLUSIVE else 1.0 for name in settings.taggers)
+    hearing = taggers * HEARING
+    slower = EXACT if settings.precision == "float32" else 1.0
     if settings.steer == "gates":
         components = settings.components * (settings.factorisations + settings.factorisations // 2)
         each = COMPONENT + (COMPONENT_HEARD if settings.begin == "heard" else 0.0)
-        work = piece * (components * each + settings.steps * sources * taggers * HEARING) + seconds * PASSING
-        if long:
+        # Each source and what is left without it.
+        steps = settings.steps * 2 * sources * hearing * slower
+        learnt = piece if learns_once(settings) else seconds
+        work = learnt * (components * each + steps) + seconds * PASSING
+        if learnt < seconds:
             work += seconds * components * STREAMED_COMPONENT * (0.5 + channels / 4)
-        held = piece * (GATES_BYTES + components * COMPONENT_BYTES + (sources - 1) * taggers * STEP_BYTES)
+        held = piece * (GATES_BYTES + components * COMPONENT_BYTES + sources * taggers * STEP_BYTES)
     else:
         known = settings.generator if settings.generator in GENERATING else "embedded"
-        step = GENERATING[known] + len(settings.fft) * MASKING + taggers * HEARING
+        step = (GENERATING[known] + len(settings.fft) * (MASKING + hearing)) * slower
         work = seconds * (PASSING + sources * (ENCODING + settings.steps * step))
         held = piece * (GENERATOR_BYTES[known] + taggers * STEP_BYTES)
     return Forecast(_by_the_clock(LOADING_SECONDS + work, cores), BASE_BYTES + held)
