@@ -1,17 +1,19 @@
 """Frozen residual blocks on a CPU against the plain ones: of any length, however cut, oneDNN or not."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
-from tagbox.generator import lean
+from tagbox.generator import lean, passes
 from tagbox.generator.vqvae import Residual, Stack, TimeConv, TimeConvTranspose
 
 
 @pytest.fixture(params=["fused", "plain"])
 def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(lean, "_fuses", lambda x: False)
+        monkeypatch.setattr(passes, "_fuses", lambda x: False)
 
 
 def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
@@ -25,11 +27,11 @@ def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor
 
 @pytest.mark.usefixtures("convolutions")
 @pytest.mark.parametrize("piece", [150, 32768])
-@pytest.mark.parametrize(("batch", "time"), [(1, 1000), (3, 301)])
+@pytest.mark.parametrize(("batch", "time"), [(1, 1000), (3, 301), (2, 60)])
 def test_lean_blocks_are_the_plain_blocks(
     piece: int, batch: int, time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean, "PIECE", piece)
+    monkeypatch.setattr(passes, "PIECE", piece)
     torch.manual_seed(0)
     stack = Stack(16, [81, 27, 9, 3, 1]).requires_grad_(False)
     x, upstream = torch.randn(batch, 16, 1, time), torch.randn(batch, 16, 1, time)
@@ -116,3 +118,17 @@ def test_room_is_used_again_and_never_while_it_is_needed() -> None:
     torch.stack([stack(x).sum() for x in moved]).sum().backward()
     for x, right in zip(moved, expected, strict=True):
         torch.testing.assert_close(x.grad, right)
+
+
+def test_in_float32_taps_lie_near_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    convolved = passes._convolved
+
+    def noting(x: Tensor, *how: Any) -> Tensor:
+        asked.append(how[3])
+        return convolved(x, *how)
+
+    monkeypatch.setattr(passes, "_convolved", noting)
+    stack = Stack(16, [729, 27, 1]).requires_grad_(False)
+    both(stack, torch.randn(1, 16, 1, 3000), torch.randn(1, 16, 1, 3000), plain=False)
+    assert {tuple(apart) for apart in asked} == {(1, 1), (1, 27)}

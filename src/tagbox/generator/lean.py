@@ -14,59 +14,15 @@ What is 1 where a number is above zero costs a pass of its own; clipping to :mat
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-TINY = 2.0**-40
-"""Far below what matters, far above the smallest float32 and bfloat16, even times a gradient."""
-
-PIECE = 24576
-"""Positions at a time, at the most. What oneDNN compiles for a convolution grows with its length, to
-megabytes; pieces of one length share it."""
-
-GRAIN = 32
-"""Pieces are of multiples of it: of arbitrary lengths one in twenty takes oneDNN three times as long."""
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Weights of one block for signals (batch, channels, 1, time), in the order that its convolutions want.
-
-    Attributes:
-        wide: (channels, channels, 1, 3), with `wide_bias` (channels,), at `dilation`.
-        narrow: (channels, channels, 1, 1), with `narrow_bias` (channels,).
-        wide_back: of the convolution that carries gradients back through `wide`; takes `TINY` back.
-        narrow_back: the same through `narrow`.
-    """
-
-    wide: Tensor
-    wide_bias: Tensor
-    narrow: Tensor
-    narrow_bias: Tensor
-    wide_back: Tensor
-    narrow_back: Tensor
-    dilation: int
-
-    @classmethod
-    def of(cls, wide: nn.Conv1d, narrow: nn.Conv1d) -> "Block":
-        """The block whose convolutions are `wide` (three taps) and `narrow` (one)."""
-        assert wide.bias is not None and narrow.bias is not None
-        dilation = int(wide.dilation[0])
-        return cls(
-            _packed(wide.weight, dilation),
-            wide.bias,
-            _packed(narrow.weight, 1),
-            narrow.bias,
-            _packed(wide.weight.flip(2).transpose(0, 1) / TINY, dilation),
-            _packed(narrow.weight.transpose(0, 1), 1),
-            dilation,
-        )
+from tagbox.generator import passes
+from tagbox.generator.passes import Block, pieces
 
 
 def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
@@ -112,9 +68,9 @@ def _back(g: Tensor, a: Tensor, block: Block) -> None:
     """
     reach, time = block.dilation, g.shape[3]
     waiting: deque[tuple[int, Tensor]] = deque()
-    for start, size in _pieces(time):
-        above = _clipped(a[..., start : start + size + 2 * reach], block)
-        waiting.append((start, _times(g[..., start : start + size], block.narrow_back, above)))
+    for start, size in pieces(time, block):
+        above = passes.clipped(a[..., start : start + size + 2 * reach], block)
+        waiting.append((start, passes.narrowed(g[..., start : start + size], block, above)))
         seen = start + size
         while waiting and (seen == time or waiting[0][0] + waiting[0][1].shape[3] + reach <= seen):
             _reach(g, a, *waiting.popleft(), block)
@@ -123,23 +79,23 @@ def _back(g: Tensor, a: Tensor, block: Block) -> None:
 def _reach(g: Tensor, a: Tensor, start: int, hidden: Tensor, block: Block) -> None:
     """Add to `g` what the gradient `hidden` of a piece that begins at `start` makes of it."""
     reach = block.dilation
-    back = _returned(hidden, block)
+    back = passes.returned(hidden, block)
     first, last = max(0, start - reach), min(g.shape[3], start + hidden.shape[3] + reach)
     part = back[..., first - start + reach : last - start + reach]
-    _add_where(a[..., first + reach : last + reach], part, g[..., first:last])
+    passes.add_where(a[..., first + reach : last + reach], part, g[..., first:last])
 
 
 def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tensor:
     """The blocks' output; `kept` takes what each of them hears."""
     y = x.clone(memory_format=torch.channels_last)
-    _rectify(x, kept[0].narrow(3, stack[0].dilation, x.shape[3]))
+    passes.rectify(x, kept[0].narrow(3, stack[0].dilation, x.shape[3]))
     for i, block in enumerate(stack):
-        for item, (start, size) in product(range(len(y)), _pieces(y.shape[3])):
+        for item, (start, size) in product(range(len(y)), pieces(y.shape[3], block)):
             part = _part(y, item, start, size)
-            hidden = _rectified(_part(kept[i], item, start, size + 2 * block.dilation), block)
-            _add(part, hidden, block)
+            hidden = passes.rectified(_part(kept[i], item, start, size + 2 * block.dilation), block)
+            passes.add_narrow(part, hidden, block)
             if i + 1 < len(stack):
-                _rectify(part, _part(kept[i + 1], item, start + stack[i + 1].dilation, size))
+                passes.rectify(part, _part(kept[i + 1], item, start + stack[i + 1].dilation, size))
     return y
 
 
@@ -183,115 +139,5 @@ def _edged(room: Tensor, reach: int) -> Tensor:
     return room.permute(0, 3, 1, 2)
 
 
-def _pieces(time: int) -> Iterator[tuple[int, int]]:
-    """Pieces of `time` positions, all but the last of one length: first position, positions."""
-    length = -(-time // (-(-time // PIECE) * GRAIN)) * GRAIN
-    for start in range(0, time, length):
-        yield start, min(length, time - start)
-
-
 def _part(x: Tensor, item: int, start: int, size: int) -> Tensor:
     return x[item : item + 1, :, :, start : start + size]
-
-
-def _packed(weight: Tensor, dilation: int) -> Tensor:
-    """(out, in, taps) to (out, in, 1, taps), channels last, or as oneDNN would put it at every call."""
-    last = weight[:, :, None].contiguous(memory_format=torch.channels_last)
-    if not _fuses(weight):
-        return last
-    pack = torch.ops.mkldnn._reorder_convolution_weight
-    length = PIECE + (weight.shape[2] - 1) * dilation
-    return cast(Tensor, pack(last, [0, 0], [1, 1], [1, dilation], 1, [1, weight.shape[1], 1, length]))
-
-
-# A float above zero, read as an integer, is above zero, and larger if larger. PyTorch's passes over 16-bit
-# integers are several times faster than over bfloat16, which it widens and rounds again.
-
-
-def _rectify(x: Tensor, out: Tensor) -> None:
-    if x.dtype == torch.bfloat16:
-        torch.clamp_min(x.view(torch.int16), 0, out=out.view(torch.int16))
-    else:
-        torch.clamp_min(x, 0, out=out)
-
-
-def _add_where(a: Tensor, back: Tensor, g: Tensor) -> None:
-    """Add `back` / `TINY` to `g` where `a`, nowhere below zero, is above."""
-    if a.dtype == torch.bfloat16:
-        most = int(torch.tensor(TINY, dtype=torch.bfloat16).view(torch.int16))
-        above = a.view(torch.int16).clamp_max(most).view(torch.bfloat16)
-    else:
-        above = a.clamp_max(TINY)
-    g.addcmul_(back, above, value=1 / TINY)
-
-
-# Each of these is one pass by oneDNN, by the operations that PyTorch's own compiler fuses to; else two.
-
-
-def _fuses(x: Tensor) -> bool:
-    """Whether PyTorch has the fused operations for `x`; oneDNN takes bfloat16 on some CPUs only."""
-    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    if not (there and hasattr(torch.ops.mkldnn, "_convolution_pointwise_")):
-        return False
-    return x.dtype == torch.float32 or (
-        x.dtype == torch.bfloat16 and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    )
-
-
-def _rectified(x: Tensor, block: Block) -> Tensor:
-    """ReLU after the wide convolution."""
-    if not _fuses(x):
-        return functional.relu_(_plain(x, block.wide, block.wide_bias, block.dilation))
-    return _wide(x, block.wide, block.wide_bias, block.dilation, "relu", [])
-
-
-def _clipped(x: Tensor, block: Block) -> Tensor:
-    """The wide convolution, held between 0 and `TINY`."""
-    if not _fuses(x):
-        return _plain(x, block.wide, block.wide_bias, block.dilation).clamp_(0, TINY)
-    return _wide(x, block.wide, block.wide_bias, block.dilation, "hardtanh", [0.0, TINY])
-
-
-def _returned(x: Tensor, block: Block) -> Tensor:
-    """Gradients back through the wide convolution, a dilation beyond both ends: that far it reaches."""
-    if not _fuses(x):
-        return functional.conv2d(x, block.wide_back, None, 1, (0, 2 * block.dilation), (1, block.dilation))
-    return _wide(x, block.wide_back, None, block.dilation, "none", [], 2 * block.dilation)
-
-
-def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """Nothing is filled up at the ends: what comes out is shorter."""
-    return functional.conv2d(x, weight, bias, 1, 0, (1, dilation))
-
-
-def _wide(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    dilation: int,
-    then: str,
-    numbers: list[float],
-    padding: int = 0,
-) -> Tensor:
-    convolve = torch.ops.mkldnn._convolution_pointwise
-    where = ([0, padding], [1, 1], [1, dilation], 1)
-    return cast(Tensor, convolve(x, weight, bias, *where, then, numbers, ""))
-
-
-def _times(x: Tensor, weight: Tensor, factor: Tensor) -> Tensor:
-    """The convolution of one tap, times `factor`."""
-    if not _fuses(x):
-        return functional.conv2d(x, weight).mul_(factor)
-    convolve = torch.ops.mkldnn._convolution_pointwise.binary
-    where = ([0, 0], [1, 1], [1, 1], 1)
-    return cast(Tensor, convolve(x, factor, weight, None, *where, "mul", None, None, [], None))
-
-
-def _add(y: Tensor, x: Tensor, block: Block) -> None:
-    """Add the narrow convolution of `x` to `y`, in place."""
-    if not _fuses(x):
-        y.add_(functional.conv2d(x, block.narrow, block.narrow_bias))
-        return
-    convolve = torch.ops.mkldnn._convolution_pointwise_.binary
-    where = ([0, 0], [1, 1], [1, 1], 1)
-    convolve(y, x, block.narrow, block.narrow_bias, *where, "add", 1.0, None, [], None)

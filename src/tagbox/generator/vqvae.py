@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tagbox import frozen
-from tagbox.generator import lean
+from tagbox.generator import ending, lean, passes
 
 FRAMES_AT_ONCE = 512
 """Compared with the codebook in one go: 2048 entries make that 4 MB, which a cache holds."""
@@ -122,10 +122,10 @@ class Residual(nn.Module):
             TimeConv(width, width, 1),
         )
 
-    def weights(self) -> lean.Block:
+    def weights(self) -> passes.Block:
         """The weights as `tagbox.generator.lean` takes them."""
         _, wide, _, narrow = self.model
-        return lean.Block.of(cast(nn.Conv1d, wide), cast(nn.Conv1d, narrow))
+        return passes.Block.of(cast(nn.Conv1d, wide), cast(nn.Conv1d, narrow))
 
     def forward(self, x: Tensor) -> Tensor:
         _, wide, _, narrow = self.model
@@ -188,6 +188,11 @@ class Up(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.model(x))
 
+    def before_doubling(self, x: Tensor) -> tuple[Tensor, nn.ConvTranspose1d]:
+        """What the last doubling hears, and that doubling."""
+        stack, doubling = cast(nn.Sequential, self.model[-1])
+        return stack(self.model[:-1](x)), cast(nn.ConvTranspose1d, doubling)
+
 
 class Encoder(nn.Module):
     """Audio (batch, 1, 1, samples) to latents (batch, dimensions, 1, frames)."""
@@ -218,9 +223,12 @@ class Decoder(nn.Module):
         self.out = TimeConv(design.dimensions, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in reversed(self.level_blocks):
+        *coarse, finest = reversed(self.level_blocks)
+        for block in coarse:
             x = block(x)
-        return cast(Tensor, self.out(x))
+        if self.out.weight.requires_grad:
+            return cast(Tensor, self.out(finest(x)))
+        return ending.played(*cast(Up, finest).before_doubling(x), self.out)
 
 
 class Codebook(nn.Module):
