@@ -40,8 +40,9 @@ def weights_of(checkpoint: Any) -> dict[str, Tensor]:
     other = [name for name, value in state.items() if not isinstance(value, Tensor)]
     if other:
         raise TagBoxError(f"this checkpoint's {other[0]} is no tensor; give Jukebox's vqvae.pth.tar")
-    trained.check_shapes(state, JUKEBOX, "this checkpoint")
-    return {name: state[name].float().contiguous() for name in expected_shapes()}
+    expected = expected_shapes()
+    trained.check_shapes(state, expected, "this checkpoint")
+    return {name: state[name].float().contiguous() for name in expected}
 
 
 def read(path: Path, device: torch.device | str = "cpu") -> Trained:

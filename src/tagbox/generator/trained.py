@@ -62,13 +62,16 @@ class Trained:
 
 def expected_shapes(design: Design) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the weights of `design`."""
-    with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in VQVAE(design).state_dict().items()}
+    return shapes(_on_meta(design))
 
 
-def check_shapes(state: Mapping[str, Tensor], design: Design, what: str) -> None:
-    """Raise `TagBoxError` where names or shapes of `state` are not those of `design`."""
-    expected = expected_shapes(design)
+def shapes(model: VQVAE) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a model's weights."""
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def check_shapes(state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
+    """Raise `TagBoxError` where names or shapes of `state` are not the `expected` ones."""
     missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
     wrong = [name for name in expected if name in state and tuple(state[name].shape) != expected[name]]
     if missing:
@@ -94,11 +97,16 @@ def assemble(
     licence: str,
 ) -> Trained:
     """A frozen generator of checked weights, in float32."""
-    check_shapes(state, design, name)
-    with torch.device("meta"):
-        model = VQVAE(design)
+    model = _on_meta(design)
+    check_shapes(state, shapes(model), name)
     model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
     return Trained(name, model.eval().requires_grad_(False).to(device), weights_hash, licence)
+
+
+def _on_meta(design: Design) -> VQVAE:
+    """The model without memory for its weights: drawing them at random would only cost time."""
+    with torch.device("meta"):
+        return VQVAE(design)
 
 
 def read(path: Path, name: str, device: torch.device | str = "cpu") -> Trained:
