@@ -74,12 +74,11 @@ def pieces(time: int, block: Block) -> Iterator[tuple[int, int]]:
 
     Most of them are of one length. Images have whole rows, but for what is left of the last one.
     """
+    length = -(-time // (-(-time // PIECE) * GRAIN)) * GRAIN
+    whole = time
     if block.far:
-        length = max(1, PIECE // block.dilation) * block.dilation
+        length = max(1, length // block.dilation) * block.dilation
         whole = time // block.dilation * block.dilation
-    else:
-        length = -(-time // (-(-time // PIECE) * GRAIN)) * GRAIN
-        whole = time
     for start in range(0, whole, length):
         yield start, min(length, whole - start)
     if whole < time:
