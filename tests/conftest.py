@@ -1,5 +1,6 @@
 """What tests share: published outputs and weights where they are at hand, and the golden recipes."""
 
+import os
 import zlib
 from pathlib import Path
 
@@ -8,6 +9,12 @@ import pytest
 import torch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_configure() -> None:
+    """Without a GPU, Triton's kernels are interpreted: it asks when somebody imports it first."""
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -1,24 +1,11 @@
 """The fused residual block against the plain one, under Triton's interpreter: no GPU is needed, Triton is."""
 
-import os
-from collections.abc import Iterator
-
 import pytest
 import torch
 
 from tagbox.generator.vqvae import Residual
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _interpreted() -> Iterator[None]:
-    if torch.cuda.is_available():
-        yield
-        return
-    before = os.environ.get("TRITON_INTERPRET")
-    os.environ["TRITON_INTERPRET"] = "1"  # read as Triton is imported
-    pytest.importorskip("triton", reason="Triton is not installed (pip install triton)")
-    yield
-    os.environ.pop("TRITON_INTERPRET") if before is None else os.environ.update(TRITON_INTERPRET=before)
+pytest.importorskip("triton", reason="Triton is not installed (pip install triton)")
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,31 @@
 r"""Residual blocks with frozen weights on a CPU: few passes over memory, and little of it.
 
-A block :math:`y = x + W_1\,\mathrm{relu}(W_3 *_d a + b_3) + b_1` with :math:`a = \mathrm{relu}(x)` has so
-few channels that a CPU waits for memory, not for arithmetic. Here a convolution and what follows it at each
-point (ReLU, a sum, a product) are one pass where oneDNN offers that. Of a block only :math:`a` is kept for
-the way back, which computes the hidden sign again:
+A block :math:`y = x + W_1\,\mathrm{relu}(W_3 *_d a + b_3) + b_1` with :math:`a = \mathrm{relu}(x)` carries a
+gradient back as
 
 .. math::
     \bar h = (W_1^T \bar y) \odot [W_3 *_d a + b_3 > 0], \qquad
     \bar x = \bar y + [a > 0] \odot (W_3^T *_d \bar h)
 
-What is 1 where a number is above zero costs a pass of its own; clipping to :math:`[0, \epsilon]` with a tiny
-:math:`\epsilon`, a power of two that weights or factors take back, comes with the convolution.
+so all that has to be kept is where two things are above zero. In float32 two marks of a byte each say that,
+in half of the memory that :math:`a` takes. In bfloat16 :math:`a` takes no more than they do, and some
+processors multiply so fast that passes over marks would cost more than they save: :math:`a` is kept, and the
+hidden sign is computed again. What is 1 where a number is above zero would be a pass of its own; clipping to
+:math:`[0, \epsilon]` with a tiny :math:`\epsilon`, a power of two that weights or factors take back, comes
+with the convolution.
 """
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from tagbox.generator import passes
-from tagbox.generator.passes import Block, pieces
+from tagbox.generator.passes import TINY, Block, pieces
 
 
 def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
@@ -38,30 +41,126 @@ def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
     """
     x = x.contiguous(memory_format=torch.channels_last)
     if not (torch.is_grad_enabled() and x.requires_grad):
-        return _forward(x, stack, _shared(x, stack))
-    return cast(Tensor, _Blocks.apply(x, stack, spare))  # type: ignore[no-untyped-call]
+        return _forward(x, stack, _in_turns(x, stack))
+    kind = _Marking if x.dtype == torch.float32 else _Keeping
+    return cast(Tensor, kind.apply(x, stack, spare))  # type: ignore[no-untyped-call]
 
 
-class _Blocks(torch.autograd.Function):
+class Kept(Protocol):
+    """What is kept of one block for the way back, of one item of the batch."""
+
+    def hidden(self, g: Tensor, start: int, block: Block) -> Tensor:
+        """The hidden gradient at `start`, where `g` (1, channels, 1, size) is that of what the block says."""
+        ...
+
+    def add(self, back: Tensor, g: Tensor, start: int, block: Block) -> None:
+        """Add to `g`, which begins at `start`, what came `back` through the wide convolution."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Where the block heard something, and where something was hidden in it: each (1, channels, 1, time)."""
+
+    heard: Tensor
+    hid: Tensor
+
+    def hidden(self, g: Tensor, start: int, block: Block) -> Tensor:
+        """As marked."""
+        return passes.narrowed(g, block).mul_(self.hid.narrow(3, start, g.shape[3]))
+
+    def add(self, back: Tensor, g: Tensor, start: int, block: Block) -> None:
+        """As marked."""
+        g.add_(back.mul_(self.heard.narrow(3, start, g.shape[3])), alpha=TINY)
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the block heard, (1, channels, 1, time), with the zeros that stand at both ends."""
+
+    a: Tensor
+
+    def hidden(self, g: Tensor, start: int, block: Block) -> Tensor:
+        """By the wide convolution once more."""
+        above = passes.clipped(self.a.narrow(3, start, g.shape[3] + 2 * block.dilation), block)
+        return passes.narrowed_times(g, block, above)
+
+    def add(self, back: Tensor, g: Tensor, start: int, block: Block) -> None:
+        """Where it heard something."""
+        passes.add_where(self.a.narrow(3, start + block.dilation, g.shape[3]), back, g)
+
+
+class _Marking(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
-        room, kept = _heard(x, stack, spare)
-        ctx.save_for_backward(*kept)
-        ctx.stack, ctx.room, ctx.spare = stack, room, spare
-        return _forward(x, stack, kept)
+        batch, channels, _, time = x.shape
+        ctx.stack, ctx.spare = stack, spare
+        ctx.room = _room(2 * len(stack) * x.numel(), torch.bool, spare)
+        # (heard or hid, block, batch, channels, 1, time), channels last in memory.
+        marks = ctx.room.view(2, len(stack), batch, 1, time, channels).permute(0, 1, 2, 5, 3, 4)
+        ctx.save_for_backward(marks)
+        return _forward(x, stack, _in_turns(x, stack), marks)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        g = gradients[0].clone(memory_format=torch.channels_last)
-        for block, a in zip(reversed(ctx.stack), reversed(ctx.saved_tensors), strict=True):
-            for item in range(len(g)):
-                _back(g[item : item + 1], a[item : item + 1], block)
-        ctx.spare[:] = [ctx.room]
-        return g, None, None
+        (marks,) = ctx.saved_tensors
+        kept = [list(map(Marks, _items(heard), _items(hid))) for heard, hid in zip(*marks, strict=True)]
+        return _backward(ctx, gradients[0], kept), None, None
 
 
-def _back(g: Tensor, a: Tensor, block: Block) -> None:
-    """Carry the gradient `g` (1, channels, 1, time) through `block`, which heard `a`, in place.
+class _Keeping(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
+        batch, channels, _, time = x.shape
+        ctx.stack, ctx.spare = stack, spare
+        lengths = [batch * channels * (time + 2 * block.dilation) for block in stack]
+        ctx.room = _room(sum(lengths), x.dtype, spare)
+        heard = [
+            _edged(part.view(batch, 1, -1, channels), block.dilation)
+            for part, block in zip(torch.split(ctx.room, lengths), stack, strict=True)
+        ]
+        ctx.save_for_backward(*heard)
+        return _forward(x, stack, heard)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        kept = [list(map(Heard, _items(a))) for a in ctx.saved_tensors]
+        return _backward(ctx, gradients[0], kept), None, None
+
+
+def _forward(
+    x: Tensor, stack: Sequence[Block], rooms: Sequence[Tensor], marks: Tensor | None = None
+) -> Tensor:
+    """The blocks' output; `rooms` take what each of them hears, and `marks` where there is something."""
+    y = x.clone(memory_format=torch.channels_last)
+    passes.rectify(x, rooms[0].narrow(3, stack[0].dilation, x.shape[3]))
+    if marks is not None:
+        torch.gt(x, 0, out=marks[0, 0])
+    for i, block in enumerate(stack):
+        for item, (start, size) in product(range(len(y)), pieces(y.shape[3], block)):
+            part = _part(y, item, start, size)
+            hidden = passes.rectified(_part(rooms[i], item, start, size + 2 * block.dilation), block)
+            passes.add_narrow(part, hidden, block)
+            if marks is not None:
+                torch.gt(hidden, 0, out=_part(marks[1, i], item, start, size))
+            if i + 1 < len(stack):
+                passes.rectify(part, _part(rooms[i + 1], item, start + stack[i + 1].dilation, size))
+                if marks is not None:
+                    torch.gt(part, 0, out=_part(marks[0, i + 1], item, start, size))
+    return y
+
+
+def _backward(ctx: Any, gradient: Tensor, kept: Sequence[Sequence[Kept]]) -> Tensor:
+    g = gradient.clone(memory_format=torch.channels_last)
+    for block, of_block in zip(reversed(ctx.stack), reversed(kept), strict=True):
+        for part, of_item in zip(_items(g), of_block, strict=True):
+            _back(part, of_item, block)
+    ctx.spare[:] = [ctx.room]
+    return g
+
+
+def _back(g: Tensor, kept: Kept, block: Block) -> None:
+    """Carry the gradient `g` (1, channels, 1, time) through `block`, of which `kept` is kept, in place.
 
     A piece moves `g` beyond its ends, as far as its convolution reaches; so it waits until all pieces that
     begin there have taken what they need of `g`.
@@ -69,67 +168,39 @@ def _back(g: Tensor, a: Tensor, block: Block) -> None:
     reach, time = block.dilation, g.shape[3]
     waiting: deque[tuple[int, Tensor]] = deque()
     for start, size in pieces(time, block):
-        above = passes.clipped(a[..., start : start + size + 2 * reach], block)
-        waiting.append((start, passes.narrowed(g[..., start : start + size], block, above)))
+        waiting.append((start, kept.hidden(g.narrow(3, start, size), start, block)))
         seen = start + size
         while waiting and (seen == time or waiting[0][0] + waiting[0][1].shape[3] + reach <= seen):
-            _reach(g, a, *waiting.popleft(), block)
+            _reach(g, kept, *waiting.popleft(), block)
 
 
-def _reach(g: Tensor, a: Tensor, start: int, hidden: Tensor, block: Block) -> None:
+def _reach(g: Tensor, kept: Kept, start: int, hidden: Tensor, block: Block) -> None:
     """Add to `g` what the gradient `hidden` of a piece that begins at `start` makes of it."""
     reach = block.dilation
-    back = passes.returned(hidden, block)
     first, last = max(0, start - reach), min(g.shape[3], start + hidden.shape[3] + reach)
-    part = back[..., first - start + reach : last - start + reach]
-    passes.add_where(a[..., first + reach : last + reach], part, g[..., first:last])
+    back = passes.returned(hidden, block).narrow(3, first - start + reach, last - first)
+    kept.add(back, g.narrow(3, first, last - first), first, block)
 
 
-def _forward(x: Tensor, stack: Sequence[Block], kept: Sequence[Tensor]) -> Tensor:
-    """The blocks' output; `kept` takes what each of them hears."""
-    y = x.clone(memory_format=torch.channels_last)
-    passes.rectify(x, kept[0].narrow(3, stack[0].dilation, x.shape[3]))
-    for i, block in enumerate(stack):
-        for item, (start, size) in product(range(len(y)), pieces(y.shape[3], block)):
-            part = _part(y, item, start, size)
-            hidden = passes.rectified(_part(kept[i], item, start, size + 2 * block.dilation), block)
-            passes.add_narrow(part, hidden, block)
-            if i + 1 < len(stack):
-                passes.rectify(part, _part(kept[i + 1], item, start + stack[i + 1].dilation, size))
-    return y
+def _room(count: int, dtype: torch.dtype, spare: list[Tensor]) -> Tensor:
+    """Room for `count` numbers, the spare one where it fits.
 
-
-def _heard(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """Room, and in it for each block what it hears: `x` above zero, and the zeros that stand at both ends.
-
-    All of it is one allocation, and the next step's as well: kept one by one, among others that come and go,
-    they would leave holes that the C library cannot fill again.
+    All that is kept of a stack is one allocation, and the next step's as well: kept one by one, among others
+    that come and go, they would leave holes that the C library cannot fill again.
     """
+    room = spare.pop() if spare else torch.empty(0)
+    return room if len(room) == count and room.dtype == dtype else torch.empty(count, dtype=dtype)
+
+
+def _in_turns(x: Tensor, stack: Sequence[Block]) -> list[Tensor]:
+    """Room for what each block hears, of which nothing is kept: two rooms take turns."""
     batch, channels, _, time = x.shape
-    lengths = [batch * channels * (time + 2 * block.dilation) for block in stack]
-    room = spare.pop() if spare else x.new_empty(0)
-    if len(room) != sum(lengths) or room.dtype != x.dtype:
-        room = x.new_empty(sum(lengths))
-    return room, [
-        _edged(part.view(batch, 1, -1, channels), block.dilation)
-        for part, block in zip(torch.split(room, lengths), stack, strict=True)
-    ]
-
-
-def _shared(x: Tensor, stack: Sequence[Block]) -> list[Tensor]:
-    """The same for blocks of which nothing is kept: two rooms take turns."""
     widest = max(block.dilation for block in stack)
-    rooms = [_zeros(x, widest) for _ in stack[:2]]
+    rooms = [_edged(x.new_empty(batch, 1, time + 2 * widest, channels), widest) for _ in stack[:2]]
     return [
-        rooms[i % 2].narrow(3, widest - block.dilation, x.shape[3] + 2 * block.dilation)
+        rooms[i % 2].narrow(3, widest - block.dilation, time + 2 * block.dilation)
         for i, block in enumerate(stack)
     ]
-
-
-def _zeros(x: Tensor, reach: int) -> Tensor:
-    """Room for `x` with `reach` zeros at both ends."""
-    batch, channels, _, time = x.shape
-    return _edged(x.new_empty(batch, 1, time + 2 * reach, channels), reach)
 
 
 def _edged(room: Tensor, reach: int) -> Tensor:
@@ -137,6 +208,11 @@ def _edged(room: Tensor, reach: int) -> Tensor:
     room[:, :, :reach].zero_()
     room[:, :, room.shape[2] - reach :].zero_()
     return room.permute(0, 3, 1, 2)
+
+
+def _items(x: Tensor) -> tuple[Tensor, ...]:
+    """The batch, one by one."""
+    return torch.split(x, 1)
 
 
 def _part(x: Tensor, item: int, start: int, size: int) -> Tensor:

@@ -100,10 +100,15 @@ def returned(x: Tensor, block: Block) -> Tensor:
     return _wide(x, block.wide_back, None, block, "none", [], beyond=2)
 
 
-def narrowed(x: Tensor, block: Block, factor: Tensor) -> Tensor:
-    """Gradients back through the narrow convolution, times `factor`."""
+def narrowed(x: Tensor, block: Block) -> Tensor:
+    """Gradients back through the narrow convolution."""
+    return _convolved(x, block.narrow_back, None, [0, 0], [1, 1], "none", [])
+
+
+def narrowed_times(x: Tensor, block: Block, factor: Tensor) -> Tensor:
+    """The same, times `factor`."""
     if not _fuses(x):
-        return functional.conv2d(x, block.narrow_back).mul_(factor)
+        return narrowed(x, block).mul_(factor)
     convolve = torch.ops.mkldnn._convolution_pointwise.binary
     where = ([0, 0], [1, 1], [1, 1], 1)
     return cast(Tensor, convolve(x, factor, block.narrow_back, None, *where, "mul", None, None, [], None))
