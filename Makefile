@@ -32,7 +32,7 @@ docs: $(VENV)/.installed
 # files, what plays MIDI. Where one can't be had, its tests are skipped and say so.
 PROGRAMS := chromium ffmpeg fluidsynth
 programs:
-	@missing=$$(for each in $(PROGRAMS); do command -v $$each >/dev/null || printf ' %s' $$each; done); \
+	@missing=$$(for each in $(PROGRAMS); do command -v $$each >/dev/null || command -v $$each-browser >/dev/null || printf ' %s' $$each; done); \
 	test -z "$$missing" || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && echo "installing for the tests:$$missing" \
 	  && { timeout 300 apt-get update -qq; DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -qq \
