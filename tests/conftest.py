@@ -1,6 +1,7 @@
 """What tests share: published outputs and weights where they are at hand, and the golden recipes."""
 
 import os
+import shutil
 import zlib
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the folder of published outputs and weights is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def ffmpeg() -> None:
+    """What decodes stem files, and what stempeg and museval cannot be imported without."""
+    if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
+        pytest.skip("ffmpeg and ffprobe are not on the PATH (apt-get install ffmpeg)")
 
 
 def signal(samples: int, rate: int, seed: int) -> np.ndarray:

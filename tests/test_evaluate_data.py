@@ -98,9 +98,8 @@ def test_musdb_hq_and_plain_stems(tmp_path: Path) -> None:
     assert datasets.find(plain / "duet").tracks[0].name == "duet"
 
 
+@pytest.mark.usefixtures("ffmpeg")
 def test_musdb_stem_files_through_stempeg(tmp_path: Path) -> None:
-    if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
-        pytest.skip("stempeg needs ffmpeg and ffprobe on the PATH")
     stempeg = pytest.importorskip("stempeg")
     example = Path(stempeg.example_stem_path())
     (tmp_path / "train").mkdir()

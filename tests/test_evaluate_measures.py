@@ -3,7 +3,6 @@
 import importlib
 import itertools
 import math
-import shutil
 from typing import Any
 
 import mir_eval
@@ -22,10 +21,8 @@ RATE = 8000
 
 
 @pytest.fixture
-def museval() -> Any:
+def museval(ffmpeg: None) -> Any:
     """Imported late: without its ffmpeg it cannot be, and the other tests of this file do without it."""
-    if shutil.which("ffmpeg") is None or shutil.which("ffprobe") is None:
-        pytest.skip("museval needs ffmpeg and ffprobe on the PATH (apt-get install ffmpeg)")
     return importlib.import_module("museval")
 
 

@@ -25,7 +25,14 @@ def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor
     return y.detach(), moved.grad
 
 
-@pytest.mark.usefixtures("convolutions")
+@pytest.fixture(params=["_Marking", "_Keeping"])
+def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What bfloat16 keeps can be had in float32, too: then fused where a processor has no bfloat16."""
+    kind = getattr(lean, request.param)
+    monkeypatch.setattr(lean, "_kind", lambda dtype: kind)
+
+
+@pytest.mark.usefixtures("convolutions", "kept")
 @pytest.mark.parametrize("piece", [150, 32768])
 @pytest.mark.parametrize(("batch", "time"), [(1, 1000), (3, 301), (2, 60)])
 def test_lean_blocks_are_the_plain_blocks(

@@ -234,8 +234,8 @@ def published_loop(
 
 def test_published_code_does_what_the_published_program_does(jukebox_at_hand: Trained) -> None:
     samples = excerpt("duet/mixture.flac", 3, 1).samples[:, :44_096]  # whole frames of the generator
-    # The codebook is thrown away at the first step and has moved at the second. The third is another one on
-    # every machine: at a rate of 10 rounding in gradients decides where half of the latents go.
+    # The codebook is thrown away at the first step and has moved at the second. The third was another one
+    # on a processor with AVX2: at a rate of 10 rounding decided where half of the latents went.
     steps = 2
     result = tagbox.separate(
         samples, 44_100, tags=["violin"], preset="published-code", taggers=EMBEDDED, steps=steps

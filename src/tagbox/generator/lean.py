@@ -42,8 +42,7 @@ def blocks(x: Tensor, stack: Sequence[Block], spare: list[Tensor]) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     if not (torch.is_grad_enabled() and x.requires_grad):
         return _forward(x, stack, _in_turns(x, stack))
-    kind = _Marking if x.dtype == torch.float32 else _Keeping
-    return cast(Tensor, kind.apply(x, stack, spare))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _kind(x.dtype).apply(x, stack, spare))  # type: ignore[no-untyped-call]
 
 
 class Kept(Protocol):
@@ -126,6 +125,10 @@ class _Keeping(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         kept = [list(map(Heard, _items(a))) for a in ctx.saved_tensors]
         return _backward(ctx, gradients[0], kept), None, None
+
+
+def _kind(dtype: torch.dtype) -> type[torch.autograd.Function]:
+    return _Marking if dtype == torch.float32 else _Keeping
 
 
 def _forward(
