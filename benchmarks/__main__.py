@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from benchmarks import length, loop, precision, reports, startup
+from tagbox import models
+from tagbox.atomic_files import write_atomically
 from tagbox.errors import TagBoxError
-from tagbox.files import whole
-from tagbox.taggers import registry
 from tagbox.weights import store
 
 Found = dict[str, Any]
@@ -80,7 +80,7 @@ def run_song(device: str, quick: bool) -> Found:
         missing.append("Jukebox's weights (the small generator that ships stands in: not the goal's figure)")
     try:
         for name in ("fcn", "hcnn", "musicnn"):
-            registry.load(name, "mtat", "cpu")
+            models.load_tagger(name, "mtat", "cpu")
     except TagBoxError:
         words.append("taggers=('mtat/pons-musicnn',)")
         missing.append("weights of the preset's taggers (pons-musicnn stands in)")
@@ -113,9 +113,9 @@ def in_its_own_process(name: str, device: str, quick: bool) -> Found:
 def keep(folder: Path, name: str, report: Found) -> None:
     """FOLDER/<name>.json and FOLDER/<name>.md, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / f"{name}.json", force=True) as beside:
+    with write_atomically(folder / f"{name}.json", force=True) as beside:
         Path(beside).write_text(json.dumps(report, indent=1) + "\n")
-    with whole(folder / f"{name}.md", force=True) as beside:
+    with write_atomically(folder / f"{name}.md", force=True) as beside:
         Path(beside).write_text(text(name, report))
 
 

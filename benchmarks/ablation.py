@@ -17,17 +17,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tagbox.audio import resample
-from tagbox.components.nmf import factorise, shares
+from tagbox import models
+from tagbox.audio.resampling import resample
+from tagbox.audio.stft import istft, stft
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import datasets
+from tagbox.evaluation.bootstrap import interval
+from tagbox.evaluation.datasets import registry as datasets
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.evaluation.statistics import interval
-from tagbox.masks import istft, stft
-from tagbox.steerables.beginnings import Reading, in_company, shares_alone
-from tagbox.steerables.gates import sizes
-from tagbox.taggers import registry
-from tagbox.taggers.listener import folded
+from tagbox.methods.components import components_per_factorisation
+from tagbox.methods.gate_inference import GatePrior, component_shares, gates_within_segment
+from tagbox.methods.nmf import component_masks, factorise
+from tagbox.taggers.networks.listener import folded
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.resolve import meaning
 from tagbox.tags.vocabularies import EXCLUSIVE, members
@@ -51,7 +51,7 @@ class Row:
     """
 
     use: tuple[int, ...] = tuple(range(8))
-    reading: Reading = field(default_factory=Reading)
+    reading: GatePrior = field(default_factory=GatePrior)
     known: bool = False
     best: bool = False
 
@@ -63,10 +63,12 @@ ROWS: Mapping[str, Row] = {
     "two, 16 and 32 (fast)": Row(use=(0, 1)),
     "four": Row(use=tuple(range(4))),
     "twelve (best)": Row(use=tuple(range(12))),
-    "without caution": Row(reading=Reading(caution=1.0)),
-    "without company": Row(reading=Reading(company=0.0)),
-    "without the asker's word": Row(reading=Reading(asked=0.0)),
-    "without all three": Row(reading=Reading(caution=1.0, company=0.0, asked=0.0)),
+    "without caution": Row(reading=GatePrior(temperature_exponent=1.0)),
+    "without company": Row(reading=GatePrior(class_prior_exponent=0.0)),
+    "without the asker's word": Row(reading=GatePrior(presence_exponent=0.0)),
+    "without all three": Row(
+        reading=GatePrior(temperature_exponent=1.0, class_prior_exponent=0.0, presence_exponent=0.0)
+    ),
     "told which classes play (a cheat)": Row(known=True),
     "best gates, stems in hand (a cheat)": Row(best=True),
 }
@@ -86,10 +88,10 @@ def listen_to(mixture: Tensor, tagger: Tagger, count: int) -> list[Heard]:
     spectrum = stft(mixture, FFT)
     every = 16 * (count + count // 2)
     made = []
-    for seed, size in enumerate(sizes(every, count)):
-        masked = shares(*factorise(spectrum.abs(), size, ITERATIONS, seed)) * spectrum
+    for seed, size in enumerate(components_per_factorisation(every, count)):
+        masked = component_masks(*factorise(spectrum.abs(), size, ITERATIONS, seed)) * spectrum
         parts = istft(masked, FFT, mixture.shape[-1])
-        made.append(Heard(parts, *shares_alone(resample(parts, RATE, tagger.rate), tagger, "repeat")))
+        made.append(Heard(parts, *component_shares(resample(parts, RATE, tagger.rate), tagger, "repeat")))
     return made
 
 
@@ -103,7 +105,7 @@ def estimate(row: Row, heard: Sequence[Heard], wanted: Tensor, playing: Tensor, 
     if row.known:
         answers = answers * playing
         answers = answers / answers.sum(dim=1, keepdim=True).clamp(min=1e-9)
-    gates = in_company(answers, energy, wanted[None], row.reading)[0]
+    gates = gates_within_segment(answers, energy, wanted[None], row.reading)[0]
     own = gates.split([len(one.parts) for one in chosen])
     return torch.stack([gate @ one.parts for gate, one in zip(own, chosen, strict=True)]).mean(dim=0)
 
@@ -178,7 +180,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=None)
     parser.add_argument("--markdown", type=Path, default=None, help="also write the tables there")
     args = parser.parse_args()
-    tagger = registry.load("listener", DATA)
+    tagger = models.load_tagger("listener", DATA)
     if args.weights is not None:
         tagger = with_weights(tagger, args.weights)
     tables = []

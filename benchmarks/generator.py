@@ -9,10 +9,10 @@ over excerpts; spectral convergence is | |X|-|Y| | / |X| at FFT sizes 2048, 1024
 import argparse
 from pathlib import Path
 
-from tagbox.generator import registry
-from tagbox.generator.trained import Trained
-from tagbox.generator.training import excerpts
-from tagbox.generator.training.measure import measure
+from tagbox import models
+from tagbox.generators.pretrained import VQVAEGenerator
+from tagbox.generators.training import dataset
+from tagbox.generators.training.quality import measure
 
 SECONDS = 3
 
@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("--generator", default="embedded")
     parser.add_argument("--excerpts", type=int, default=48)
     args = parser.parse_args()
-    generator = registry.load(args.generator)
-    if not isinstance(generator, Trained):
+    generator = models.load_generator(args.generator)
+    if not isinstance(generator, VQVAEGenerator):
         raise SystemExit(f"{args.generator} has no codebooks of the VQ-VAE design")
     print(
         "| recordings | level | hop | SNR, dB | spectral convergence | codebook in use |\n|---|---|---|---|---|---|"
     )
     for folder in args.folders:
-        chosen = excerpts.evenly(
-            excerpts.find([folder]), args.excerpts, SECONDS * generator.rate, generator.rate
+        chosen = dataset.evenly(
+            dataset.find([folder]), args.excerpts, SECONDS * generator.rate, generator.rate
         )
         for level, hop in enumerate(generator.hops):
             quality = measure(generator.model, chosen, level)

@@ -40,7 +40,7 @@ def write_recording(path: Path, minutes: float) -> None:
 
 def measure(path: Path, preset: str, options: dict[str, Any]) -> dict[str, float]:
     """Separate `path` in this process: seconds, CPU seconds and bytes."""
-    from tagbox.separation import separate_file
+    from tagbox.api import separate_file
 
     marks: dict[str, tuple[float, float]] = {}
 

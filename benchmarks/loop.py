@@ -24,17 +24,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.conftest import recipe_weights
 from torch import Tensor
 
 from benchmarks import published_loop, reports, work
+from benchmarks.golden import recipe_weights
 from benchmarks.taggers import tagger_of
-from tagbox import audio, devices, memory, objectives, waiting
-from tagbox.generator import jukebox, trained
-from tagbox.generator.quantisers import quantiser
-from tagbox.generator.vqvae import JUKEBOX
-from tagbox.loop import LoopSettings, Step, steer
-from tagbox.steerables.latents import MaskedLatents
+from tagbox import audio
+from tagbox.generators import jukebox, pretrained
+from tagbox.generators.quantisers import make_quantiser
+from tagbox.generators.vqvae import JUKEBOX
+from tagbox.kernels import allocator, devices
+from tagbox.kernels import threads as openmp
+from tagbox.methods.latents import LatentMask
+from tagbox.methods.steering import Step, steer
+from tagbox.settings import Settings
 from tagbox.taggers.tagger import Tagger
 
 DTYPES = ("float32", "bfloat16")
@@ -80,30 +83,30 @@ def published(seconds: float, steps: int, device: str = "cpu") -> Told:
 
 def ours(seconds: float, steps: int, dtype: torch.dtype, device: str = "cpu") -> Told:
     """The package's loop, with the published behaviour."""
-    exact = trained.assemble("jukebox", state_of(device), JUKEBOX, device, "recipe", jukebox.LICENCE)
+    exact = pretrained.assemble("jukebox", state_of(device), JUKEBOX, device, "recipe", jukebox.LICENCE)
     mono = clip(seconds).to(device)
     mono = mono / mono.abs().max()
     with torch.no_grad():
         mixture = exact.decode(exact.quantise(exact.encode(mono[None, None]))[1])[0, 0]
-    generator = exact.lowered(dtype)
-    quantise = quantiser("published", generator, 0, 0)
-    steerable = MaskedLatents(generator, mixture, 0, quantise, SIZES, "last", mono)
-    listeners = [tagger.lowered(dtype) for tagger in taggers(device)]
+    generator = exact.to_precision(dtype)
+    quantise = make_quantiser("published", generator, 0, 0)
+    steerable = LatentMask(generator, mixture, 0, quantise, SIZES, "last", mono)
+    listeners = [tagger.to_precision(dtype) for tagger in taggers(device)]
     told: Told = []
 
     def tell(step: Step) -> None:
         told.append((step.loss, time.perf_counter()))
 
-    settings = LoopSettings(steps, LR, padding="zeros", keep="last")
+    settings = Settings(objective="cross-entropy", steps=steps, lr=LR, padding="zeros", keep="last")
     targets = [violin(tagger, device)[None] for tagger in listeners]
-    steer(steerable, listeners, targets, objectives.find("cross-entropy"), settings, tell)
+    steer(steerable, listeners, targets, settings, tell)
     return told
 
 
 def measure(who: str, seconds: float, steps: int, threads: int, device: str) -> dict[str, Any]:
     """In this process: first losses on a short clip, then the median time of a step on the long one."""
     if who != "published":
-        memory.keep()
+        allocator.keep_freed_memory()
     torch.set_num_threads(threads)
 
     def run(length: float, count: int) -> Told:
@@ -136,7 +139,7 @@ def measure(who: str, seconds: float, steps: int, threads: int, device: str) -> 
 
 def compare(seconds: float, steps: int, threads: int, device: str) -> dict[str, Any]:
     """One after the other, each in its own process, and what the machine can."""
-    fast = devices.precision("auto", torch.device(device)) == torch.bfloat16
+    fast = devices.select_dtype("auto", torch.device(device)) == torch.bfloat16
     dtypes = DTYPES if fast else DTYPES[:1]
     results = []
     for who in ("published", *dtypes):
@@ -145,7 +148,7 @@ def compare(seconds: float, steps: int, threads: int, device: str) -> dict[str, 
         how = dict(os.environ)
         if who != "published":
             # Ours with what the program arranges as it starts, the published one with what everybody has.
-            waiting.patiently(how)
+            openmp.limit_spinning(how)
         out = subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True, env=how).stdout
         results.append(json.loads(out.splitlines()[-1]))
     torch.set_num_threads(threads)

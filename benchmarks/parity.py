@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.conftest import SHARED, recipe_weights, signal
 from torch import Tensor
 
+from benchmarks.golden import SHARED, recipe_weights, signal
 from tagbox.taggers import registry
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, power
 from tagbox.taggers.tagger import Tagger

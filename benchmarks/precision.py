@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.conftest import SHARED
 from torch import Tensor
 
+from benchmarks.golden import SHARED
 from benchmarks.reports import options_of
-from tagbox import memory, separate
-from tagbox.audio import read
-from tagbox.evaluation import datasets
+from tagbox import separate
+from tagbox.audio.files import read
+from tagbox.evaluation.datasets import registry
 from tagbox.evaluation.metrics import si_sdr
+from tagbox.kernels import allocator
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet"
 DTYPES = ("float32", "bfloat16")
@@ -37,7 +38,7 @@ def pieces(folder: Path | None, seconds: float, limit: int | None) -> Iterator[P
         sources = {name: read(DUET / f"{name}.flac", 0, seconds).samples for name in ("violin", "piano")}
         yield "examples/duet", mixture.rate, mixture.samples, sources
         return
-    for track in datasets.find(folder, limit=limit).tracks:
+    for track in registry.find(folder, limit=limit).tracks:
         mixture = track.mixture.read(0, seconds)
         sources = {word: signal.read(0, seconds).samples for word, signal in track.sources.items()}
         yield track.name, mixture.rate, mixture.samples, {w: s for w, s in sources.items() if s.any()}
@@ -87,7 +88,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--option", action="append", default=[], help="a setting, as name=value")
     args = parser.parse_args()
-    memory.keep()
+    allocator.keep_freed_memory()
     torch.manual_seed(0)
     rows = compare(args.folder, args.preset, args.seconds, args.limit, options_of(args.option))
     print(f"preset {args.preset}, {args.seconds:g} s, {' '.join(args.option) or 'its own settings'}\n")

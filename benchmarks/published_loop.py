@@ -3,7 +3,7 @@
 Every step decodes all three levels of Jukebox's VQ-VAE, two of them in vain; quantises in training mode; and
 for every FFT size and every tagger takes the mixture's STFT again, masks, resamples, cuts windows filled up
 with silence and runs the network as it was published: float32, batch norms of their own, the tall filters on
-one channel. What is random (the codebook's start and revivals) is drawn as `tagbox.generator.averages` draws
+one channel. What is random (the codebook's start and revivals) is drawn as `tagbox.generators.ema_codebook` draws
 it, so that losses can be compared step by step.
 """
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.audio import resample
-from tagbox.generator import averages
+from tagbox.audio.resampling import resample
+from tagbox.generators import ema_codebook
 
 HALVINGS = ((3,), (3, 2), (3, 2, 2))
 DEPTHS = (8, 4, 4)
@@ -72,7 +72,7 @@ class Bottleneck:
     def __init__(self, codebook: Tensor, seed: int) -> None:
         self._entries = len(codebook)
         self._random = torch.Generator().manual_seed(seed)
-        self._averages: averages.Averages | None = None
+        self._averages: ema_codebook.EmaCodebook | None = None
         self._codebook = codebook
 
     def nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,15 +85,15 @@ class Bottleneck:
         """Straight through, and the codebook moves."""
         flat = latents.detach()[0].T
         if self._averages is None:
-            self._averages = averages.begin(flat, self._entries, self._random)
+            self._averages = ema_codebook.begin(flat, self._entries, self._random)
         self._codebook = self._averages.codebook
         codes, entries = self.nearest(latents)
-        self._averages = averages.update(self._averages, flat, codes, self._random)
+        self._averages = ema_codebook.update(self._averages, flat, codes, self._random)
         return latents + (entries - latents).detach()
 
 
 class PlainFCN(nn.Module):
-    """FCN as published; takes the weights of `tagbox.taggers.fcn`."""
+    """FCN as published; takes the weights of `tagbox.taggers.networks.fcn`."""
 
     pools = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))
 
@@ -110,7 +110,7 @@ class PlainFCN(nn.Module):
 
 
 class PlainMusicnn(nn.Module):
-    """Musicnn as published; takes the weights of `tagbox.taggers.musicnn`."""
+    """Musicnn as published; takes the weights of `tagbox.taggers.networks.musicnn`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

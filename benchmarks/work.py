@@ -10,8 +10,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.taggers import tagger_of
-from tagbox.generator.vqvae import JUKEBOX, VQVAE
-from tagbox.taggers import silence
+from tagbox.generators.vqvae import JUKEBOX, VQVAE
+from tagbox.taggers import zero_padding
 
 RATE = 16_000
 
@@ -31,7 +31,7 @@ def operations(seconds: float, taggers: Sequence[str], views: int) -> int:
     for name in taggers:
         tagger = tagger_of(name, "mtat", "cpu")[0].to("meta")
         samples = round(seconds * RATE)
-        shorter = silence.shortened(tagger.frontend, tagger.network, samples, tagger.window)
+        shorter = zero_padding.shortened(tagger.frontend, tagger.network, samples, tagger.window)
         frontend, network = shorter or (tagger.frontend, tagger.network)
         shape = frontend(torch.zeros(1, tagger.window)).shape[1:]
         windows = views * -(-samples // tagger.window)

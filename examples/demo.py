@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tagbox
 from tagbox import audio, presets
-from tagbox.cli.feel import Feel
+from tagbox.cli.output import Output
 from tagbox.cli.progress import StepReporter, report
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
@@ -26,7 +26,7 @@ def main() -> None:
         print(f"  {probability:5.0%}  {tag}")
 
     print(f"\nTaking out: {TAG}")
-    feel = Feel()
+    feel = Output()
     with StepReporter("duet", feel, presets.find("default").settings.steps) as reporter:
         result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
     folder = Path.cwd() / "out" / "demo"

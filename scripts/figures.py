@@ -19,17 +19,19 @@ from PIL import Image
 from torch import Tensor
 
 import tagbox
-from tagbox import audio, objectives
+from tagbox import audio
+from tagbox.atomic_files import write_atomically
+from tagbox.audio.stft import stft
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.files import whole
-from tagbox.generator.quantisers import quantiser
-from tagbox.generator.registry import load as load_generator
-from tagbox.loop import LoopSettings, steer
-from tagbox.masks import stft
-from tagbox.steerables.beginnings import heard_alone
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import MaskedLatents
-from tagbox.steerables.steerable import Estimate, Steerable
+from tagbox.generators.quantisers import make_quantiser
+from tagbox.methods.components import Components, decompose, mask_components
+from tagbox.methods.gate_inference import infer_gates
+from tagbox.methods.gates import Gates
+from tagbox.methods.latents import LatentMask
+from tagbox.methods.steerable import Estimate, Steerable
+from tagbox.methods.steering import steer
+from tagbox.models import load_generator
+from tagbox.settings import Settings
 from tagbox.tags.resolve import meaning, resolve
 
 if TYPE_CHECKING:
@@ -71,19 +73,19 @@ def duet() -> Figure:
     return figure
 
 
-def components() -> Figure:
+def component_gates() -> Figure:
     """What the listener hears in each component of a factorisation, and whose the component is in truth."""
     mixture = mono("duet", "mixture")
     listener = tagbox.load_tagger("listener", "rendered")
-    gates = Gates(mixture, RATE, 1, 16, 2048, listener.rate, seed=0)
-    heard = heard_alone(gates.parts, [listener], [[list(meaning("violin", "rendered"))]], "repeat")[0]
-    true = truly(gates, mono("duet", "violin"), mono("duet", "piano"), heard.shape[0])
-    energy = gates.parts.square().sum(dim=1)
+    components = decompose(mixture, RATE, 16, 1, 2048, listener.rate, seed=0)
+    heard = infer_gates(components.audio, [listener], [[list(meaning("violin", "rendered"))]], "repeat")[0]
+    true = truly(components, mono("duet", "violin"), mono("duet", "piano"), heard.shape[0])
+    energy = components.audio.square().sum(dim=1)
     order = energy.argsort(descending=True)
     figure = Figure(figsize=(9, 4.6), layout="constrained", dpi=80)
     upper, lower = figure.subplots(2, 1, height_ratios=[3, 2], sharex=True)
-    hz = torch.arange(gates.shapes.shape[0]) * RATE / 2048
-    shapes = gates.shapes[hz <= HIGHEST_HZ][:, order]
+    hz = torch.arange(components.dictionary.shape[0]) * RATE / 2048
+    shapes = components.dictionary[hz <= HIGHEST_HZ][:, order]
     level = 20 * torch.log10(shapes / shapes.amax(dim=0) + 1e-4)
     places = (-0.5, 15.5, 0, HIGHEST_HZ / 1000)
     upper.imshow(
@@ -113,18 +115,18 @@ class Watched:
     def __init__(self, inner: Steerable) -> None:
         self._inner = inner
         self.rate, self.mixture, self.parameters = inner.rate, inner.mixture, inner.parameters
-        self.pure = False  # what happens at a step is kept here
-        self.memos: list[Tensor] = []
+        self.replayable = False  # what happens at a step is kept here
+        self.snapshots: list[Tensor] = []
 
     def estimate(self) -> Estimate:
         """The inner one's."""
         found = self._inner.estimate()
-        self.memos.append(found.memo.clone())
+        self.snapshots.append(found.snapshot.clone())
         return found
 
-    def render(self, memo: Tensor, channels: Tensor) -> Tensor:
+    def render(self, snapshot: Tensor, channels: Tensor) -> Tensor:
         """As the inner one does."""
-        return self._inner.render(memo, channels)
+        return self._inner.render(snapshot, channels)
 
 
 def loop() -> Figure:
@@ -134,23 +136,22 @@ def loop() -> Figure:
     word = resolve(["violin"], "mtat")[0]
     wanted = torch.nn.functional.one_hot(torch.tensor([word]), len(tagger.tags)).float()
     at_its_rate = audio.resample(mixture, RATE, generator.rate)
-    quantise = quantiser("straight-through", generator, 0, 0)
-    latents = MaskedLatents(generator, at_its_rate, 0, quantise, (512, 1024, 2048))
-    gates = Gates(mixture, RATE, 1, 16, 2048, tagger.rate, seed=0)
+    quantise = make_quantiser("straight-through", generator, 0, 0)
+    latents = LatentMask(generator, at_its_rate, 0, quantise, (512, 1024, 2048))
+    gates = Gates(decompose(mixture, RATE, 16, 1, 2048, tagger.rate, seed=0), 1)
     figure = Figure(figsize=(9, 3.4), layout="constrained", dpi=80)
     heard, separated = figure.subplots(1, 2)
-    objective = objectives.find("target-logits")
     for label, colour, thing, lr, rate in (
         ("free latents", OTHER, latents, 1.0, generator.rate),
         ("gates on components", VIOLIN, gates, 0.3, RATE),
     ):
         watched = Watched(thing)
-        settings = LoopSettings(steps=LOOP_STEPS, lr=lr)
-        _, history = steer(watched, [tagger], [wanted], objective, settings)
+        settings = Settings(objective="target-logits", steps=LOOP_STEPS, lr=lr)
+        _, history = steer(watched, [tagger], [wanted], settings)
         probable = [float(step.probabilities[0][0, word]) for step in history.steps]
         heard.plot(probable, color=colour, label=label)
         mixed, true = (audio.resample(each, RATE, rate) for each in (mixture, violin))
-        found = [watched.render(memo, mixed[None])[0] for memo in watched.memos]
+        found = [watched.render(snapshot, mixed[None])[0] for snapshot in watched.snapshots]
         before = si_sdr(mixed[None], true[None])
         separated.plot([si_sdr(each, true[None]) - before for each in found], color=colour, label=label)
     heard.set(xlabel="step", ylim=(0, 1), title='how probable "violin" is to the tagger')
@@ -160,13 +161,13 @@ def loop() -> Figure:
     return figure
 
 
-def truly(gates: Gates, source: Tensor, rest: Tensor, components: int) -> Tensor:
+def truly(components: Components, source: Tensor, rest: Tensor, count: int) -> Tensor:
     """How much of each component's energy was the source's, by masking the stems: (components,)."""
     found = []
-    for k in range(components):
-        only = torch.zeros(1, components)
+    for k in range(count):
+        only = torch.zeros(1, count)
         only[0, k] = 1
-        both = gates.render(only, torch.stack([source, rest]))[0]
+        both = mask_components(components, only, torch.stack([source, rest]))[0]
         energies = both.square().sum(dim=1)
         found.append(energies[0] / energies.sum())
     return torch.stack(found)
@@ -180,7 +181,7 @@ def _spectrogram(ax: "Axes", track: Tensor, loudest: float) -> None:
     ax.imshow(level.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=-70, vmax=0, extent=places)
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {"duet": duet, "components": components, "loop": loop}
+FIGURES: dict[str, Callable[[], Figure]] = {"duet": duet, "components": component_gates, "loop": loop}
 
 
 def main() -> None:
@@ -195,7 +196,7 @@ def main() -> None:
     for name in asked.names or FIGURES:
         figure = FIGURES[name]()
         FigureCanvasAgg(figure)
-        with whole(asked.out / f"how-it-works-{name}.png", force=True) as beside:
+        with write_atomically(asked.out / f"how-it-works-{name}.png", force=True) as beside:
             drawn = BytesIO()
             figure.savefig(drawn, format="png")
             # A palette is a quarter of the size, and spectrograms have few colours.

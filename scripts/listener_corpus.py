@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 import torch
 
-from tagbox.audio import resample
+from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.rendering import fluidsynth, midi
 from tagbox.rendering.scores import Control, Note, Part

@@ -21,7 +21,7 @@ import soundfile
 import torch
 
 from listener_corpus import RATE, SECONDS, levelled, phrase, store
-from tagbox.audio import resample
+from tagbox.audio.resampling import resample
 from tagbox.rendering.scores import Note
 
 PROGRAMS = {

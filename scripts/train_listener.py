@@ -20,8 +20,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tagbox.files import whole
-from tagbox.taggers.listener import FFT, HOP, WINDOW, LevelledMel, Listener, per_decision
+from tagbox.atomic_files import write_atomically
+from tagbox.taggers.networks.listener import FFT, HOP, WINDOW, LevelledMel, Listener, per_decision
 from tagbox.tags.vocabularies import RENDERED_CLASSES as CLASSES
 
 PROGRAMS: dict[str, tuple[int, ...]] = {
@@ -390,7 +390,7 @@ def main() -> None:
 
 def save(state: dict[str, Tensor], path: Path) -> None:
     """Write the weights whole or not at all."""
-    with whole(path, force=True) as beside:
+    with write_atomically(path, force=True) as beside:
         save_file({k: v.contiguous() for k, v in state.items() if v.is_floating_point()}, beside)
 
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import tagbox
-from tagbox import abreast, audio, passages, presets, streaming
-from tagbox.segments import Segment
+from tagbox import audio, presets
+from tagbox.audio.segments import Segment
+from tagbox.pipeline import batching, segment, streaming
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATE = 22_050
@@ -50,10 +51,10 @@ def in_turn(recording: Tensor) -> tagbox.Separation:
     return separated(recording)
 
 
-def room_for(passages_at_once: int, asked: list[int]) -> abreast.Fit:
+def room_for(passages_at_once: int, asked: list[int]) -> batching.Fit:
     """A device that says how many it has room for, once a step of one has shown what that takes."""
 
-    def fit(device: torch.device, step: abreast.Step) -> int:
+    def fit(device: torch.device, step: batching.Step) -> int:
         (passage,) = step()  # type: ignore[misc]
         asked.append(passage.estimates.shape[-1])
         return passages_at_once
@@ -75,7 +76,7 @@ def test_passages_side_by_side_come_out_as_each_does_alone(
     room: int, recording: Tensor, in_turn: tagbox.Separation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(abreast, "FITS", {"cpu": room_for(room, asked)})
+    monkeypatch.setattr(batching, "FITS", {"cpu": room_for(room, asked)})
     together = separated(recording)
     alike(together, in_turn)
     assert len(asked) == 1
@@ -89,15 +90,15 @@ def test_a_device_with_less_room_than_it_seemed_takes_them_by_halves(
     recording: Tensor, in_turn: tagbox.Separation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried: list[int] = []
-    real = passages.take_apart_abreast
+    real = segment.take_apart_abreast
 
-    def cramped(cast: Any, settings: Any, several: Sequence[Tensor], *rest: Any) -> list[passages.Passage]:
+    def cramped(cast: Any, settings: Any, several: Sequence[Tensor], *rest: Any) -> list[segment.Passage]:
         tried.append(len(several))
         if len(several) > 1:
             raise torch.OutOfMemoryError("so many do not fit")
         return real(cast, settings, several, *rest)
 
-    monkeypatch.setattr(abreast, "FITS", {"cpu": room_for(2, [])})
+    monkeypatch.setattr(batching, "FITS", {"cpu": room_for(2, [])})
     monkeypatch.setattr(streaming, "take_apart_abreast", cramped)
     alike(separated(recording), in_turn)
     assert tried == [1, 2, 1, 1, 2, 1, 1]
@@ -114,18 +115,18 @@ def test_a_device_with_less_room_than_it_seemed_takes_them_by_halves(
     ],
 )
 def test_what_cannot_go_side_by_side_does_not(changed: dict[str, Any], why: str) -> None:
-    reason = abreast.alone(presets.override(SIDE_BY_SIDE, **changed))
+    reason = batching.alone(presets.override(SIDE_BY_SIDE, **changed))
     assert reason is not None and why in reason
-    assert abreast.alone(SIDE_BY_SIDE) is None
+    assert batching.alone(SIDE_BY_SIDE) is None
 
 
 def test_the_presets_that_the_paper_has_can() -> None:
-    assert abreast.alone(presets.find("paper").settings) is None
-    assert abreast.alone(presets.find("published-code").settings) is not None
+    assert batching.alone(presets.find("paper").settings) is None
+    assert batching.alone(presets.find("published-code").settings) is not None
 
 
 def test_a_cpu_is_not_asked(recording: Tensor, in_turn: tagbox.Separation) -> None:
-    assert "cpu" not in abreast.FITS and "cuda" in abreast.FITS
+    assert "cpu" not in batching.FITS and "cuda" in batching.FITS
     assert in_turn.manifest["streamed"]["side_by_side"] == 1
 
 
@@ -141,7 +142,7 @@ def test_batches_keep_the_order_and_mix_nothing(made: list[tuple[int, bool]], ro
         (Segment(i, i + length, i, i + length, 0, 0), torch.full((2, length), float(sounds)))
         for i, (length, sounds) in enumerate(made)
     ]
-    batches = list(abreast.batches(iter(read), ask))
+    batches = list(batching.batches(iter(read), ask))
     assert [segment.first for batch in batches for segment, _ in batch] == list(range(len(made)))
     assert len(asked) == min(1, sum(sounds for _, sounds in made))
     for batch in batches:
@@ -154,6 +155,6 @@ def test_batches_keep_the_order_and_mix_nothing(made: list[tuple[int, bool]], ro
 
 
 def test_room_is_left_for_others_and_one_always_fits() -> None:
-    assert abreast.fitting(free=100, taken=10) == 8
-    assert abreast.fitting(free=5, taken=10) == 1
-    assert abreast.fitting(free=100, taken=0) == 80
+    assert batching.fitting(free=100, taken=10) == 8
+    assert batching.fitting(free=5, taken=10) == 1
+    assert batching.fitting(free=100, taken=0) == 80

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from tagbox.adam import Adam
+from tagbox.kernels.adam import Adam
 
 
 def test_every_step_is_pytorchs() -> None:

@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 
 import tagbox
-from tagbox import audio, captured, objectives
-from tagbox.captured import Pass
-from tagbox.generator import registry as generators
-from tagbox.generator.quantisers import quantiser
-from tagbox.loop import LoopSettings, steer
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import MaskedLatents
-from tagbox.steerables.steerable import Steerable
+from tagbox import audio, models
+from tagbox.generators.quantisers import make_quantiser
+from tagbox.kernels import cuda_graphs
+from tagbox.kernels.cuda_graphs import StepResult
+from tagbox.methods import objectives
+from tagbox.methods.gates import Gates
+from tagbox.methods.latents import LatentMask
+from tagbox.methods.steerable import Steerable
+from tagbox.methods.steering import LoopSettings, steer
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -31,7 +32,7 @@ class Graph:
         self.parameters = parameters
         self.replays = 0
 
-    def __call__(self, step: captured.Step) -> tuple[Pass, Callable[[], object]]:
+    def __call__(self, step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
         found = step()
         places = [each.grad for each in self.parameters]
 
@@ -60,8 +61,8 @@ def gates() -> Steerable:
 
 
 def latents(kind: str) -> Steerable:
-    generator = generators.load("embedded")
-    return MaskedLatents(generator, duet(1), 0, quantiser(kind, generator, 0, 0), (512,))
+    generator = models.load_generator("embedded")
+    return LatentMask(generator, duet(1), 0, make_quantiser(kind, generator, 0, 0), (512,))
 
 
 def history(steerable: Steerable, keep: str) -> tuple[Tensor, list[float], list[Tensor]]:
@@ -69,7 +70,7 @@ def history(steerable: Steerable, keep: str) -> tuple[Tensor, list[float], list[
     wanted = torch.zeros(1, len(tagger.tags))
     wanted[0, tagger.tags.index("violin")] = 1
     settings = LoopSettings(steps=6, lr=0.2, keep=keep)
-    memo, told = steer(steerable, [tagger], [wanted], objectives.find("target-logits"), settings)
+    memo, told = steer(steerable, [tagger], [wanted], objectives.find_objective("target-logits"), settings)
     return memo, list(told.losses), [step.probabilities[0] for step in told.steps]
 
 
@@ -81,7 +82,7 @@ def test_a_recorded_loop_goes_the_same_way(
     memo, losses, heard = history(make(), keep)
     recorded = make()
     graph = Graph(list(recorded.parameters))
-    monkeypatch.setattr(captured, "RECORDERS", {"cpu": graph})
+    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": graph})
     again, same_losses, same_heard = history(recorded, keep)
     assert graph.replays == 1 + len(losses)
     assert len(set(losses)) == len(losses)
@@ -95,27 +96,27 @@ def test_a_codebook_that_moves_is_not_recorded(monkeypatch: pytest.MonkeyPatch) 
     _, losses, _ = history(latents("published"), "last")
     steerable = latents("published")
     graph = Graph(list(steerable.parameters))
-    monkeypatch.setattr(captured, "RECORDERS", {"cpu": graph})
+    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": graph})
     assert history(steerable, "last")[1] == pytest.approx(losses, rel=1e-5)
     assert graph.replays == 0
 
 
-def _refuses(step: captured.Step) -> tuple[Pass, Callable[[], object]]:
+def _refuses(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
     step()
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def _goes_wrong(step: captured.Step) -> tuple[Pass, Callable[[], object]]:
+def _goes_wrong(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
     found = step()
     return found, lambda: found.loss.add_(1)
 
 
 @pytest.mark.parametrize("record", [_refuses, _goes_wrong])
 def test_what_cannot_be_recorded_runs_as_it_is(
-    record: captured.Record, monkeypatch: pytest.MonkeyPatch
+    record: cuda_graphs.Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, losses, _ = history(gates(), "last")
-    monkeypatch.setattr(captured, "RECORDERS", {"cpu": record})
+    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": record})
     assert history(gates(), "last")[1] == losses
 
 
@@ -124,12 +125,12 @@ def test_a_cuda_graph_gives_what_the_step_gives() -> None:
     weights = torch.randn(64, 64, device="cuda")
     x = torch.randn(8, 64, device="cuda", requires_grad=True)
 
-    def step() -> Pass:
+    def step() -> StepResult:
         loss = (x @ weights).square().mean()
         loss.backward()
-        return Pass(loss.detach(), (), x.detach().clone())
+        return StepResult(loss.detach(), (), x.detach().clone())
 
-    recorded = captured.fastest(step, [x], pure=True)
+    recorded = cuda_graphs.replay_if_possible(step, [x], pure=True)
     assert recorded is not step
     with torch.no_grad():
         x.mul_(2)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import soundfile
 
-from tagbox import cli, objectives, presets
-from tagbox.cli import complete, forecast
-from tagbox.cli.feel import Feel
+from tagbox import cli, presets
+from tagbox.cli import completion, cost_estimate
 from tagbox.cli.options import overrides_of
+from tagbox.cli.output import Output
 from tagbox.cli.progress import StepReporter, remaining
 from tagbox.errors import TagBoxError
-from tagbox.loop import Step
+from tagbox.methods import objectives
+from tagbox.methods.steering import Step
 from tagbox.presets import PRESETS, Settings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -178,8 +179,8 @@ def test_completion_is_shown_and_installed_for_the_shell(tmp_path: Path) -> None
 
 
 def test_what_completion_and_help_know_is_what_there_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tuple(objectives.OBJECTIVES) == complete.OBJECTIVES
-    assert [name for name, _ in complete.presets("")] == list(PRESETS)
+    assert tuple(objectives.OBJECTIVES) == completion.OBJECTIVES
+    assert [name for name, _ in completion.presets("")] == list(PRESETS)
     monkeypatch.setenv("COLUMNS", "4000")
     code, out, _ = run("separate", "--help")
     assert code == 0
@@ -285,9 +286,9 @@ def test_colours_on_a_terminal_alone_and_not_against_no_color(words: list[str]) 
     assert "\x1b" not in piped.stdout + piped.stderr
 
 
-def expected(preset: str, seconds: float, sources: int = 1, **changes: Any) -> forecast.Forecast:
+def expected(preset: str, seconds: float, sources: int = 1, **changes: Any) -> cost_estimate.Forecast:
     settings = replace(PRESETS[preset].settings, **changes)
-    return forecast.expect(settings, seconds, 2, sources, cores=1)
+    return cost_estimate.expect(settings, seconds, 2, sources, cores=1)
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
@@ -334,50 +335,50 @@ def test_estimates_grow_with_the_work() -> None:
     assert expected("transfer", 5).seconds < expected("paper", 5).seconds
     assert expected("paper", 30, segment=5.0).bytes < expected("paper", 30, segment=20.0).bytes
     one = expected("default", 20)
-    both = forecast.together([one, one])
+    both = cost_estimate.together([one, one])
     assert one.seconds < both.seconds < 2 * one.seconds and both.bytes == one.bytes
-    assert forecast.together([one, one], jobs=2).bytes == 2 * one.bytes
-    short = forecast.expect_training(3, 100, 8, 8192, 32)
-    assert short.seconds < forecast.expect_training(3, 200, 8, 8192, 32).seconds
-    assert short.bytes < forecast.expect_training(3, 100, 16, 8192, 32).bytes
-    many = forecast.expect(Settings(), 20, 1, 1, cores=8)
-    assert many.seconds < forecast.expect(Settings(), 20, 1, 1, cores=1).seconds
+    assert cost_estimate.together([one, one], jobs=2).bytes == 2 * one.bytes
+    short = cost_estimate.expect_training(3, 100, 8, 8192, 32)
+    assert short.seconds < cost_estimate.expect_training(3, 200, 8, 8192, 32).seconds
+    assert short.bytes < cost_estimate.expect_training(3, 100, 16, 8192, 32).bytes
+    many = cost_estimate.expect(Settings(), 20, 1, 1, cores=8)
+    assert many.seconds < cost_estimate.expect(Settings(), 20, 1, 1, cores=1).seconds
 
 
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.2, "1 s"), (3.2, "3 s"), (44, "45 s"), (400, "7 min"), (9000, "2.5 h")]
 )
 def test_estimates_are_said_as_people_do(seconds: float, told: str) -> None:
-    assert str(forecast.Forecast(seconds, 912e6)) == f"about {told}, 0.9 GB"
+    assert str(cost_estimate.Forecast(seconds, 912e6)) == f"about {told}, 0.9 GB"
 
 
 def test_an_estimate_is_one_line_and_says_what_to_change(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forecast.announce(Feel(), Settings(), 600, 2, 1, "cpu")
+    cost_estimate.announce(Output(), Settings(), 600, 2, 1, "cpu")
     out, err = capsys.readouterr()
     assert out == "" and re.match(r"about \d+ (s|min), \d\.\d GB\n", err)
-    forecast.announce(Feel(quiet=True), Settings(), 600, 2, 1, "cpu")
+    cost_estimate.announce(Output(quiet=True), Settings(), 600, 2, 1, "cpu")
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(forecast, "free_memory", lambda: 5e8)
-    forecast.announce(Feel(), Settings(), 600, 2, 1, "cpu")
+    monkeypatch.setattr(cost_estimate, "free_memory", lambda: 5e8)
+    cost_estimate.announce(Output(), Settings(), 600, 2, 1, "cpu")
     warning = capsys.readouterr().err.splitlines()[1]
     assert "0.5 GB that are free" in warning and "--segment 15" in warning and "--factorisations 4" in warning
-    monkeypatch.setattr(forecast, "free_memory", lambda: None)
-    forecast.announce(Feel(), Settings(steps=1, factorisations=1), 1, 1, 1, "cpu")
+    monkeypatch.setattr(cost_estimate, "free_memory", lambda: None)
+    cost_estimate.announce(Output(), Settings(steps=1, factorisations=1), 1, 1, 1, "cpu")
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_is_free_and_what_was_held_is_known_here() -> None:
-    assert forecast.peak_memory() > 1e7
+    assert cost_estimate.peak_memory() > 1e7
     if sys.platform == "linux":
-        assert (forecast.free_memory() or 0) > 1e7
+        assert (cost_estimate.free_memory() or 0) > 1e7
 
 
 def test_progress_tells_how_long_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert remaining(6.0, 3, 9) == ", about 12 s left"
     assert remaining(0.0, 0, 9) == remaining(9.0, 9, 9) == ""
-    with StepReporter("song.flac", Feel(), steps=11) as reporter:
+    with StepReporter("song.flac", Output(), steps=11) as reporter:
         # The first step is left out of the reckoning: it warms up.
         for index in range(11):
             reporter.step(Step(index, -1.0, (), 30.0 + 10.0 * index))

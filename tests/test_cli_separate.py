@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from tagbox import audio
-from tagbox.generator import trained
-from tagbox.generator.training.loop import new_model
-from tagbox.generator.vqvae import Design
+from tagbox.generators import pretrained
+from tagbox.generators.training.train import new_model
+from tagbox.generators.vqvae import VQVAEConfig
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DUET = EXAMPLES / "duet" / "mixture.flac"
@@ -108,7 +108,7 @@ def test_ctrl_c_writes_the_best_so_far(tmp_path: Path) -> None:
 def generator(tmp_path: Path) -> Path:
     """A tiny generator of the right form, untrained: what it plays is noise, and that is enough here."""
     path = tmp_path / "tiny.safetensors"
-    trained.write(new_model(Design((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
+    pretrained.write(new_model(VQVAEConfig((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
     return path
 
 

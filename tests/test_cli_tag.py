@@ -15,12 +15,11 @@ import soundfile
 import torch
 
 import tagbox
-from tagbox import audio, cli, hearing
+from tagbox import audio, cli, models, tagging
 from tagbox.errors import TagBoxError
-from tagbox.hearing import hear, mean, tag
-from tagbox.taggers import registry
+from tagbox.tagging import average_by_vocabulary, predict_windows, tag
 from tagbox.tags.vocabularies import TAGS
-from tagbox.weights import catalogue, shelf, store
+from tagbox.weights import cache_file, catalogue, store
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DUET = str(EXAMPLES / "duet/mixture.flac")
@@ -53,7 +52,7 @@ def published(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         data, name = identifier.split("/")
         model = catalogue.find("tagger", name, data)
         weights = torch.load(shared / f"weights/{identifier}.pth", map_location="cpu", weights_only=True)
-        shelf.write(store.kept_at(model), weights, {"model": identifier})
+        cache_file.write(store.kept_at(model), weights, {"model": identifier})
 
 
 def rows(out: str) -> dict[str, list[float]]:
@@ -115,13 +114,13 @@ def test_over_time_covers_the_recording(run: Run) -> None:
 
 def test_windows_hear_what_is_in_them() -> None:
     """A window of flute, then one of piano: each is heard where it is, and no window is filled up."""
-    tagger = registry.load()
+    tagger = models.load_tagger()
     parts = []
     for name in ("band/flute", "duet/piano"):
         recording = audio.read(EXAMPLES / f"{name}.flac", 3, 4)
         mono = audio.resample(audio.to_mono(recording.samples), recording.rate, tagger.rate)
         parts.append(mono[: tagger.window])
-    (heard,) = hear(torch.cat(parts)[None], tagger.rate, [tagger])
+    (heard,) = predict_windows(torch.cat(parts)[None], tagger.rate, [tagger])
     assert heard.windows.shape == (2, 50)
     seconds = tagger.window / tagger.rate
     assert heard.spans == ((0, seconds), (seconds, 2 * seconds))
@@ -279,15 +278,15 @@ def test_audio_of_another_shape_is_refused() -> None:
 
 def test_the_mean_is_by_vocabulary(published: None) -> None:
     taggers = [
-        registry.load("fcn", "mtat"),
-        registry.load("fcn", "jamendo"),
-        registry.load("musicnn", "mtat"),
+        models.load_tagger("fcn", "mtat"),
+        models.load_tagger("fcn", "jamendo"),
+        models.load_tagger("musicnn", "mtat"),
     ]
     recording = audio.read(SONG)
     shares: list[float] = []
-    heard = hear(recording.samples, recording.rate, taggers, on_progress=shares.append)
+    heard = predict_windows(recording.samples, recording.rate, taggers, on_progress=shares.append)
     assert [one.name for one in heard] == ["mtat/fcn", "jamendo/fcn", "mtat/musicnn"]
-    (average,) = mean(heard)
+    (average,) = average_by_vocabulary(heard)
     assert average.data == "mtat"
     assert torch.allclose(average.probabilities, (heard[0].probabilities + heard[2].probabilities) / 2)
     assert shares == sorted(shares)
@@ -299,9 +298,9 @@ def test_the_mean_is_by_vocabulary(published: None) -> None:
 
 def test_hearing_is_the_taggers_own(published: None) -> None:
     """Batches and shared windows change nothing: the same as asking the tagger about the whole recording."""
-    tagger = registry.load("musicnn", "mtat")
+    tagger = models.load_tagger("musicnn", "mtat")
     recording = audio.read(BAND)
-    (heard,) = hear(recording.samples.repeat(1, 4), recording.rate, [tagger])
+    (heard,) = predict_windows(recording.samples.repeat(1, 4), recording.rate, [tagger])
     mono = audio.resample(audio.to_mono(recording.samples.repeat(1, 4))[None], recording.rate, tagger.rate)
     with torch.no_grad():
         expected = tagger(mono).probabilities[0]
@@ -359,6 +358,6 @@ def test_help_teaches_and_nothing_heavy_is_loaded_for_it(run: Run) -> None:
 
 
 def test_the_example_in_the_docstring_runs() -> None:
-    result = doctest.testmod(hearing)
+    result = doctest.testmod(tagging)
     assert result.attempted >= 4
     assert result.failed == 0

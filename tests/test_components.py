@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tagbox import audio
-from tagbox.components.nmf import factorise, shares
-from tagbox.components.waves import waves
-from tagbox.masks import istft, stft
+from tagbox.audio.stft import istft, stft
+from tagbox.methods.components import synthesise_components
+from tagbox.methods.nmf import component_masks, factorise
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -30,9 +30,9 @@ def test_waves_are_the_inverse_stft_resampled(samples: int, rates: tuple[int, in
     mixture = noise(samples, samples)
     spectrum = stft(mixture, 2048)
     factors = [factorise(spectrum.abs(), size, 5, 0) for size in (3, 5)]
-    masks = torch.cat([shares(*each) for each in factors])
+    masks = torch.cat([component_masks(*each) for each in factors])
     expected = audio.resample(istft(masks * spectrum, 2048, samples), *rates)
-    found = waves(spectrum, factors, samples, *rates)
+    found = synthesise_components(spectrum, factors, samples, *rates)
     assert found.shape == expected.shape
     # At the ends resamplers extend what they are given, and the two are given different rates; what lies
     # after the last frame's middle fades out.

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 import tagbox
-from tagbox import audio
-from tagbox.generator import registry
-from tagbox.generator.generator import Generator
-from tagbox.steerables.latents import encode_padded
+from tagbox import audio, models
+from tagbox.generators.base import Generator
+from tagbox.methods.latents import encode_padded
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 LARGEST = 4_000_000  # bytes
@@ -17,7 +16,7 @@ LARGEST = 4_000_000  # bytes
 
 @pytest.fixture(scope="module")
 def embedded() -> Generator:
-    return registry.load("embedded")
+    return models.load_generator("embedded")
 
 
 def snr(generator: Generator, mono: torch.Tensor, level: int) -> float:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tagbox.generator import ending
-from tagbox.generator.vqvae import VQVAE, Design, TimeConv, TimeConvTranspose
+from tagbox.generators.vqvae import VQVAE, TimeConv, TimeConvTranspose, VQVAEConfig
+from tagbox.kernels import upsample_conv
 
-DESIGN = Design(widths=(8,), depths=(2,), halvings=(2,), dimensions=8, entries=16)
+DESIGN = VQVAEConfig(widths=(8,), depths=(2,), halvings=(2,), dimensions=8, entries=16)
 
 
 def both(channels: int, inner: int) -> tuple[TimeConvTranspose, TimeConv]:
@@ -32,7 +32,7 @@ def test_one_convolution_is_the_two(batch: int, channels: int, inner: int, time:
     doubling, out = both(channels, inner)
     x, upstream = torch.randn(batch, channels, 1, time), torch.randn(batch, 1, 1, 2 * time)
     there, here = x.clone().requires_grad_(), x.clone().requires_grad_()
-    expected, got = out(doubling(there)), ending.played(here, doubling, out)
+    expected, got = out(doubling(there)), upsample_conv.upsample_and_project(here, doubling, out)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
     expected.backward(upstream)
     got.backward(upstream)
@@ -45,7 +45,7 @@ def test_in_bfloat16_it_is_nearer_to_the_exact_one_than_the_two_are() -> None:
     exact = out(doubling(x))
     rough, low = x.bfloat16(), [module.bfloat16() for module in both(32, 32)]
     two = (low[1](low[0](rough)).float() - exact).norm()
-    one = (ending.played(rough, low[0], low[1]).float() - exact).norm()
+    one = (upsample_conv.upsample_and_project(rough, low[0], low[1]).float() - exact).norm()
     assert one < two < 0.05 * exact.norm()
 
 

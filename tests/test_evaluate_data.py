@@ -8,11 +8,12 @@ import pytest
 import soundfile
 
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import datasets, excerpts
-from tagbox.evaluation.classes import word_for
-from tagbox.evaluation.estimates import Estimates, parse
-from tagbox.evaluation.methods import Task
+from tagbox.evaluation import excerpts
+from tagbox.evaluation.datasets import registry
+from tagbox.evaluation.datasets.stem_words import word_for
+from tagbox.evaluation.external_stems import ExternalStems, parse
 from tagbox.evaluation.reports import svg
+from tagbox.evaluation.systems import Task
 
 RATE = 8000
 
@@ -54,7 +55,7 @@ def test_slakh_by_class_with_missing_audio_said(tmp_path: Path) -> None:
     (tmp_path / "test" / "Track00003" / "metadata.yaml").write_text("stems: {}\n")
     slakh_track(tmp_path / "test" / "Track00004", {"S00": ("Drums", 0, 100.0)})
     (tmp_path / "test" / "Track00004" / "mix.flac").write_bytes(b"no flac")
-    found = datasets.find(tmp_path)
+    found = registry.find(tmp_path)
     assert found.layout == "slakh"
     assert [(track.split, track.name) for track in found.tracks] == [
         ("test", "Track00002"),
@@ -72,7 +73,7 @@ def test_slakh_by_class_with_missing_audio_said(tmp_path: Path) -> None:
     assert guitar.samples.shape == (1, RATE)
     expected = (tone(200) + tone(300))[RATE // 2 : RATE // 2 + RATE]
     np.testing.assert_allclose(guitar.samples[0].numpy(), expected, atol=2 / 32768)
-    only = datasets.find(tmp_path, splits=["test"], sources=["bass"])
+    only = registry.find(tmp_path, splits=["test"], sources=["bass"])
     assert [list(track.sources) for track in only.tracks] == [["bass"]]
 
 
@@ -80,7 +81,7 @@ def test_musdb_hq_and_plain_stems(tmp_path: Path) -> None:
     hq = tmp_path / "hq"
     for name in ("mixture", "drums", "bass", "other", "vocals"):
         write(hq / "test" / "A - B" / f"{name}.wav", tone(100))
-    found = datasets.find(hq)
+    found = registry.find(hq)
     assert (found.layout, found.tracks[0].split, found.tracks[0].name) == ("musdb", "test", "A - B")
     assert set(found.tracks[0].sources) == {"drums", "bass", "vocals"}
     assert found.tracks[0].left_out == ("other: no tagger has a word for it",)
@@ -90,12 +91,12 @@ def test_musdb_hq_and_plain_stems(tmp_path: Path) -> None:
         write(plain / "duet" / f"{name}.flac", tone(100))
     write(plain / "broken" / "violin.flac", tone(100))
     (plain / "broken" / "mixture.wav").write_bytes(b"RIFF")
-    found = datasets.find(plain)
+    found = registry.find(plain)
     assert found.layout == "stems"
     assert [list(track.sources) for track in found.tracks] == [["violin"]]
     assert found.tracks[0].left_out == ("kazoo: no tagger has a word for it",)
     assert len(found.skipped) == 1 and found.skipped[0].startswith("broken: ")
-    assert datasets.find(plain / "duet").tracks[0].name == "duet"
+    assert registry.find(plain / "duet").tracks[0].name == "duet"
 
 
 @pytest.mark.usefixtures("ffmpeg")
@@ -105,7 +106,7 @@ def test_musdb_stem_files_through_stempeg(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     shutil.copy(example, tmp_path / "train" / "The Easton Ellises - Falcon 69.stem.mp4")
     (tmp_path / "train" / "Broken.stem.mp4").write_bytes(b"nothing")
-    found = datasets.find(tmp_path)
+    found = registry.find(tmp_path)
     (track,) = found.tracks
     assert (found.layout, track.split, track.name) == ("musdb", "train", "The Easton Ellises - Falcon 69")
     assert set(track.sources) == {"drums", "bass", "vocals"}
@@ -131,17 +132,17 @@ def test_what_is_not_there_is_said(tmp_path: Path, arguments: dict[str, object],
     for name in ("mixture", "violin"):
         write(tmp_path / "test" / "duet" / f"{name}.wav", tone(100))
     with pytest.raises(TagBoxError, match=words):
-        datasets.find(tmp_path, **arguments)  # type: ignore[arg-type]
+        registry.find(tmp_path, **arguments)  # type: ignore[arg-type]
 
 
 def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
     with pytest.raises(TagBoxError, match="there is no folder"):
-        datasets.find(tmp_path / "nowhere")
+        registry.find(tmp_path / "nowhere")
     with pytest.raises(TagBoxError, match="laid out like no data set"):
-        datasets.find(tmp_path)
+        registry.find(tmp_path)
     write(tmp_path / "duet" / "mixture.wav", tone(100))
     with pytest.raises(TagBoxError, match="no stem that a tagger has a word for"):
-        datasets.find(tmp_path)
+        registry.find(tmp_path)
 
 
 def test_classes_and_their_words() -> None:
@@ -154,10 +155,10 @@ def test_classes_and_their_words() -> None:
     assert word_for("kazoo") is None
 
 
-def track_with(folder: Path, violin: np.ndarray, seconds: float) -> datasets.Track:
+def track_with(folder: Path, violin: np.ndarray, seconds: float) -> registry.Track:
     write(folder / "mixture.wav", tone(50, seconds))
     write(folder / "violin.wav", violin)
-    return datasets.find(folder).tracks[0]
+    return registry.find(folder).tracks[0]
 
 
 def test_excerpts_lie_where_the_source_plays(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_estimates_in_the_layouts_of_others(tmp_path: Path) -> None:
     write(tmp_path / "spleeter" / "Song" / "vocals.wav", tone(440, 4))
     write(tmp_path / "museval" / "test" / "Song" / "vocals.wav", tone(440, 4))
     for name, split in (("demucs", ""), ("spleeter", ""), ("museval", "test")):
-        answer = Estimates(name, tmp_path / name).answer(task("Song", split=split))
+        answer = ExternalStems(name, tmp_path / name).answer(task("Song", split=split))
         estimate = answer.estimates["vocals"]
         assert estimate.shape == (2, 2 * RATE)
         expected = tone(440, 4)[RATE : 3 * RATE]
@@ -212,7 +213,7 @@ def test_estimates_in_the_layouts_of_others(tmp_path: Path) -> None:
         assert answer.missing == {"drums": "no estimate of drums for Song"}
     with pytest.raises(TagBoxError, match="ends before the excerpt"):
         write(tmp_path / "short" / "Song" / "vocals.wav", tone(440, 0.5))
-        Estimates("short", tmp_path / "short").answer(task("Song"))
+        ExternalStems("short", tmp_path / "short").answer(task("Song"))
 
 
 @pytest.mark.parametrize("text", ["demucs", "=folder", "demucs=", "demucs=nowhere/at/all"])

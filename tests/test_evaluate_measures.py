@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import cases, metrics, table
+from tagbox.evaluation import case, metrics, summary
+from tagbox.evaluation.bootstrap import RESAMPLES, interval, paired
 from tagbox.evaluation.controls import CEILING, CONTROLS
-from tagbox.evaluation.methods import Answer, Kind, Task
-from tagbox.evaluation.statistics import RESAMPLES, interval, paired
+from tagbox.evaluation.systems import Answer, Kind, Task
 
 RATE = 8000
 
@@ -153,9 +153,9 @@ CHEATS = {
 
 
 @pytest.fixture(scope="module")
-def summary() -> table.Summary:
+def summary() -> summary.Summary:
     """Eight duets, the controls, all cheats, and one who really separates by 6 dB."""
-    measures = cases.Measures(judge="", window_sdr=False, seed=0)
+    measures = case.Measures(judge="", window_sdr=False, seed=0)
     honest = Cheat("honest", lambda task, word: task.references[word] + 0.5 * other(task, word))
     methods = [*CONTROLS, CEILING, honest, *(Cheat(name, function) for name, function in CHEATS.items())]
     records = []
@@ -165,14 +165,14 @@ def summary() -> table.Summary:
         for method in methods:
             for word, estimate in method.answer(task).estimates.items():
                 about = {"track": task.track, "split": "", "source": word, "method": method.name}
-                judged = cases.judge(estimate, word, task, measures)
-                key = cases.key("", task.track, word, method.name)
+                judged = case.judge(estimate, word, task, measures)
+                key = case.key("", task.track, word, method.name)
                 records.append({"key": key, **about, "kind": method.kind, **judged})
-    return table.summarise(records)
+    return summary.summarise(records)
 
 
 @pytest.mark.parametrize("name", CHEATS)
-def test_what_separates_nothing_cannot_win(name: str, summary: table.Summary) -> None:
+def test_what_separates_nothing_cannot_win(name: str, summary: summary.Summary) -> None:
     told = [verdict for verdict in summary.verdicts if verdict.method == name]
     assert {verdict.source for verdict in told} == {"violin", "piano", "all"}
     for verdict in told:
@@ -180,14 +180,14 @@ def test_what_separates_nothing_cannot_win(name: str, summary: table.Summary) ->
         assert "does not separate" in verdict.words
 
 
-def test_plain_sdr_would_have_let_them_win(summary: table.Summary) -> None:
+def test_plain_sdr_would_have_let_them_win(summary: summary.Summary) -> None:
     row = summary.row("all", "half the mixture")
     assert row is not None and row.sdri is not None and row.si_sdri is not None
     assert row.sdri.low > 2
     assert row.si_sdri.mean == pytest.approx(0, abs=1e-3)
 
 
-def test_who_separates_wins_and_stays_below_the_ceiling(summary: table.Summary) -> None:
+def test_who_separates_wins_and_stays_below_the_ceiling(summary: summary.Summary) -> None:
     for verdict in (v for v in summary.verdicts if v.method == "honest"):
         assert verdict.answer == "yes"
         assert "beats every control" in verdict.words
@@ -200,7 +200,7 @@ def test_who_separates_wins_and_stays_below_the_ceiling(summary: table.Summary) 
 
 
 def test_few_tracks_claim_nothing_and_silent_sources_are_counted_apart() -> None:
-    measures = cases.Measures(judge="", window_sdr=False, seed=0)
+    measures = case.Measures(judge="", window_sdr=False, seed=0)
     records = []
     honest = Cheat("honest", lambda task, word: task.references[word])
     for i in range(5):
@@ -209,9 +209,9 @@ def test_few_tracks_claim_nothing_and_silent_sources_are_counted_apart() -> None
         for method in (*CONTROLS, honest):
             estimate = method.answer(task).estimates["violin"]
             about = {"key": f"{i}/{method.name}", "track": task.track, "split": "", "source": "violin"}
-            judged = cases.judge(estimate, "violin", task, measures)
+            judged = case.judge(estimate, "violin", task, measures)
             records.append({**about, "method": method.name, "kind": method.kind, **judged})
-    summed = table.summarise(records)
+    summed = summary.summarise(records)
     (verdict,) = summed.verdicts
     assert verdict.answer == "open"
     assert "4 tracks are too few" in verdict.words
@@ -225,18 +225,18 @@ def test_few_tracks_claim_nothing_and_silent_sources_are_counted_apart() -> None
 def test_a_source_that_plays_alone_is_no_case() -> None:
     violin = music(0)
     task = Task("solo", "", violin + 1e-4 * music(1), RATE, {"violin": violin}, 0.0, 0)
-    judged = cases.judge(violin, "violin", task, cases.Measures("", False, 0))
+    judged = case.judge(violin, "violin", task, case.Measures("", False, 0))
     assert judged["status"] == "plays alone"
 
 
 def test_the_judge_hears_before_and_after_and_nothing_in_silence() -> None:
-    from tagbox.evaluation import opinion
+    from tagbox.evaluation import judge
 
     tone = music(0, seconds=3)
-    assert opinion.probability("mtat/pons-vgg", torch.zeros_like(tone), RATE, "violin") == 0
-    heard = opinion.probability("mtat/pons-vgg", tone, RATE, "violin")
+    assert judge.probability("mtat/pons-vgg", torch.zeros_like(tone), RATE, "violin") == 0
+    heard = judge.probability("mtat/pons-vgg", tone, RATE, "violin")
     assert heard is not None and 0 < heard < 1
-    assert opinion.probability("mtat/pons-vgg", tone, RATE, "bass") is None
-    assert opinion.choose(["mtat/pons-musicnn"]) == "mtat/pons-vgg"
+    assert judge.probability("mtat/pons-vgg", tone, RATE, "bass") is None
+    assert judge.default_judge(["mtat/pons-musicnn"]) == "mtat/pons-vgg"
     with pytest.raises(TagBoxError, match="in the loop"):
-        opinion.check("mtat/pons-vgg", ["mtat/pons-vgg"])
+        judge.check("mtat/pons-vgg", ["mtat/pons-vgg"])

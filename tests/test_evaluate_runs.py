@@ -17,9 +17,9 @@ import pytest
 import tagbox
 from tagbox import audio, cli
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import journal
+from tagbox.evaluation import result_store
 from tagbox.evaluation.evaluate import variant
-from tagbox.evaluation.methods import Answer, Kind, Task
+from tagbox.evaluation.systems import Answer, Kind, Task
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TINY = "tiny=default:steps=1,components=4"
@@ -46,7 +46,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 def records(folder: Path) -> dict[str, dict[str, object]]:
     """All records by key, without the time that they took."""
-    read = journal.read(folder)
+    read = result_store.read(folder)
     assert len({record["key"] for record in read}) == len(read)
     return {record["key"]: {name: v for name, v in record.items() if name != "took"} for record in read}
 
@@ -370,12 +370,12 @@ def test_variants_of_presets() -> None:
 
 
 def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
-    journal.begin(tmp_path, {"a": 1}, resume=False)
-    journal.append(tmp_path, [{"key": "one"}, {"key": "two"}])
-    path = tmp_path / journal.RECORDS
+    result_store.open_run(tmp_path, {"a": 1}, resume=False)
+    result_store.append(tmp_path, [{"key": "one"}, {"key": "two"}])
+    path = tmp_path / result_store.RECORDS
     path.write_text(path.read_text().replace('{"key": "one"}', '{"key": "on'))
     with pytest.raises(TagBoxError, match="line 1 is damaged"):
-        journal.begin(tmp_path, {"a": 1}, resume=True)
+        result_store.open_run(tmp_path, {"a": 1}, resume=True)
 
 
 def test_help_is_light() -> None:

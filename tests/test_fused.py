@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tagbox.generator.vqvae import Residual
+from tagbox.generators.vqvae import Residual
 
 pytest.importorskip("triton", reason="Triton is not installed (pip install triton)")
 
@@ -12,7 +12,7 @@ pytest.importorskip("triton", reason="Triton is not installed (pip install trito
     ("channels", "dilation", "positions", "batch"), [(32, 1, 300, 2), (64, 27, 200, 1), (16, 243, 150, 1)]
 )
 def test_the_fused_block_is_the_plain_block(channels: int, dilation: int, positions: int, batch: int) -> None:
-    from tagbox.generator import fused
+    from tagbox.kernels import residual_triton
 
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -24,7 +24,7 @@ def test_the_fused_block_is_the_plain_block(channels: int, dilation: int, positi
     expected.backward(upstream)
     block = Residual(channels, dilation).requires_grad_(False).to(device)
     block.load_state_dict(plain.state_dict())
-    got = fused.residual(here, block.model[1], block.model[3])
+    got = residual_triton.residual(here, block.model[1], block.model[3])
     got.backward(upstream.to(device))
     assert here.grad is not None
     torch.testing.assert_close(got.cpu(), expected, rtol=1e-4, atol=1e-5)

@@ -9,27 +9,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import recipe_weights, signal
+from benchmarks.golden import recipe_weights, signal
+from tagbox import models
 from tagbox.errors import TagBoxError
-from tagbox.generator import averages, jukebox, quantisers, registry, trained
-from tagbox.generator.trained import Trained
-from tagbox.generator.vqvae import JUKEBOX, Design, nearest
-from tagbox.weights import pickles
+from tagbox.generators import ema_codebook, jukebox, pretrained, quantisers
+from tagbox.generators.pretrained import VQVAEGenerator
+from tagbox.generators.vqvae import JUKEBOX, VQVAEConfig, nearest
+from tagbox.weights import checkpoint_reader
 
-SMALL = Design(widths=(4, 4), depths=(2, 2), halvings=(2, 1), dimensions=6, entries=9)
+SMALL = VQVAEConfig(widths=(4, 4), depths=(2, 2), halvings=(2, 1), dimensions=6, entries=9)
 
 
 @pytest.fixture(scope="module")
-def full_size() -> Trained:
+def full_size() -> VQVAEGenerator:
     """Jukebox's design with the golden files' recipe weights."""
     weights = recipe_weights(jukebox.expected_shapes())
-    return trained.assemble("jukebox", weights, JUKEBOX, "cpu", "recipe", jukebox.LICENCE)
+    return pretrained.assemble("jukebox", weights, JUKEBOX, "cpu", "recipe", jukebox.LICENCE)
 
 
 @pytest.fixture
-def small() -> Trained:
-    weights = recipe_weights(trained.expected_shapes(SMALL))
-    return trained.assemble("small", weights, SMALL, "cpu", "recipe", "MIT")
+def small() -> VQVAEGenerator:
+    weights = recipe_weights(pretrained.expected_shapes(SMALL))
+    return pretrained.assemble("small", weights, SMALL, "cpu", "recipe", "MIT")
 
 
 def relative(ours: Tensor, theirs: np.ndarray) -> float:
@@ -43,7 +44,7 @@ def test_names_and_shapes_are_the_published_ones(shared: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_parity_with_the_published_vqvae(shared: Path, full_size: Trained, level: int) -> None:
+def test_parity_with_the_published_vqvae(shared: Path, full_size: VQVAEGenerator, level: int) -> None:
     golden = np.load(shared / "golden" / "jukebox_vqvae.npz")
     audio = torch.from_numpy(signal(32768, 44100, 0))[None, None]
     with torch.no_grad():
@@ -59,14 +60,14 @@ def test_parity_with_the_published_vqvae(shared: Path, full_size: Trained, level
     assert relative(unquantised, golden[f"audio_unquantised/{level}"]) < 1e-4
 
 
-def test_gradients_reach_the_latents(full_size: Trained) -> None:
+def test_gradients_reach_the_latents(full_size: VQVAEGenerator) -> None:
     latents = torch.randn(1, 64, 16, generator=torch.Generator().manual_seed(0)).requires_grad_(True)
     full_size.decode(latents).square().sum().backward()
     assert torch.isfinite(latents.grad).all()
     assert latents.grad.abs().min(dim=1).values.max() > 0
 
 
-def test_one_level_is_all_that_is_computed(full_size: Trained) -> None:
+def test_one_level_is_all_that_is_computed(full_size: VQVAEGenerator) -> None:
     called: list[int] = []
     hooks = [
         part[level].register_forward_hook(lambda *_, level=level: called.append(level))
@@ -98,7 +99,7 @@ def official(prefix: str = "") -> dict[str, object]:
 def test_the_published_checkpoints_form_is_read(tmp_path: Path, prefix: str, zipped: bool) -> None:
     path = tmp_path / "vqvae.pth.tar"
     torch.save(official(prefix), path, _use_new_zipfile_serialization=zipped)
-    weights = jukebox.weights_of(pickles.read(path))
+    weights = jukebox.weights_of(checkpoint_reader.read(path))
     expected = recipe_weights(jukebox.expected_shapes())
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
@@ -122,28 +123,28 @@ def test_other_checkpoints_are_refused() -> None:
             jukebox.weights_of(checkpoint)
 
 
-def test_a_generator_survives_its_file(tmp_path: Path, small: Trained) -> None:
+def test_a_generator_survives_its_file(tmp_path: Path, small: VQVAEGenerator) -> None:
     path = tmp_path / "mine.safetensors"
-    trained.write(small.model, path, "MIT", {"made": "in a test"})
-    again = registry.load(str(path))
+    pretrained.write(small.model, path, "MIT", {"made": "in a test"})
+    again = models.load_generator(str(path))
     assert again.name == "mine"
     assert again.licence == "MIT"
     assert tuple(again.hops) == (4, 8)
     audio = torch.from_numpy(signal(64, 44100, 0))[None, None]
     torch.testing.assert_close(again.encode(audio, 1), small.encode(audio, 1), atol=1e-2, rtol=1e-2)
     with pytest.raises(TagBoxError, match="--force"):
-        trained.write(small.model, path, "MIT", {})
+        pretrained.write(small.model, path, "MIT", {})
 
 
 def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "notes.safetensors"
     text.write_text("not weights")
     with pytest.raises(TagBoxError, match="holds no generator"):
-        registry.load(str(text))
+        models.load_generator(str(text))
     with pytest.raises(TagBoxError, match=r"'jukebx'.*embedded, jukebox"):
-        registry.load("jukebx")
+        models.load_generator("jukebx")
     with pytest.raises(TagBoxError, match="train-generator"):
-        registry.load(str(tmp_path / "none.safetensors"))
+        models.load_generator(str(tmp_path / "none.safetensors"))
 
 
 # -- quantisers
@@ -161,9 +162,9 @@ def test_the_nearest_entry_is_the_nearest() -> None:
     assert torch.equal(entries[0].T, codebook[codes[0]])
 
 
-def test_straight_through_plays_entries_and_passes_gradients_as_they_are(small: Trained) -> None:
+def test_straight_through_plays_entries_and_passes_gradients_as_they_are(small: VQVAEGenerator) -> None:
     latents, before = latents_of(20), small.codebook(0).clone()
-    decoded = quantisers.quantiser("straight-through", small, 0, seed=0)(latents)
+    decoded = quantisers.make_quantiser("straight-through", small, 0, seed=0)(latents)
     torch.testing.assert_close(decoded, small.quantise(latents.detach())[1])
     weights = torch.arange(decoded.numel()).view_as(decoded).float()
     (decoded * weights).sum().backward()
@@ -171,14 +172,16 @@ def test_straight_through_plays_entries_and_passes_gradients_as_they_are(small: 
     assert torch.equal(small.codebook(0), before)
 
 
-def test_no_quantiser_changes_nothing(small: Trained) -> None:
+def test_no_quantiser_changes_nothing(small: VQVAEGenerator) -> None:
     latents = latents_of(20)
-    assert quantisers.quantiser("none", small, 0, seed=0)(latents) is latents
+    assert quantisers.make_quantiser("none", small, 0, seed=0)(latents) is latents
 
 
-def test_the_published_quantiser_replaces_the_codebook_by_the_recordings_latents(small: Trained) -> None:
+def test_the_published_quantiser_replaces_the_codebook_by_the_recordings_latents(
+    small: VQVAEGenerator,
+) -> None:
     latents, before = latents_of(20), small.codebook(0).clone()
-    quantise = quantisers.Published(small, 0, seed=0)
+    quantise = quantisers.TrainingModeQuantiser(small, 0, seed=0)
     first = quantise(latents)
     # Nine of the twenty latents are the codebook now: these are played exactly.
     exact = (first - latents).abs().amax(dim=1)[0] < 1e-6
@@ -191,7 +194,7 @@ def test_the_published_quantiser_replaces_the_codebook_by_the_recordings_latents
 
 def test_too_few_latents_are_tiled_with_noise() -> None:
     latents = latents_of(4).detach()[0].T
-    entries = averages.drawn(latents, 9, torch.Generator().manual_seed(0))
+    entries = ema_codebook.sample_latents(latents, 9, torch.Generator().manual_seed(0))
     assert entries.shape == (9, 6)
     assert len(torch.unique(entries, dim=0)) == 9
     assert torch.cdist(entries, latents).amin(dim=1).max() < 0.1
@@ -204,9 +207,9 @@ def test_entries_follow_their_latents_and_dead_ones_are_revived() -> None:
     )
     # One entry between the clusters and nearer to the ones, one that nothing will ever choose.
     codebook = torch.tensor([[0.8, 0.8], [50.0, 50.0]])
-    state = averages.Averages(codebook, torch.ones(2), codebook)
+    state = ema_codebook.EmaCodebook(codebook, torch.ones(2), codebook)
     codes, _ = nearest(latents.T[None], state.codebook)
-    state = averages.update(state, latents, codes.flatten(), random)
+    state = ema_codebook.update(state, latents, codes.flatten(), random)
     alive, revived = state.codebook
     # gamma * 0.8 + (1 - gamma) * sum over gamma * 1 + (1 - gamma) * count
     expected = (0.99 * 0.8 + 0.01 * latents.sum(dim=0)) / (0.99 + 0.01 * 1000)
@@ -214,6 +217,6 @@ def test_entries_follow_their_latents_and_dead_ones_are_revived() -> None:
     assert (latents - revived).abs().amax(dim=1).min() == 0
 
 
-def test_quantisers_are_found_by_name(small: Trained) -> None:
+def test_quantisers_are_found_by_name(small: VQVAEGenerator) -> None:
     with pytest.raises(TagBoxError, match=r"'frozen'.*straight-through, none or published"):
-        quantisers.quantiser("frozen", small, 0, seed=0)
+        quantisers.make_quantiser("frozen", small, 0, seed=0)

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tagbox.generator import lean, passes
-from tagbox.generator.vqvae import Residual, Stack, TimeConv, TimeConvTranspose
+from tagbox.generators.vqvae import Residual, Stack, TimeConv, TimeConvTranspose
+from tagbox.kernels import conv_onednn, residual_cpu
 
 
 @pytest.fixture(params=["fused", "plain"])
 def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(passes, "_fuses", lambda x: False)
+        monkeypatch.setattr(conv_onednn, "_fuses", lambda x: False)
 
 
 def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
@@ -28,8 +28,8 @@ def both(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor
 @pytest.fixture(params=["_Marking", "_Keeping"])
 def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What bfloat16 keeps can be had in float32, too: then fused where a processor has no bfloat16."""
-    kind = getattr(lean, request.param)
-    monkeypatch.setattr(lean, "_kind", lambda dtype: kind)
+    kind = getattr(residual_cpu, request.param)
+    monkeypatch.setattr(residual_cpu, "_kind", lambda dtype: kind)
 
 
 @pytest.mark.usefixtures("convolutions", "kept")
@@ -38,7 +38,7 @@ def kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_lean_blocks_are_the_plain_blocks(
     piece: int, batch: int, time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passes, "PIECE", piece)
+    monkeypatch.setattr(conv_onednn, "PIECE", piece)
     torch.manual_seed(0)
     stack = Stack(16, [81, 27, 9, 3, 1]).requires_grad_(False)
     x, upstream = torch.randn(batch, 16, 1, time), torch.randn(batch, 16, 1, time)
@@ -81,7 +81,7 @@ def test_weights_that_learn_take_the_plain_way(monkeypatch: pytest.MonkeyPatch) 
     def refuse(*args: object) -> Tensor:
         raise AssertionError("lean blocks give weights no gradient")
 
-    monkeypatch.setattr(lean, "blocks", refuse)
+    monkeypatch.setattr(residual_cpu, "blocks", refuse)
     stack = Stack(16, [3, 1])
     stack(torch.randn(1, 16, 1, 50)).sum().backward()
     first = stack.model[0]
@@ -129,13 +129,13 @@ def test_room_is_used_again_and_never_while_it_is_needed() -> None:
 
 def test_in_float32_taps_lie_near_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    convolved = passes._convolved
+    convolved = conv_onednn._convolved
 
     def noting(x: Tensor, *how: Any) -> Tensor:
         asked.append(how[3])
         return convolved(x, *how)
 
-    monkeypatch.setattr(passes, "_convolved", noting)
+    monkeypatch.setattr(conv_onednn, "_convolved", noting)
     stack = Stack(16, [729, 27, 1]).requires_grad_(False)
     both(stack, torch.randn(1, 16, 1, 3000), torch.randn(1, 16, 1, 3000), plain=False)
     assert {tuple(apart) for apart in asked} == {(1, 1), (1, 27)}

@@ -8,12 +8,12 @@ from torch import Tensor
 
 import tagbox
 from tagbox import audio
-from tagbox.audio import resample
+from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.steerables.beginnings import heard_alone, in_company
-from tagbox.taggers.listener import WINDOW, LevelledMel, Listener, folded, per_decision
-from tagbox.taggers.registry import load
+from tagbox.methods.gate_inference import gates_within_segment, infer_gates
+from tagbox.models import load_tagger
+from tagbox.taggers.networks.listener import WINDOW, LevelledMel, Listener, folded, per_decision
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.vocabularies import RENDERED_CLASSES, RENDERED_FAMILIES
 
@@ -23,7 +23,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def listener() -> Tagger:
-    return load("listener", "rendered")
+    return load_tagger("listener", "rendered")
 
 
 def stem(name: str, start: float = 3.0, duration: float = 6.0) -> Tensor:
@@ -107,7 +107,7 @@ def test_a_decision_is_four_frames() -> None:
 
 def test_gates_begin_as_each_component_is_heard(listener: Tagger) -> None:
     parts = torch.stack([stem("duet/violin.flac"), stem("duet/piano.flac")])
-    gates = heard_alone(parts, [listener], [(("violin",),)], "repeat")
+    gates = infer_gates(parts, [listener], [(("violin",),)], "repeat")
     assert gates.shape == (2, 2)
     torch.testing.assert_close(gates.sum(dim=0), torch.ones(2))
     assert gates[0, 0] > 0.5 > gates[0, 1]
@@ -115,7 +115,7 @@ def test_gates_begin_as_each_component_is_heard(listener: Tagger) -> None:
 
 def test_sources_that_claim_the_same_component_share_it(listener: Tagger) -> None:
     parts = stem("duet/violin.flac")[None]
-    gates = heard_alone(parts, [listener], [(("violin",),), (("violin",),)], "repeat")
+    gates = infer_gates(parts, [listener], [(("violin",),), (("violin",),)], "repeat")
     torch.testing.assert_close(gates.sum(dim=0), torch.ones(1))
     torch.testing.assert_close(gates[0], gates[1])
 
@@ -125,14 +125,14 @@ def test_shares_are_read_in_company() -> None:
     shares = torch.tensor([[0.8, 0.0, 0.2], [0.1, 0.7, 0.2]])
     energy = torch.tensor([0.5, 0.5])
     first = torch.tensor([[1.0, 0.0, 0.0]])
-    gates = in_company(shares, energy, first)
+    gates = gates_within_segment(shares, energy, first)
     assert gates.shape == (2, 2)
     torch.testing.assert_close(gates.sum(dim=0), torch.ones(2))
     assert gates[0, 0] > 0.8
     # Of a family, each member counts.
-    family = in_company(shares, energy, torch.tensor([[1.0, 0.0, 1.0]]))
+    family = gates_within_segment(shares, energy, torch.tensor([[1.0, 0.0, 1.0]]))
     assert bool((family[0] > gates[0]).all())
-    everything = in_company(shares, energy, torch.ones(1, 3))
+    everything = gates_within_segment(shares, energy, torch.ones(1, 3))
     torch.testing.assert_close(everything[0], torch.ones(2))
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tagbox import objectives
 from tagbox.errors import TagBoxError
-from tagbox.loop import LoopSettings, Step, steer
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.steerable import Estimate
+from tagbox.methods import objectives
+from tagbox.methods.gates import Gates
+from tagbox.methods.steerable import Estimate
+from tagbox.methods.steering import LoopSettings, Step, steer
 from tagbox.taggers.tagger import Tagger
 
 RATE = 16_000
@@ -68,7 +68,11 @@ def test_the_tone_that_was_asked_for_comes_out(tagger: Tagger, objective: str) -
     low, high = tones()
     steerable = gates()
     memo, history = steer(
-        steerable, [tagger], [torch.tensor([[0.0, 1.0]])], objectives.find(objective), LoopSettings(60, 0.3)
+        steerable,
+        [tagger],
+        [torch.tensor([[0.0, 1.0]])],
+        objectives.find_objective(objective),
+        LoopSettings(60, 0.3),
     )
     estimate = steerable.render(memo, (low + high)[None])
     assert estimate.shape == (1, 1, SAMPLES)
@@ -82,7 +86,7 @@ def test_sources_share_the_mixture_and_every_channel_gets_the_same_gates(tagger:
     low, high = tones()
     steerable = gates(sources=2)
     wanted = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    memo, _ = steer(steerable, [tagger], [wanted], objectives.find("joint"), LoopSettings(100, 0.3))
+    memo, _ = steer(steerable, [tagger], [wanted], objectives.find_objective("joint"), LoopSettings(100, 0.3))
     stereo = torch.stack([low + high, 0.5 * (low + high)])
     first, second = steerable.render(memo, stereo)
     assert signal_to_error_db(first[0], low) > 10
@@ -95,7 +99,11 @@ def test_the_same_seed_gives_the_same_result(tagger: Tagger) -> None:
     for seed in (0, 0, 1):
         steerable = gates(seed=seed)
         memo, history = steer(
-            steerable, [tagger], [torch.tensor([[0.0, 1.0]])], objectives.find("joint"), LoopSettings(5, 0.3)
+            steerable,
+            [tagger],
+            [torch.tensor([[0.0, 1.0]])],
+            objectives.find_objective("joint"),
+            LoopSettings(5, 0.3),
         )
         results.append((memo, history.losses))
     assert torch.equal(results[0][0], results[1][0])
@@ -105,7 +113,9 @@ def test_the_same_seed_gives_the_same_result(tagger: Tagger) -> None:
 
 def run(tagger: Tagger, steps: int, on_step: Callable[[Step], bool | None] | None = None, **loop: object):
     settings = LoopSettings(steps, **{"lr": 0.3, **loop})
-    return steer(gates(), [tagger], [torch.tensor([[0.0, 1.0]])], objectives.find("joint"), settings, on_step)
+    return steer(
+        gates(), [tagger], [torch.tensor([[0.0, 1.0]])], objectives.find_objective("joint"), settings, on_step
+    )
 
 
 def test_the_history_holds_every_tags_probability(tagger: Tagger) -> None:
@@ -180,7 +190,7 @@ class GoesWrong:
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_last_finite_result(tagger: Tagger) -> None:
-    objective = objectives.find("target-logits")
+    objective = objectives.find_objective("target-logits")
     memo, history = steer(
         GoesWrong(3), [tagger], [torch.tensor([[0.0, 1.0]])], objective, LoopSettings(50, 0.1)
     )
@@ -190,6 +200,6 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_last_finite_result(tagge
 
 
 def test_a_first_loss_that_is_no_number_is_an_error(tagger: Tagger) -> None:
-    objective = objectives.find("target-logits")
+    objective = objectives.find_objective("target-logits")
     with pytest.raises(TagBoxError, match=r"first loss.*--lr"):
         steer(GoesWrong(0), [tagger], [torch.tensor([[0.0, 1.0]])], objective, LoopSettings(50, 0.1))

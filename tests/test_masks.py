@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import signal
-from tagbox.components.nmf import factorise, shares
-from tagbox.masks import MixtureSpectrum, apply_mask, istft, root_hann, soft_mask, stft
+from benchmarks.golden import signal
+from tagbox.audio.stft import istft, root_hann, stft
+from tagbox.methods.masks import MixtureSpectrum, apply_mask, soft_mask
+from tagbox.methods.nmf import component_masks, factorise
 
 
 @pytest.mark.parametrize("n_fft", [512, 1024, 2048])
@@ -66,7 +67,7 @@ def test_the_mask_is_the_same_for_every_channel() -> None:
 
 def test_components_add_up_to_the_mixture_and_follow_their_seed() -> None:
     spectrum = stft(torch.from_numpy(signal(16384, 44100, 0)), 1024)
-    first, again, other = (shares(*factorise(spectrum.abs(), 5, 10, seed)) for seed in (0, 0, 1))
+    first, again, other = (component_masks(*factorise(spectrum.abs(), 5, 10, seed)) for seed in (0, 0, 1))
     torch.testing.assert_close(first.sum(dim=0), torch.ones_like(first[0]))
     assert torch.equal(first, again)
     assert not torch.allclose(first, other)
@@ -78,7 +79,7 @@ def test_factorisation_finds_two_notes_that_take_turns() -> None:
     low, high = torch.sin(2 * torch.pi * 440 * t), torch.sin(2 * torch.pi * 2000 * t)
     low[half:], high[:half] = 0, 0
     spectrum = stft(low + high, 512)
-    owned = shares(*factorise(spectrum.abs(), 2, 100, 0))
+    owned = component_masks(*factorise(spectrum.abs(), 2, 100, 0))
     parts = istft(owned * spectrum, 512, 2 * half)
     best = max(
         (parts[0] - x).norm() + (parts[1] - y).norm() < 0.1 * low.norm()

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import soundfile
 
-from tagbox import devices, presets
-from tagbox.objectives import OBJECTIVES
+from tagbox import presets
+from tagbox.methods.objectives import OBJECTIVES
+from tagbox.methods.registry import METHODS
 from tagbox.presets import CHOICES, PRESETS, Settings
-from tagbox.steerables.registry import KINDS
-from tagbox.tags.presets import PRESETS as WORDS
+from tagbox.settings import DEVICES
+from tagbox.tags.synonyms import PRESETS as WORDS
 from tagbox.tags.vocabularies import TAGS
 from tagbox.weights import catalogue
 
@@ -152,11 +153,11 @@ def test_choices_are_the_packages() -> None:
     controls = fields()
     for name, choices in CHOICES.items():
         assert controls[name] == (UNCHANGED, [UNCHANGED, *choices])
-    assert controls["steer"] == (UNCHANGED, [UNCHANGED, *KINDS])
+    assert controls["steer"] == (UNCHANGED, [UNCHANGED, *METHODS])
     assert controls["objective"] == (UNCHANGED, [UNCHANGED, *OBJECTIVES])
     assert controls["preset"] == ("default", list(PRESETS))
     assert controls["preset_tags"][1] == [word.name for word in WORDS]
-    assert controls["device"] == ("auto", list(devices.CHOICES))
+    assert controls["device"] == ("auto", list(DEVICES))
     published = [data for data in TAGS if data != "rendered"]
     assert controls["tagger_data"][1] == published
     inside = [model.identifier for model in catalogue.MODELS if model.inside and model.kind == "tagger"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from tagbox import objectives
 from tagbox.errors import TagBoxError
-from tagbox.objectives import OBJECTIVES
+from tagbox.methods import objectives
+from tagbox.methods.objectives import OBJECTIVES
 
 TAGS = 50
 
@@ -47,7 +47,7 @@ def test_the_wanted_tag_heard_more_is_better_unless_the_objective_moves_away(nam
     for logits in loud:
         logits[0, :, :, 7] += 1
     wanted = [target(7)] * 2
-    objective = objectives.find(name)
+    objective = objectives.find_objective(name)
     better = objective.loss(loud, wanted) < objective.loss(quiet, wanted)
     assert bool(better) == (name != "cross-entropy-ascent")
 
@@ -59,7 +59,7 @@ def test_other_tags_are_left_free(name: str) -> None:
     for logits in loud:
         logits[..., 8] += 5
     wanted = [target(7)] * 2
-    objective = objectives.find(name)
+    objective = objectives.find_objective(name)
     torch.testing.assert_close(objective.loss(loud, wanted), objective.loss(quiet, wanted))
 
 
@@ -67,7 +67,7 @@ def test_other_tags_are_left_free(name: str) -> None:
 def test_a_tag_heard_everywhere_alike_gains_nothing(name: str) -> None:
     logits, wanted = random_logits(3 if name == "joint" else 4), [target(7, 9)] * 2
     louder = [tagger + 3 for tagger in logits]
-    objective = objectives.find(name)
+    objective = objectives.find_objective(name)
     torch.testing.assert_close(objective.loss(louder, wanted), objective.loss(logits, wanted))
 
 
@@ -100,4 +100,4 @@ def test_what_is_heard_adds_up_to_the_mixture() -> None:
 
 def test_an_unknown_objective_names_the_known_ones() -> None:
     with pytest.raises(TagBoxError, match=r"'entropy'.*cross-entropy.*joint"):
-        objectives.find("entropy")
+        objectives.find_objective("entropy")

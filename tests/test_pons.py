@@ -9,14 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.conftest import signal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tagbox.audio import read, resample, to_mono
+from benchmarks.golden import signal
+from tagbox import models
+from tagbox.audio.files import read
+from tagbox.audio.resampling import resample, to_mono
 from tagbox.taggers import registry
 from tagbox.taggers.frontends_pons import PonsMel, slaney_filters
-from tagbox.taggers.pons import Block, Norm, Temporal, Timbral, peaks
+from tagbox.taggers.networks.pons import Block, Norm, Temporal, Timbral, peaks
 from tagbox.taggers.tagger import Tagger
 from tagbox.weights.store import locate
 
@@ -29,7 +31,7 @@ NAMES = {"pons-musicnn": "MTT_musicnn", "pons-vgg": "MTT_vgg"}
 
 @pytest.fixture(scope="module", params=NAMES)
 def tagger(request: pytest.FixtureRequest) -> Tagger:
-    return registry.load(request.param)
+    return models.load_tagger(request.param)
 
 
 def heard(path: Path, seconds: float = 10.0) -> Tensor:

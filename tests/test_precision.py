@@ -8,24 +8,25 @@ from torch import Tensor
 from torch.nn import functional
 
 import tagbox
-from conftest import recipe_weights
-from tagbox import audio, devices
+from benchmarks.golden import recipe_weights
+from tagbox import audio
 from tagbox.errors import TagBoxError
-from tagbox.generator import trained
-from tagbox.generator.trained import Trained
-from tagbox.generator.vqvae import Design
+from tagbox.generators import pretrained
+from tagbox.generators.pretrained import VQVAEGenerator
+from tagbox.generators.vqvae import VQVAEConfig
+from tagbox.kernels import devices
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @pytest.fixture(scope="module")
-def generator() -> Trained:
-    design = Design(widths=(16, 8), depths=(6, 2), halvings=(2, 1), dimensions=8, entries=32)
-    weights = recipe_weights(trained.expected_shapes(design))
-    return trained.assemble("small", weights, design, "cpu", "recipe", "MIT")
+def generator() -> VQVAEGenerator:
+    design = VQVAEConfig(widths=(16, 8), depths=(6, 2), halvings=(2, 1), dimensions=8, entries=32)
+    weights = recipe_weights(pretrained.expected_shapes(design))
+    return pretrained.assemble("small", weights, design, "cpu", "recipe", "MIT")
 
 
-def gradient(generator: Trained, latents: Tensor) -> Tensor:
+def gradient(generator: VQVAEGenerator, latents: Tensor) -> Tensor:
     moved = latents.clone().requires_grad_()
     decoded = generator.decode(moved)
     decoded.square().sum().backward()
@@ -33,7 +34,7 @@ def gradient(generator: Trained, latents: Tensor) -> Tensor:
     return moved.grad
 
 
-def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: Trained) -> None:
+def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: VQVAEGenerator) -> None:
     latents = torch.randn(1, 8, 4000).requires_grad_()
     kept = 0
 
@@ -50,8 +51,8 @@ def test_a_frozen_decoder_keeps_little_for_the_way_back(generator: Trained) -> N
     assert kept < 4 * (0.3 * activations + weights)
 
 
-def test_bfloat16_decodes_almost_the_same_and_leaves_encoding_alone(generator: Trained) -> None:
-    lowered = generator.lowered(torch.bfloat16)
+def test_bfloat16_decodes_almost_the_same_and_leaves_encoding_alone(generator: VQVAEGenerator) -> None:
+    lowered = generator.to_precision(torch.bfloat16)
     latents = torch.randn(1, 8, 200, generator=torch.Generator().manual_seed(0))
     exact, rough = generator.decode(latents), lowered.decode(latents)
     assert rough.dtype == torch.float32
@@ -62,7 +63,7 @@ def test_bfloat16_decodes_almost_the_same_and_leaves_encoding_alone(generator: T
     assert towards > 0.99
     mono = torch.randn(1, 1, 800, generator=torch.Generator().manual_seed(1))
     assert torch.equal(generator.encode(mono), lowered.encode(mono))
-    assert generator.lowered(torch.float32) is generator
+    assert generator.to_precision(torch.float32) is generator
 
 
 @pytest.mark.parametrize("name", ["pons-musicnn", "pons-vgg"])
@@ -71,18 +72,18 @@ def test_taggers_in_bfloat16_hear_almost_the_same(name: str) -> None:
     recording = audio.read(EXAMPLES / "duet" / "mixture.flac", 3, 4)
     mono = audio.resample(recording.samples, recording.rate, tagger.rate)
     with torch.no_grad():
-        exact, rough = tagger(mono).probabilities, tagger.lowered(torch.bfloat16)(mono).probabilities
+        exact, rough = tagger(mono).probabilities, tagger.to_precision(torch.bfloat16)(mono).probabilities
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, exact, atol=0.05, rtol=0)
     assert not torch.equal(rough, exact)
-    assert tagger.lowered(torch.float32) is tagger
+    assert tagger.to_precision(torch.float32) is tagger
 
 
 def test_precisions_by_name() -> None:
     cpu = torch.device("cpu")
-    assert devices.precision("float32", cpu) == torch.float32
-    assert devices.precision("bfloat16", cpu) == torch.bfloat16
-    assert devices.precision("auto", cpu) in (torch.float32, torch.bfloat16)
-    assert devices.precision("auto", torch.device("mps")) == torch.float32
+    assert devices.select_dtype("float32", cpu) == torch.float32
+    assert devices.select_dtype("bfloat16", cpu) == torch.bfloat16
+    assert devices.select_dtype("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert devices.select_dtype("auto", torch.device("mps")) == torch.float32
     with pytest.raises(TagBoxError, match="auto, float32, bfloat16"):
-        devices.precision("half", cpu)
+        devices.select_dtype("half", cpu)

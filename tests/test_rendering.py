@@ -16,19 +16,11 @@ from hypothesis import strategies as st
 
 import soundfonts
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import datasets
-from tagbox.rendering import arranging, casting, dataset, fluidsynth, midi, tunes
+from tagbox.evaluation.datasets import registry
+from tagbox.rendering import arranging, dataset, ensembles, fluidsynth, midi, tunes
 from tagbox.rendering.dataset import Made, Request
 from tagbox.rendering.general_midi import FAMILIES, PROGRAMS, family
-from tagbox.rendering.scores import (
-    Control,
-    Note,
-    Part,
-    busiest_window,
-    read_notation,
-    units_of,
-    window,
-)
+from tagbox.rendering.scores import Control, Note, Part, busiest_window, read_notation, units_of, window
 
 needs_fluidsynth = pytest.mark.skipif(
     shutil.which("fluidsynth") is None,
@@ -138,7 +130,7 @@ def test_the_busiest_window_has_most_parts() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sixteen_tracks_hold_every_family(seed: int) -> None:
-    casts = list(itertools.islice(casting.casts(seed), 16))
+    casts = list(itertools.islice(ensembles.casts(seed), 16))
     families = [[family(chair.program) for chair in cast] for cast in casts]
     assert set(itertools.chain(*families)) == {*FAMILIES, "Drums"}
     assert all(len(set(own)) == len(own) for own in families)
@@ -201,7 +193,7 @@ def test_stems_add_up_to_the_mix_exactly(built: Path) -> None:
 
 
 def test_evaluation_finds_it(built: Path) -> None:
-    found = datasets.find(built)
+    found = registry.find(built)
     assert (found.layout, len(found.tracks), found.skipped) == ("slakh", 2, ())
     score = arranging.score(1, 3.0, 1)
     words = {"Piano": "piano", "Guitar": "guitar", "Bass": "bass", "Drums": "drums"}
@@ -261,7 +253,7 @@ def test_songs_from_midi_files(tone: Path, tmp_path: Path) -> None:
     assert len(skipped) == 2
     assert any("alone.mid" in line for line in skipped)
     assert any("broken.MID" in line for line in skipped)
-    assert set(datasets.find(tmp_path / "out").tracks[0].sources) == {"drums", "piano", "strings"}
+    assert set(registry.find(tmp_path / "out").tracks[0].sources) == {"drums", "piano", "strings"}
     (songs / "good.mid").unlink()
     with pytest.raises(TagBoxError, match="give other MIDI files"):
         dataset.build(tmp_path / "none", Request(3, 4.0, 0, tone, songs))

@@ -13,12 +13,13 @@ import yaml
 
 from tagbox import audio
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import journal, metrics, reproduction, reproduction_report
-from tagbox.evaluation.published_tables import TABLES
-from tagbox.evaluation.reproduction import Cell, Outcome, Reproduction, Request
-from tagbox.generator import trained
-from tagbox.generator.training.loop import new_model
-from tagbox.generator.vqvae import Design
+from tagbox.evaluation import metrics, result_store
+from tagbox.evaluation.reproduction import report, run
+from tagbox.evaluation.reproduction.published_tables import TABLES
+from tagbox.evaluation.reproduction.run import Cell, Outcome, Reproduction, Request
+from tagbox.generators import pretrained
+from tagbox.generators.training.train import new_model
+from tagbox.generators.vqvae import VQVAEConfig
 from tagbox.weights import catalogue, store
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -51,7 +52,7 @@ def slakh(folder: Path) -> Path:
 
 def generator(folder: Path) -> Path:
     path = folder / "tiny.safetensors"
-    trained.write(new_model(Design((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
+    pretrained.write(new_model(VQVAEConfig((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
     return path
 
 
@@ -71,7 +72,7 @@ def test_the_published_figures_are_all_there() -> None:
 
 
 def test_without_data_and_weights_every_cell_says_why(bare: Path) -> None:
-    found = reproduction.reproduce(Request({}), bare / "out")
+    found = run.reproduce(Request({}), bare / "out")
     paper = {(t.number, s, system.name) for t in TABLES for system in t.figures for s in t.sources}
     listed = [(c.table, c.source, c.system.name) for c in found.cells if c.system.name != "silence"]
     assert len(listed) == len(set(listed))
@@ -88,14 +89,14 @@ def test_without_data_and_weights_every_cell_says_why(bare: Path) -> None:
     assert "tagbox models pull mtat/hcnn" in hcnn
     assert "tagbox models pull jukebox --accept-license" in hcnn
     assert "--estimates" in cell(found, 2, "drums", "Demucs").outcomes["as it is"].why
-    text = reproduction_report.markdown(found)
+    text = report.markdown(found)
     for table in TABLES:
         for system, row in table.figures.items():
             for source, figure in zip(table.sources, row, strict=True):
                 shown = "–" if figure is None else f"{figure:.1f}"
                 assert f"| {source} | {system.name} | {shown} |" in text
     assert "arXiv:2110.13071" in text
-    rows = list(csv.DictReader(reproduction_report.spreadsheet(found).splitlines()))
+    rows = list(csv.DictReader(report.spreadsheet(found).splitlines()))
     assert sum(row["published_sdri"] != "" and row["run"] in ("as it is", "paper") for row in rows) == 48
     assert not (bare / "out").exists()
 
@@ -106,10 +107,10 @@ def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) 
     request = Request({"Slakh2100": slakh(bare)}, str(generator(bare)), steps=1, seconds=SECONDS)
     told: list[str] = []
     out = bare / "out"
-    found = reproduction.reproduce(request, out, lambda what, done, total: told.append(what))
+    found = run.reproduce(request, out, lambda what, done, total: told.append(what))
     for system in ("TagBox, MTAT FCN", "TagBox, Jamendo FCN"):
-        for run in ("paper", "published-code"):
-            outcome = cell(found, 2, "piano", system).outcomes[run]
+        for preset in ("paper", "published-code"):
+            outcome = cell(found, 2, "piano", system).outcomes[preset]
             assert outcome.sdri is not None, outcome.why
             assert outcome.si_sdri is not None
             assert outcome.sdri.cases == 1
@@ -120,7 +121,7 @@ def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) 
 
     # Silence improves SDR by minus the mixture's.
     silence = cell(found, 2, "piano", "silence").outcomes["as it is"]
-    (start,) = {r["start"] for r in journal.read(out / "slakh" / "controls") if r["source"] == "piano"}
+    (start,) = {r["start"] for r in result_store.read(out / "slakh" / "controls") if r["source"] == "piano"}
     mixture, piano = (
         audio.read(bare / "slakh" / "Track00001" / name, start, SECONDS).samples
         for name in ("mix.flac", "stems/S00.flac")
@@ -129,28 +130,28 @@ def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) 
     assert silence.sdri.mean == pytest.approx(-metrics.sdr(mixture, piano), abs=1e-3)
 
     assert "slakh, paper-mtat-fcn" in told
-    text = reproduction_report.markdown(found)
+    text = report.markdown(found)
     assert "the generator is tiny.safetensors, the paper's is Jukebox" in text
     assert "steps of the loop: 1, the paper's 100" in text
     assert "Table 2: paper mtat/fcn" in text
 
     told.clear()
-    again = reproduction.reproduce(request, out, lambda what, done, total: told.append(what))
+    again = run.reproduce(request, out, lambda what, done, total: told.append(what))
     assert told == []
     assert again == found
     other = Request({"Slakh2100": bare / "slakh"}, request.generator, steps=2, seconds=SECONDS)
     with pytest.raises(TagBoxError, match="another run"):
-        reproduction.reproduce(other, out)
+        run.reproduce(other, out)
 
 
 def test_a_cell_without_estimates_is_not_a_figure() -> None:
     table = TABLES[0]
-    assert reproduction._outcome("bass", "m", [], table).why == "no track of the data has bass"
+    assert run._outcome("bass", "m", [], table).why == "no track of the data has bass"
     record = {
         "key": "a/bass/m", "track": "a", "split": "", "source": "bass", "method": "m", "kind": "preset",
         "status": "missing", "why": "it broke",
     }  # fmt: skip
-    outcome = reproduction._outcome("bass", "m", [record], table)
+    outcome = run._outcome("bass", "m", [record], table)
     assert outcome == Outcome(missing=1, why="it broke")
 
 
@@ -166,7 +167,7 @@ def test_a_cell_without_estimates_is_not_a_figure() -> None:
 )
 def test_settings_that_make_no_sense(changes: dict[str, object], words: str, bare: Path) -> None:
     with pytest.raises(TagBoxError, match=words):
-        reproduction.reproduce(Request(**{"folders": {}, **changes}), bare / "out")  # type: ignore[arg-type]
+        run.reproduce(Request(**{"folders": {}, **changes}), bare / "out")  # type: ignore[arg-type]
     assert not (bare / "out").exists()
 
 

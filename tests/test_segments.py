@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tagbox.audio.segments import crossfade, fade, plan_segments, rescale, weights
 from tagbox.errors import TagBoxError
-from tagbox.segments import fade, join, plan, scaled, weights
 
 lengths = st.integers(1, 400_000)
 sizes = st.integers(2_000, 60_000)
@@ -24,7 +24,7 @@ def test_segments_cover_the_recording_once_and_read_no_more_than_they_may(
     samples: int, length: int, overlap: int, context: int, unit: int, align: int
 ) -> None:
     try:
-        segments = plan(samples, length, overlap, context, unit, align)
+        segments = plan_segments(samples, length, overlap, context, unit, align)
     except TagBoxError:
         # Rounded up to the unit, overlap and context may leave no room; only then.
         assert length - 3 * (overlap + unit) - 2 * (context + unit) <= unit
@@ -48,7 +48,7 @@ def test_segments_cover_the_recording_once_and_read_no_more_than_they_may(
 @settings(max_examples=60, deadline=None)
 def test_weights_are_a_partition_of_unity(samples: int, length: int, overlap: int, context: int) -> None:
     total = torch.zeros(samples, dtype=torch.float64)
-    for segment in plan(samples, length, overlap, context):
+    for segment in plan_segments(samples, length, overlap, context):
         total[segment.start : segment.stop] += weights(segment).double()
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-7, rtol=0)
 
@@ -58,8 +58,8 @@ def test_weights_are_a_partition_of_unity(samples: int, length: int, overlap: in
 def test_what_all_segments_agree_on_comes_back(samples: int, length: int, overlap: int, context: int) -> None:
     recording = torch.randn(2, samples, generator=torch.Generator().manual_seed(samples))
     tail, finished = None, []
-    for segment in plan(samples, length, overlap, context):
-        done, tail = join(tail, recording[:, segment.start : segment.stop], segment)
+    for segment in plan_segments(samples, length, overlap, context):
+        done, tail = crossfade(tail, recording[:, segment.start : segment.stop], segment)
         finished.append(done)
     assert tail is None
     back = torch.cat(finished, dim=-1)
@@ -67,9 +67,9 @@ def test_what_all_segments_agree_on_comes_back(samples: int, length: int, overla
 
 
 def test_a_seam_goes_from_one_to_the_other_without_a_step() -> None:
-    first, second = plan(1_500, 1_000, 100)
-    done, tail = join(None, torch.zeros(first.stop - first.start), first)
-    rest, tail = join(tail, torch.ones(second.stop - second.start), second)
+    first, second = plan_segments(1_500, 1_000, 100)
+    done, tail = crossfade(None, torch.zeros(first.stop - first.start), first)
+    rest, tail = crossfade(tail, torch.ones(second.stop - second.start), second)
     seam = torch.cat([done, rest])
     assert tail is None and len(seam) == 1_500
     assert torch.equal(seam[: second.start], torch.zeros(second.start))
@@ -81,26 +81,26 @@ def test_a_seam_goes_from_one_to_the_other_without_a_step() -> None:
 
 
 def test_a_recording_that_fits_is_one_segment() -> None:
-    (only,) = plan(1_000, 1_000, 100, 50, unit=7, align=64)
+    (only,) = plan_segments(1_000, 1_000, 100, 50, unit=7, align=64)
     assert (only.first, only.last, only.start, only.stop) == (0, 1_000, 0, 1_000)
     assert torch.equal(weights(only), torch.ones(1_000))
 
 
 def test_segments_are_about_equal() -> None:
-    own = [segment.stop - segment.start for segment in plan(100_001, 10_000, 500)]
+    own = [segment.stop - segment.start for segment in plan_segments(100_001, 10_000, 500)]
     assert max(own) - min(own) < 600
 
 
 def test_hops_stay_on_the_grid_of_resampler_and_stft() -> None:
     # 48 kHz to 44.1 kHz repeats every 160 samples, hops of 1024 samples there every 160 * 1024 samples here.
-    segments = plan(48_000 * 300, 48_000 * 30, 48_000, 4_000, unit=160, align=160 * 1024)
+    segments = plan_segments(48_000 * 300, 48_000 * 30, 48_000, 4_000, unit=160, align=160 * 1024)
     assert len(segments) > 5
     assert all(segment.first % (160 * 1024) == 0 for segment in segments)
 
 
 def test_no_room_gets_a_clear_word() -> None:
     with pytest.raises(TagBoxError, match="no room"):
-        plan(10_000, 1_000, 400, 300)
+        plan_segments(10_000, 1_000, 400, 300)
 
 
 @given(st.integers(50_000, 200_000), st.sampled_from([(147, 160), (2, 1), (441, 80), (147, 640)]))
@@ -108,7 +108,7 @@ def test_no_room_gets_a_clear_word() -> None:
 def test_segments_at_another_rate_fit_together_too(samples: int, ratio: tuple[int, int]) -> None:
     up, down = ratio
     there = -(-samples * up // down)
-    segments = [scaled(s, up, down, there) for s in plan(samples, 20_000, 1_000, 500, unit=down)]
+    segments = [rescale(s, up, down, there) for s in plan_segments(samples, 20_000, 1_000, 500, unit=down)]
     assert segments[0].start == 0 and segments[-1].stop == there
     for before, after in pairwise(segments):
         assert before.stop - after.start == before.fade_out == after.fade_in

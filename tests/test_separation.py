@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 import tagbox
-from conftest import recipe_weights
+from benchmarks.golden import recipe_weights
 from tagbox import audio, presets
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.generator import jukebox, trained
-from tagbox.generator.quantisers import Published
-from tagbox.generator.trained import Trained
-from tagbox.generator.vqvae import JUKEBOX
-from tagbox.masks import MixtureSpectrum
+from tagbox.generators import jukebox, pretrained
+from tagbox.generators.pretrained import VQVAEGenerator
+from tagbox.generators.quantisers import TrainingModeQuantiser
+from tagbox.generators.vqvae import JUKEBOX
+from tagbox.methods.masks import MixtureSpectrum
 from tagbox.weights import catalogue, store
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -166,27 +166,29 @@ def test_saving_is_whole_and_overwrites_nothing(tmp_path: Path, duet: tagbox.Sep
 
 
 @pytest.fixture(scope="module")
-def full_size(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> VQVAEGenerator:
     """Jukebox's architecture with the golden files' recipe weights, imported as a user would."""
     folder = tmp_path_factory.mktemp("jukebox")
     torch.save({"model": recipe_weights(jukebox.expected_shapes())}, folder / "vqvae.pth.tar")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAGBOX_HOME", str(folder / "home"))
         path = store.import_file(catalogue.by_identifier("jukebox"), folder / "vqvae.pth.tar")
-    return trained.assemble(
+    return pretrained.assemble(
         "jukebox", jukebox.read(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
     )
 
 
 @pytest.fixture
-def jukebox_at_hand(full_size: Trained, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trained:
+def jukebox_at_hand(
+    full_size: VQVAEGenerator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> VQVAEGenerator:
     torch.save({"model": full_size.model.state_dict()}, tmp_path / "vqvae.pth.tar")
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
     store.import_file(catalogue.by_identifier("jukebox"), tmp_path / "vqvae.pth.tar")
     return full_size
 
 
-def test_paper_returns_what_the_mask_takes_out(jukebox_at_hand: Trained) -> None:
+def test_paper_returns_what_the_mask_takes_out(jukebox_at_hand: VQVAEGenerator) -> None:
     recording = excerpt("duet/mixture.flac", 3, 1)
     result = tagbox.separate(
         recording.samples, recording.rate, tags=["violin"], preset="paper", taggers=EMBEDDED, steps=2
@@ -202,7 +204,7 @@ def test_paper_returns_what_the_mask_takes_out(jukebox_at_hand: Trained) -> None
 
 
 def published_loop(
-    generator: Trained, mono: Tensor, tagger: nn.Module, wanted: Tensor, steps: int
+    generator: VQVAEGenerator, mono: Tensor, tagger: nn.Module, wanted: Tensor, steps: int
 ) -> tuple[list[float], Tensor, Tensor]:
     """The published program in plain words: losses, the masked audio and what the mask took out."""
     from tagbox.taggers.windows import cut
@@ -212,7 +214,7 @@ def published_loop(
         latents = generator.encode(mono[None, None])
         reconstruction = generator.decode(generator.quantise(latents)[1])[0, 0]
     latents.requires_grad_(True)
-    quantise = Published(generator, 0, seed=0)
+    quantise = TrainingModeQuantiser(generator, 0, seed=0)
     adam, losses = torch.optim.Adam([latents], lr=10.0), []
     for _ in range(steps):
         adam.zero_grad()
@@ -232,7 +234,7 @@ def published_loop(
     return losses, last, reconstruction - last
 
 
-def test_published_code_does_what_the_published_program_does(jukebox_at_hand: Trained) -> None:
+def test_published_code_does_what_the_published_program_does(jukebox_at_hand: VQVAEGenerator) -> None:
     samples = excerpt("duet/mixture.flac", 3, 1).samples[:, :44_096]  # whole frames of the generator
     # The codebook is thrown away at the first step and has moved at the second. The third was another one
     # on a processor with AVX2: at a rate of 10 rounding decided where half of the latents went.
@@ -261,7 +263,7 @@ def test_published_code_steers_the_tags_that_the_published_program_steers() -> N
 # -- style transfer
 
 
-def test_transfer_keeps_length_rate_and_channels(jukebox_at_hand: Trained, tmp_path: Path) -> None:
+def test_transfer_keeps_length_rate_and_channels(jukebox_at_hand: VQVAEGenerator, tmp_path: Path) -> None:
     recording = excerpt("band/mixture.flac", 3, 1)
     settings = {"generator": "jukebox", "steps": 2}
     result = tagbox.transfer(recording.samples, recording.rate, tags=["guitar"], **settings)

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from benchmarks.parity import recipe_tagger
-from tagbox.taggers import silence
+from tagbox.taggers import zero_padding
 from tagbox.taggers.frontends import SILENCE, LogMel
-from tagbox.taggers.tagger import Tagger, listen
+from tagbox.taggers.tagger import Tagger, predict_logits
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def test_answers_are_those_of_the_whole_window(samples: int) -> None:
     tagger = recipe_tagger("fcn")
     audio = noise(1, samples)
     with torch.no_grad():
-        answers = listen([tagger], audio, "zeros")[0][:, 0]
+        answers = predict_logits([tagger], audio, "zeros")[0][:, 0]
         torch.testing.assert_close(answers, in_full(tagger, audio), rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_are_those_of_the_whole_window(fcn: Tagger) -> None:
     found = []
-    for answer in (lambda audio: listen([fcn], audio, "zeros")[0], lambda audio: in_full(fcn, audio)):
+    for answer in (lambda audio: predict_logits([fcn], audio, "zeros")[0], lambda audio: in_full(fcn, audio)):
         audio = noise(2, 50_000).requires_grad_(True)
         answer(audio).square().sum().backward()
         assert audio.grad is not None
@@ -72,10 +72,10 @@ def test_only_what_the_recording_reaches_is_computed(fcn: Tagger, monkeypatch: p
         for layer in fcn.network.children()
         if hasattr(layer, "pool")
     ]
-    listen([fcn], noise(1, 128_000), "zeros")
+    predict_logits([fcn], noise(1, 128_000), "zeros")
     once = list(columns)
     columns.clear()
-    listen([fcn], noise(1, 128_000), "zeros")
+    predict_logits([fcn], noise(1, 128_000), "zeros")
     for hook in hooks:
         hook.remove()
     # 501 frames see the recording; then its part shrinks as pooling goes on, with a column of silence beside.
@@ -90,16 +90,16 @@ def test_silence_is_what_the_front_end_makes_of_zeros() -> None:
 
 
 def test_full_windows_and_other_networks_stay_as_they_are(fcn: Tagger) -> None:
-    assert silence.shortened(fcn.frontend, fcn.network, fcn.window, fcn.window) is None
+    assert zero_padding.shortened(fcn.frontend, fcn.network, fcn.window, fcn.window) is None
     musicnn = recipe_tagger("musicnn")
-    assert silence.shortened(musicnn.frontend, musicnn.network, 1000, musicnn.window) is None
+    assert zero_padding.shortened(musicnn.frontend, musicnn.network, 1000, musicnn.window) is None
 
 
 def test_repetition_knows_of_no_silence(fcn: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise AssertionError("nobody asked for silence")
 
-    monkeypatch.setattr(silence, "shortened", refuse)
-    assert listen([fcn], noise(1, 1000), "repeat")[0].shape == (1, 1, len(fcn.tags))
+    monkeypatch.setattr(zero_padding, "shortened", refuse)
+    assert predict_logits([fcn], noise(1, 1000), "repeat")[0].shape == (1, 1, len(fcn.tags))
     with pytest.raises(AssertionError, match="silence"):
-        listen([fcn], noise(1, 1000), "zeros")
+        predict_logits([fcn], noise(1, 1000), "zeros")

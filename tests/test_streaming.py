@@ -17,21 +17,22 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import tagbox
-from tagbox import audio, passages, presets, streaming
-from tagbox.cast import Cast, assemble
-from tagbox.components.nmf import activate, gated_share, shares
-from tagbox.digest import Listener, choose, places, survey
+from tagbox import audio, presets
+from tagbox.api import separate_file
+from tagbox.audio.readers import FileReader, TensorReader
+from tagbox.audio.segments import Segment, plan_segments
+from tagbox.audio.writers import TensorWriter
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.generator import trained
-from tagbox.generator.training.loop import new_model
-from tagbox.generator.vqvae import Design
-from tagbox.recordings import InMemory, OnDisk
-from tagbox.segments import Segment, plan
-from tagbox.separation import separate_file
-from tagbox.steerables.gates import Gates
-from tagbox.taggers.tagger import listen
-from tagbox.tracks import Kept
+from tagbox.generators import pretrained
+from tagbox.generators.training.train import new_model
+from tagbox.generators.vqvae import VQVAEConfig
+from tagbox.methods.gates import Gates
+from tagbox.methods.nmf import component_masks, gate_mask, infer_activations
+from tagbox.pipeline import segment, streaming
+from tagbox.pipeline.session import Cast, assemble
+from tagbox.pipeline.survey import Listener, choose, places, survey
+from tagbox.taggers.tagger import predict_logits
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
@@ -66,7 +67,7 @@ def test_a_share_of_everything_is_that_share_at_every_rate_in_every_channel(
     def render(working: Tensor, beginning: Tensor) -> tuple[tuple[()], Tensor]:
         return (), torch.stack([0.25 * working, 0.5 * working])
 
-    passage = passages.take_apart(NOBODY, presets.Settings(), recording, rate, render)
+    passage = segment.take_apart(NOBODY, presets.Settings(), recording, rate, render)
     assert passage.rate == rate
     assert passage.estimates.shape == (2, *recording.shape)
     for share, estimate in zip((0.25, 0.5), passage.estimates, strict=True):
@@ -84,7 +85,7 @@ def test_normalising_changes_what_is_steered_and_not_how_loud_the_result_is() ->
 
     how = presets.Settings(normalise=True)
     for peak in (None, 0.5):
-        passage = passages.take_apart(NOBODY, how, recording, 44_100, render, peak)
+        passage = segment.take_apart(NOBODY, how, recording, 44_100, render, peak)
         torch.testing.assert_close(passage.estimates[0], 0.25 * recording, atol=1e-6, rtol=0)
     assert seen[0] == pytest.approx(1)
     assert seen[1] == pytest.approx(2 * float(recording.abs().amax()))
@@ -101,7 +102,7 @@ def test_above_the_working_band_sources_follow_their_highest_octave(rate: int) -
         high = torch.fft.irfft(spectrum * treble, n=working.shape[-1])
         return (), torch.stack([high, working - high])
 
-    treble, bass = passages.take_apart(NOBODY, presets.Settings(), recording, rate, render).estimates
+    treble, bass = segment.take_apart(NOBODY, presets.Settings(), recording, rate, render).estimates
     above = round(22_050 / (rate / 2) * (rate // 2)) + 100
     power = [float(torch.fft.rfft(x)[..., above:].abs().square().sum()) for x in (treble, bass, recording)]
     assert power[0] > 0.95 * power[2]
@@ -117,7 +118,7 @@ def test_resampling_in_segments_is_resampling(rate: int, new: int, seed: int) ->
     recording = noise(1, ratio.numerator * 40 + 12_345, seed)
     whole = audio.resample(recording, rate, new)
     context = -(-128 * rate // min(rate, new))
-    for segment in plan(recording.shape[1], 8_000 + 6 * context, 100, context, unit=ratio.numerator):
+    for segment in plan_segments(recording.shape[1], 8_000 + 6 * context, 100, context, unit=ratio.numerator):
         part = audio.resample(recording[:, segment.first : segment.last], rate, new)
         first, start, stop = (
             -(-place * ratio.denominator // ratio.numerator)
@@ -160,18 +161,18 @@ def test_a_gated_share_is_the_gates_sum_over_the_components_shares() -> None:
     shapes, activations = torch.rand(65, 5, generator=random), torch.rand(5, 30, generator=random)
     activations[:, :3] = 0  # silence: everyone's share is equal
     gates = torch.tensor([0.0, 1.0, 0.3, 0.7, 0.5])
-    expected = torch.einsum("k,kft->ft", gates, shares(shapes, activations))
-    torch.testing.assert_close(gated_share(shapes, activations, gates), expected, atol=1e-6, rtol=1e-5)
+    expected = torch.einsum("k,kft->ft", gates, component_masks(shapes, activations))
+    torch.testing.assert_close(gate_mask(shapes, activations, gates), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_activations_of_known_shapes_are_found_frame_by_frame() -> None:
     random = torch.Generator().manual_seed(1)
     shapes, truth = torch.rand(65, 4, generator=random), torch.rand(4, 30, generator=random)
     magnitude = shapes @ truth
-    found = activate(magnitude, shapes, 2_000)
+    found = infer_activations(magnitude, shapes, 2_000)
     torch.testing.assert_close(found, truth, atol=0.02, rtol=0)
-    alone = activate(magnitude[:, 7:8], shapes, 60)
-    together = activate(magnitude, shapes, 60)[:, 7:8]
+    alone = infer_activations(magnitude[:, 7:8], shapes, 60)
+    together = infer_activations(magnitude, shapes, 60)[:, 7:8]
     torch.testing.assert_close(alone, together, atol=1e-6, rtol=1e-5)
 
 
@@ -184,7 +185,7 @@ def in_segments(recording: Tensor, rate: int, length: float) -> tuple[Tensor, li
     tail, finished = None, []
     for segment in segments:
         read = recording[:, segment.first : segment.last]
-        made = passages.take_apart(NOBODY, how, read, rate, render).estimates[0]
+        made = segment.take_apart(NOBODY, how, read, rate, render).estimates[0]
         own = made[:, segment.start - segment.first : segment.stop - segment.first]
         done, tail = streaming.join(tail, own, segment)
         finished.append(done)
@@ -254,7 +255,7 @@ def test_ctrl_c_leaves_nothing_where_nothing_is_steered() -> None:
 def generator(tmp_path: Path) -> Path:
     """A tiny generator, untrained: its noise masks differently in every segment, which is the hard case."""
     path = tmp_path / "tiny.safetensors"
-    trained.write(new_model(Design((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
+    pretrained.write(new_model(VQVAEConfig((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
     return path
 
 
@@ -400,7 +401,7 @@ def test_stretches_are_heard_whole_whatever_the_blocks(block: int) -> None:
     (heard,) = listener.probabilities()
     stretches = torch.stack([recording[:, a:b].mean(dim=0) for a, b in spans])
     with torch.no_grad():
-        expected = torch.sigmoid(listen([tagger], stretches)[0]).mean(dim=1)
+        expected = torch.sigmoid(predict_logits([tagger], stretches)[0]).mean(dim=1)
     torch.testing.assert_close(heard, expected, atol=1e-5, rtol=1e-4)
 
 
@@ -408,7 +409,7 @@ def test_a_survey_finds_where_a_tag_is_heard() -> None:
     guitar = audio.read(EXAMPLES / "band" / "guitar.flac", 0, 9).samples
     drums = audio.read(EXAMPLES / "band" / "drums.flac", 0, 9).samples
     cast = assemble(["guitar", "drums"], presets.Settings(), "cpu")
-    known = survey(InMemory(torch.cat([guitar, drums], dim=1), 44_100), cast, 3.0, "repeat")
+    known = survey(TensorReader(torch.cat([guitar, drums], dim=1), 44_100), cast, 3.0, "repeat")
     assert known.samples == 18 * 44_100
     assert known.peak == max(float(guitar.abs().max()), float(drums.abs().max()))
     assert known.scores[0, :3].mean() > known.scores[0, 3:].mean()
@@ -417,9 +418,9 @@ def test_a_survey_finds_where_a_tag_is_heard() -> None:
 
 def test_nothing_but_zeros_is_refused() -> None:
     cast = assemble(["guitar"], presets.Settings(), "cpu")
-    silence = InMemory(torch.zeros(1, 9 * 16_000), 16_000)
+    silence = TensorReader(torch.zeros(1, 9 * 16_000), 16_000)
     with pytest.raises(TagBoxError, match="silent"):
-        streaming.stream(silence, cast, presets.Settings(segment=4.0), Kept(2, 1, silence.samples))
+        streaming.stream(silence, cast, presets.Settings(segment=4.0), TensorWriter(2, 1, silence.samples))
 
 
 # -- from disk, to disk
@@ -541,7 +542,7 @@ def test_stretches_of_a_file_are_the_recording(suffix: str, subtype: str, tmp_pa
     path = tmp_path / f"band.{suffix}"
     soundfile.write(path, np.asarray(band(3).T), 44_100, subtype=subtype)
     whole = audio.read(path, 0.5).samples
-    recording = OnDisk.of(path, 0.5)
+    recording = FileReader.of(path, 0.5)
     assert recording.samples == whole.shape[1]
     spans = [(0, 10_000), (5_000, 20_000), (20_000, 20_500), (60_000, 70_000), (69_999, whole.shape[1])]
     for (first, last), stretch in zip(spans, recording.stretches(spans), strict=True):
@@ -552,7 +553,7 @@ def test_stretches_of_a_file_are_the_recording(suffix: str, subtype: str, tmp_pa
 
 MEASURED = """
 import resource, sys
-from tagbox.separation import separate_file
+from tagbox.api import separate_file
 how = {"steps": 1, "components": 4, "factorisations": 1, "segment": 4.0}
 separate_file(sys.argv[1], sys.argv[2], ["drums"], **how)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -22,14 +22,16 @@ from benchmarks.parity import (
     recipe_tagger,
     weights_deviation,
 )
-from tagbox import frozen
-from tagbox.audio import fingerprint, read, resample
+from tagbox import models
+from tagbox.audio.files import fingerprint, read
+from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
+from tagbox.kernels import frozen_conv
 from tagbox.taggers import registry, tagger
-from tagbox.taggers.attention import AttentionCNN
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, Waveform
-from tagbox.taggers.layers import Conv2dBlock, tall_peaks
-from tagbox.taggers.tagger import FrontEnd, Tagger, listen
+from tagbox.taggers.networks.attention import AttentionCNN
+from tagbox.taggers.networks.layers import Conv2dBlock, tall_filters_maxpool
+from tagbox.taggers.tagger import FrontEnd, Tagger, predict_logits
 from tagbox.taggers.windows import count, cut, hop_of
 from tagbox.weights import store
 from tagbox.weights.catalogue import by_identifier
@@ -187,14 +189,14 @@ def test_tall_peaks_are_those_of_conv2d_both_ways():
     weight, bias = torch.randn(6, 1, 13, 7), torch.randn(6)
     x, y = (torch.randn(2, 20, 30, generator=torch.manual_seed(1), requires_grad=True) for _ in range(2))
     plain = nn.functional.conv2d(x[:, None], weight, bias, padding=(0, 3)).amax(dim=2)
-    ours = tall_peaks(y, weight, bias, 3)
+    ours = tall_filters_maxpool(y, weight, bias, 3)
     torch.testing.assert_close(ours, plain)
     upstream = torch.randn(plain.shape)
     plain.backward(upstream)
     ours.backward(upstream)
     torch.testing.assert_close(y.grad, x.grad)
     with torch.no_grad():
-        torch.testing.assert_close(tall_peaks(y, weight, bias, 3), plain)
+        torch.testing.assert_close(tall_filters_maxpool(y, weight, bias, 3), plain)
 
 
 @pytest.mark.parametrize("at_once", [1, 1 << 23])
@@ -202,19 +204,19 @@ def test_tall_peaks_are_those_of_conv2d_both_ways():
 def test_pooled_answers_of_frozen_weights_are_those_of_others(
     channels: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(frozen, "AT_ONCE", at_once)
+    monkeypatch.setattr(frozen_conv, "AT_ONCE", at_once)
     torch.manual_seed(0)
     weight, bias = torch.randn(5, channels, 3, 3), torch.randn(5)
     x, y = (torch.randn(2, channels, 9, 14, generator=torch.manual_seed(1)).requires_grad_() for _ in "12")
     plain = nn.functional.max_pool2d(nn.functional.conv2d(x, weight, bias, padding=1), (2, 4))
-    ours = frozen.pooled(y, weight, bias, (1, 1), (2, 4))
+    ours = frozen_conv.conv_maxpool(y, weight, bias, (1, 1), (2, 4))
     torch.testing.assert_close(ours, plain)
     upstream = torch.randn(plain.shape)
     plain.backward(upstream)
     ours.backward(upstream)
     torch.testing.assert_close(y.grad, x.grad)
     learning = weight.requires_grad_()
-    frozen.pooled(y, learning, bias, (1, 1), (2, 4)).sum().backward()
+    frozen_conv.conv_maxpool(y, learning, bias, (1, 1), (2, 4)).sum().backward()
     assert learning.grad is not None
 
 
@@ -312,7 +314,7 @@ def test_hop_is_at_least_a_sample_and_at_most_the_window(window, overlap):
 )
 def test_what_cannot_be_cut_is_told(audio, options, said):
     with pytest.raises(TagBoxError, match=said.replace("(", r"\(").replace(")", r"\)")):
-        listen([loudness(Waveform())], audio, **options)
+        predict_logits([loudness(Waveform())], audio, **options)
 
 
 def test_one_sample_is_enough():
@@ -328,7 +330,7 @@ def test_a_shared_front_end_runs_once_and_answers_stay_the_same():
     first, second, other = Counted(2.0), Counted(2.0), Counted(3.0)
     taggers = [loudness(first), loudness(other), loudness(second), loudness(first, window=70)]
     audio = torch.randn(3, 250)
-    answers = listen(taggers, audio, overlap=0.5)
+    answers = predict_logits(taggers, audio, overlap=0.5)
     assert sorted(first.calls + second.calls) == [3 * 4, 3 * 7]
     assert other.calls == [3 * 4]
     for tagger_, answer in zip(taggers, answers, strict=True):
@@ -339,7 +341,7 @@ def test_listening_together_equals_listening_alone():
     taggers = [recipe_tagger(name) for name in ("musicnn", "sample", "short")]
     audio = 0.1 * torch.randn(2, 70000)
     with torch.no_grad():
-        for tagger_, answer in zip(taggers, listen(taggers, audio), strict=True):
+        for tagger_, answer in zip(taggers, predict_logits(taggers, audio), strict=True):
             torch.testing.assert_close(answer, tagger_.logits(audio))
             assert answer.shape == (2, 2, 50)
 
@@ -366,7 +368,7 @@ def test_long_recordings_go_in_parts_with_the_same_answer(monkeypatch):
 
 def test_taggers_of_several_rates_cannot_listen_together():
     with pytest.raises(TagBoxError, match="8000, 16000"):
-        listen([loudness(Waveform()), loudness(Waveform(), rate=8000)], torch.zeros(1, 10))
+        predict_logits([loudness(Waveform()), loudness(Waveform(), rate=8000)], torch.zeros(1, 10))
 
 
 def test_moving_to_where_it_is_keeps_the_tagger():
@@ -411,9 +413,9 @@ def test_a_learned_sharpness_becomes_the_front_ends():
 def test_loading_by_name_takes_the_kept_file(shared, tmp_path, monkeypatch):
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
     with pytest.raises(TagBoxError, match="tagbox models pull mtat/crnn"):
-        registry.load("crnn", "mtat")
+        models.load_tagger("crnn", "mtat")
     kept = store.import_file(by_identifier("mtat/crnn"), shared / "weights" / "mtat" / "crnn.pth")
-    loaded = registry.load("crnn", "mtat")
+    loaded = models.load_tagger("crnn", "mtat")
     assert loaded.weights_hash == fingerprint(kept)
     audio = 0.1 * torch.randn(1, 16000)
     assert torch.equal(loaded.logits(audio), published_tagger(shared, "mtat", "crnn").logits(audio))
@@ -460,4 +462,4 @@ def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(TagBoxError, match="'vgggish'; choose one of fcn, musicnn"):
         registry.expected_shapes("vgggish", "mtat")
     with pytest.raises(TagBoxError, match="'mtg'; choose one of mtat, jamendo, msd"):
-        registry.load("fcn", "mtg")
+        models.load_tagger("fcn", "mtg")

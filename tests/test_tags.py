@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from tagbox import audio
 from tagbox.errors import TagBoxError
-from tagbox.hearing import hear
 from tagbox.taggers.registry import from_state_dict
-from tagbox.tags.presets import LIKE, PRESETS
+from tagbox.tagging import predict_windows
 from tagbox.tags.resolve import can_express, key, meaning, nearest, resolve, short
+from tagbox.tags.synonyms import LIKE, PRESETS
 from tagbox.tags.vocabularies import RENDERED_CLASSES, RENDERED_FAMILIES, TAGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -188,7 +188,7 @@ def test_jamendos_order_is_alphabetical_as_real_audio_shows(shared: Path) -> Non
 
     def outputs(name: str) -> torch.Tensor:
         recording = audio.read(ROOT / "examples" / name)
-        return hear(recording.samples, recording.rate, [fcn])[0].probabilities
+        return predict_windows(recording.samples, recording.rate, [fcn])[0].probabilities
 
     duet, piano, violin = (outputs(f"duet/{name}.flac") for name in ("mixture", "piano", "violin"))
     best = duet.argsort(descending=True)[:3].tolist()

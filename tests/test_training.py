@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import signal as tones
-from tagbox import audio
+from benchmarks.golden import signal as tones
+from tagbox import audio, models
 from tagbox.errors import TagBoxError
-from tagbox.generator import registry
-from tagbox.generator.training import excerpts, losses, measure
-from tagbox.generator.training.loop import Progress, TrainingSettings, judge, new_model, train_level
-from tagbox.generator.vqvae import VQVAE, Design
+from tagbox.generators.training import dataset, losses, quality
+from tagbox.generators.training.train import Progress, TrainingSettings, judge, new_model, train_level
+from tagbox.generators.vqvae import VQVAE, VQVAEConfig
 
-TINY = Design((8,), (1,), (2,), dimensions=8, entries=64)
+TINY = VQVAEConfig((8,), (1,), (2,), dimensions=8, entries=64)
 SETTINGS = TrainingSettings(steps=60, batch=4, samples=2400, lr=3e-3, bf16=False)
 
 
@@ -35,13 +34,13 @@ def music(tmp_path: Path) -> Path:
 def train(model: VQVAE, music: Path, checkpoint: Path, steps: int = 60) -> list[Progress]:
     shown: list[Progress] = []
     settings = TrainingSettings(**{**vars(SETTINGS), "steps": steps})
-    train_level(model, 0, excerpts.find([music]), settings, checkpoint, shown.append)
+    train_level(model, 0, dataset.find([music]), settings, checkpoint, shown.append)
     return shown
 
 
 def test_it_learns(music: Path, tmp_path: Path) -> None:
     model = new_model(TINY, 0)
-    recordings = excerpts.find([music])
+    recordings = dataset.find([music])
     assert [recording.path.name for recording in recordings] == ["0.wav", "1.wav", "2.wav", "3.wav"]
     shown = train(model, music, tmp_path / "level0.pt")
     assert len(shown) == 60
@@ -65,32 +64,32 @@ def test_it_goes_on_from_a_checkpoint(music: Path, tmp_path: Path) -> None:
     assert [p.step for p in shown] == list(range(41, 51))
     other = TrainingSettings(**{**vars(SETTINGS), "batch": 5})
     with pytest.raises(TagBoxError, match="another batch"):
-        train_level(new_model(TINY, 0), 0, excerpts.find([music]), other, checkpoint, print)
+        train_level(new_model(TINY, 0), 0, dataset.find([music]), other, checkpoint, print)
     checkpoint.write_text("broken")
     with pytest.raises(TagBoxError, match="no checkpoint"):
         train(new_model(TINY, 0), music, checkpoint)
 
 
 def test_excerpts_are_music_at_the_asked_rate(music: Path) -> None:
-    batch = next(excerpts.batches(excerpts.find([music]), 3, 2400, 22_050, (0,)))
+    batch = next(dataset.batches(dataset.find([music]), 3, 2400, 22_050, (0,)))
     assert batch.shape == (3, 1, 2400)
     assert (batch.abs().amax(dim=2) > 0.2).all()
     assert (batch.abs().amax(dim=2) <= 1).all()
-    again = next(excerpts.batches(excerpts.find([music]), 3, 2400, 22_050, (0,)))
+    again = next(dataset.batches(dataset.find([music]), 3, 2400, 22_050, (0,)))
     assert torch.equal(batch, again)
 
 
 def test_silence_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TagBoxError, match="no folder"):
-        excerpts.find([tmp_path / "none"])
+        dataset.find([tmp_path / "none"])
     with pytest.raises(TagBoxError, match="no recordings"):
-        excerpts.find([tmp_path])
+        dataset.find([tmp_path])
     audio.write(tmp_path / "silence.wav", torch.zeros(1, 44_100), 44_100)
-    silence = excerpts.find([tmp_path])
+    silence = dataset.find([tmp_path])
     with pytest.raises(TagBoxError, match="silence"):
-        next(excerpts.batches(silence, 1, 2400, 44_100, (0,)))
+        next(dataset.batches(silence, 1, 2400, 44_100, (0,)))
     with pytest.raises(TagBoxError, match="silent"):
-        excerpts.evenly(silence, 2, 2400, 44_100)
+        dataset.evenly(silence, 2, 2400, 44_100)
 
 
 def test_losses_are_zero_for_perfection_and_one_for_silence() -> None:
@@ -106,12 +105,12 @@ def test_losses_are_zero_for_perfection_and_one_for_silence() -> None:
 def test_quality_is_what_its_definition_says() -> None:
     model = new_model(TINY, 0)
     excerpt = torch.from_numpy(tones(4001, 44_100, 0))
-    quality = measure.measure(model, [excerpt], 0)
+    measured = quality.measure(model, [excerpt], 0)
     target = excerpt[None, None, :4000]
-    output, codes = measure.reconstruct(model, target, 0)
+    output, codes = quality.reconstruct(model, target, 0)
     expected = 10 * torch.log10(target.square().sum() / (output - target).square().sum())
-    assert quality.snr == pytest.approx(float(expected), abs=1e-4)
-    assert quality.used == pytest.approx(len(codes.unique()) / 64)
+    assert measured.snr == pytest.approx(float(expected), abs=1e-4)
+    assert measured.used == pytest.approx(len(codes.unique()) / 64)
 
 
 def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
@@ -159,4 +158,4 @@ def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "SNR" in finished.stdout
     assert not (tmp_path / "mine.training").exists()
-    assert registry.load(str(out)).hops == (8,)
+    assert models.load_generator(str(out)).hops == (8,)

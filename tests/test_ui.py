@@ -26,9 +26,9 @@ import torch
 
 from tagbox import audio
 from tagbox.errors import TagBoxError
-from tagbox.generator import trained
-from tagbox.generator.training.loop import new_model
-from tagbox.generator.vqvae import Design
+from tagbox.generators import pretrained
+from tagbox.generators.training.train import new_model
+from tagbox.generators.vqvae import VQVAEConfig
 from tagbox.weights import catalogue, store
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -64,7 +64,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     temporary = folder / "temporary"
     temporary.mkdir()
     tiny = folder / "tiny.safetensors"
-    trained.write(new_model(Design((4,), (1,), (3,), entries=8), 0), tiny, "MIT", {})
+    pretrained.write(new_model(VQVAEConfig((4,), (1,), (3,), entries=8), 0), tiny, "MIT", {})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -15,19 +15,19 @@ import soundfile
 import torch
 
 from tagbox import audio, presets
+from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError
-from tagbox.hearing import hear
-from tagbox.loop import OnStep, Step
+from tagbox.methods.steering import OnStep, Step
+from tagbox.models import load_tagger
+from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
-from tagbox.recordings import OnDisk
-from tagbox.streaming import OnSegment
-from tagbox.taggers.registry import load
+from tagbox.tagging import predict_windows
 from tagbox.tags.vocabularies import TAGS
-from tagbox.ui import form, gallery, pictures, server, spectrograms, words
-from tagbox.ui.folder import Folder, Signals
+from tagbox.ui import form, gallery, plots, server, spectrograms, suggestions
+from tagbox.ui.jobs import Job, JobQueue, JobStatus
 from tagbox.ui.limits import Limits, plain
+from tagbox.ui.session_files import Folder, Signals
 from tagbox.ui.tasks import Request
-from tagbox.ui.watching import Moment, Turns, Watched
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 
@@ -125,9 +125,9 @@ def endless(on_step: OnStep, on_segment: OnSegment) -> str:
 
 
 def test_a_run_is_watched_stopped_and_cancelled() -> None:
-    with Turns(4) as turns:
+    with JobQueue(4) as turns:
         signals = Signals()
-        watched = Watched(endless, signals, turns, every=0.01)
+        watched = Job(endless, signals, turns, every=0.01)
         for moment in watched:
             if len(moment.steps) >= 3:
                 signals.stop.set()
@@ -135,7 +135,7 @@ def test_a_run_is_watched_stopped_and_cancelled() -> None:
         assert watched.last().loops == 1
 
         signals = Signals()
-        watched = Watched(endless, signals, turns, every=0.01)
+        watched = Job(endless, signals, turns, every=0.01)
         for moment in watched:
             if moment.steps:
                 signals.cancel.set()
@@ -152,10 +152,10 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
     def second(on_step: OnStep, on_segment: OnSegment) -> None:
         ran.append("second")
 
-    with Turns(4) as turns:
-        Watched(first, Signals(), turns)
+    with JobQueue(4) as turns:
+        Job(first, Signals(), turns)
         signals = Signals()
-        waiting = Watched(second, signals, turns, every=0.01)
+        waiting = Job(second, signals, turns, every=0.01)
         moment = next(iter(waiting))
         assert moment.begun is False and moment.before == 1
         signals.cancel.set()
@@ -168,7 +168,7 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
 
 def test_a_line_that_is_full_turns_away() -> None:
     gate = threading.Event()
-    with Turns(1) as turns:
+    with JobQueue(1) as turns:
         turns.ask(lambda: gate.wait(30))
         turns.ask(lambda: None)
         with pytest.raises(TagBoxError, match="too many wait already"):
@@ -177,9 +177,9 @@ def test_a_line_that_is_full_turns_away() -> None:
 
 
 def test_leaving_a_watched_run_cancels_it() -> None:
-    with Turns(4) as turns:
+    with JobQueue(4) as turns:
         signals = Signals()
-        watching = iter(Watched(endless, signals, turns, every=0.01))
+        watching = iter(Job(endless, signals, turns, every=0.01))
         next(watching)
         watching.close()  # type: ignore[attr-defined]
         assert signals.cancel.is_set()
@@ -187,35 +187,35 @@ def test_leaving_a_watched_run_cancels_it() -> None:
 
 def test_what_is_heard_is_suggested_first_and_drawn() -> None:
     duet = audio.read(DUET)
-    (heard,) = hear(duet.samples, duet.rate, [load()])
-    offered = [word for word, _ in words.suggestions(heard)]
+    (heard,) = predict_windows(duet.samples, duet.rate, [load_tagger()])
+    offered = [word for word, _ in suggestions.suggestions(heard)]
     assert {"violin", "piano"} <= set(offered[:4])
     assert "no vocals" not in offered
-    drawn = pictures.heard_over_time(duet.samples, duet.rate, heard)
-    assert drawn.count('class="heat"') == pictures.ROWS * len(heard.spans)
+    drawn = plots.heard_over_time(duet.samples, duet.rate, heard)
+    assert drawn.count('class="heat"') == plots.ROWS * len(heard.spans)
     assert ">violin<" in drawn and 'class="wave"' in drawn
 
 
 @pytest.mark.parametrize("taggers", [("mtat/fcn",), ("mtat/fcn", "jamendo/fcn"), ("msd/fcn",)])
 def test_every_word_on_offer_is_one_that_can_be_asked_for(taggers: tuple[str, ...]) -> None:
-    offered = words.known(taggers)
+    offered = suggestions.known(taggers)
     assert "guitar" in offered
     for word in offered:
-        assert all(words.outputs(word, taggers, "right"))
+        assert all(suggestions.outputs(word, taggers, "right"))
 
 
 def test_outputs_of_a_union_in_every_vocabulary() -> None:
-    (mtat,) = words.outputs("violin + cello", ["mtat/fcn"], "right")
+    (mtat,) = suggestions.outputs("violin + cello", ["mtat/fcn"], "right")
     assert [TAGS["mtat"][i] for i in mtat] == ["violin", "cello"]
-    (published,) = words.outputs("sitar", ["mtat/fcn"], "published")
+    (published,) = suggestions.outputs("sitar", ["mtat/fcn"], "published")
     assert [TAGS["mtat"][i] for i in published] == ["solo"]
 
 
 def test_curves_follow_the_source_whose_loop_it_is() -> None:
     wanted = {"violin": [[1]], "<b>": [[2]]}
-    first = pictures.curves(Moment(True, 0, 1, (step(0), step(1)), None, 1.0), list(wanted), wanted, 5)
+    first = plots.curves(JobStatus(True, 0, 1, (step(0), step(1)), None, 1.0), list(wanted), wanted, 5)
     assert "violin" in first and "&lt;b&gt;" not in first
-    second = pictures.curves(Moment(True, 0, 2, (step(0, share=0.25),), None, 1.0), list(wanted), wanted, 5)
+    second = plots.curves(JobStatus(True, 0, 2, (step(0, share=0.25),), None, 1.0), list(wanted), wanted, 5)
     assert "&lt;b&gt; <b>25%</b>" in second and "<b>0</b>" in second
 
 
@@ -224,7 +224,7 @@ def test_spectrograms_of_long_recordings_are_pooled_not_cut(tmp_path: Path) -> N
     tone = torch.zeros(1, rate * seconds)
     tone[:, -rate * 5 :] = torch.sin(torch.arange(rate * 5) * 1.5)
     audio.write(tmp_path / "late.wav", tone * 0.5, rate)
-    levels = spectrograms._levels(OnDisk.of(tmp_path / "late.wav"))
+    levels = spectrograms._levels(FileReader.of(tmp_path / "late.wav"))
     assert levels.shape[0] == 1025 and levels.shape[1] <= spectrograms.COLUMNS
     loud = levels.max(axis=0) > levels.max() - 6
     assert loud[-3:].all() and loud.mean() == pytest.approx(5 / seconds, abs=0.03)

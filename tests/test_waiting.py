@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tagbox import waiting
+from tagbox.kernels import threads
 
 START = """
 import contextlib, sys
@@ -29,7 +29,7 @@ import torch
     ],
 )
 def test_openmp_hears_of_it_in_time(asked: dict[str, str], expected: tuple[str, ...]) -> None:
-    environment = {name: value for name, value in os.environ.items() if name not in waiting.PATIENT}
+    environment = {name: value for name, value in os.environ.items() if name not in threads.PASSIVE_WAIT}
     environment |= {"OMP_DISPLAY_ENV": "VERBOSE"} | asked
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

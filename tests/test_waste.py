@@ -10,16 +10,17 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tagbox
-from conftest import recipe_weights
-from tagbox import audio, objectives
-from tagbox.generator import trained
-from tagbox.generator.quantisers import quantiser
-from tagbox.generator.trained import Trained
-from tagbox.generator.vqvae import VQVAE, Design
-from tagbox.loop import LoopSettings, steer
-from tagbox.steerables.gates import Gates
-from tagbox.steerables.latents import MaskedLatents
-from tagbox.steerables.steerable import Steerable
+from benchmarks.golden import recipe_weights
+from tagbox import audio
+from tagbox.generators import pretrained
+from tagbox.generators.pretrained import VQVAEGenerator
+from tagbox.generators.quantisers import make_quantiser
+from tagbox.generators.vqvae import VQVAE, VQVAEConfig
+from tagbox.methods import objectives
+from tagbox.methods.gates import Gates
+from tagbox.methods.latents import LatentMask
+from tagbox.methods.steerable import Steerable
+from tagbox.methods.steering import LoopSettings, steer
 from tagbox.taggers.tagger import Tagger
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -65,10 +66,10 @@ def mono() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def generator() -> Trained:
-    design = Design(widths=(8, 8, 8), depths=(2, 2, 2), halvings=(3, 2, 2), dimensions=8, entries=16)
-    weights = recipe_weights(trained.expected_shapes(design))
-    return trained.assemble("small", weights, design, "cpu", "recipe", "MIT")
+def generator() -> VQVAEGenerator:
+    design = VQVAEConfig(widths=(8, 8, 8), depths=(2, 2, 2), halvings=(3, 2, 2), dimensions=8, entries=16)
+    weights = recipe_weights(pretrained.expected_shapes(design))
+    return pretrained.assemble("small", weights, design, "cpu", "recipe", "MIT")
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,19 @@ def counted(steerable: Steerable, taggers: list[Tagger], objective: str) -> Coun
     totals = []
     for steps in (1, 1 + STEPS):
         with Kernels() as kernels:
-            steer(steerable, taggers, targets, objectives.find(objective), LoopSettings(steps, lr=0.01))
+            steer(
+                steerable,
+                taggers,
+                targets,
+                objectives.find_objective(objective),
+                LoopSettings(steps, lr=0.01),
+            )
         totals.append(kernels.counts)
     return Counter({name: (totals[1][name] - totals[0][name]) // STEPS for name in totals[1]})
 
 
 def test_a_step_of_the_latents_decodes_once_and_takes_each_stft_once(
-    mono: torch.Tensor, generator: Trained, taggers: list[Tagger], monkeypatch: pytest.MonkeyPatch
+    mono: torch.Tensor, generator: VQVAEGenerator, taggers: list[Tagger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decodes: Counter[int] = Counter()
     decode = VQVAE.decode
@@ -98,7 +105,7 @@ def test_a_step_of_the_latents_decodes_once_and_takes_each_stft_once(
         return decode(self, latents, level)
 
     monkeypatch.setattr(VQVAE, "decode", counting)
-    latents = MaskedLatents(generator, mono, 0, quantiser("straight-through", generator, 0, 0), SIZES)
+    latents = LatentMask(generator, mono, 0, make_quantiser("straight-through", generator, 0, 0), SIZES)
     step = counted(latents, taggers, "cross-entropy")
     assert decodes == {0: 2 + STEPS}, "one decode a step, of one level"
     # Forward: the generated audio at each FFT size, and one spectrogram that both taggers see. Each has one
@@ -125,9 +132,9 @@ def test_a_step_of_the_gates_takes_no_stft_of_the_mixture(mono: torch.Tensor, ta
 def test_taggers_that_share_a_front_end_see_one_spectrogram(
     mono: torch.Tensor, taggers: list[Tagger]
 ) -> None:
-    from tagbox.taggers.tagger import listen
+    from tagbox.taggers.tagger import predict_logits
 
     heard = audio.resample(mono[None], 44_100, 16_000)
     with torch.no_grad(), Kernels() as both:
-        listen(taggers, heard)
+        predict_logits(taggers, heard)
     assert both.counts["_fft_r2c"] == 1

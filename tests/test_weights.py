@@ -26,13 +26,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import recipe_weights
+from benchmarks.golden import recipe_weights
+from tagbox import models
 from tagbox.cli import main
 from tagbox.errors import TagBoxError
-from tagbox.weights import catalogue, download, originals, pickles, shelf, store
+from tagbox.weights import cache_file, catalogue, checkpoint_reader, download, store, verification
 from tagbox.weights.catalogue import MODELS, Model, by_identifier
 from tagbox.weights.download import Patience
-from tagbox.weights.inert import Inert
+from tagbox.weights.safe_unpickler import InertObject
 
 QUICK = Patience(tries=3, pause=0.01, silence=2.0)
 
@@ -243,7 +244,7 @@ def test_the_files_at_hand_have_the_checksums_of_the_catalogue(shared: Path) -> 
     assert len(listed) == 8
     for name, sha256 in listed.items():
         model = by_identifier(name.removesuffix(".pth"))
-        found = originals.checksums(shared / "weights" / name)
+        found = verification.checksums(shared / "weights" / name)
         assert (found.sha256, found.git_blob) == (sha256, model.git_blob)
         assert (model.sha256, model.size) == (sha256, (shared / "weights" / name).stat().st_size)
 
@@ -293,18 +294,19 @@ def test_weights_beside_objects_of_unknown_classes_are_read(tmp_path: Path, new:
     hps.path = Path("logs")
     whole = {"model": weights, "hps": hps, "step": 5, "act": torch.nn.functional.relu, "opt": [Settings()]}
     (tmp_path / "c.tar").write_bytes(saved(whole, new))
-    data = pickles.read(tmp_path / "c.tar")
+    data = checkpoint_reader.read(tmp_path / "c.tar")
     assert data["step"] == 5
-    assert isinstance(data["hps"], Inert) and isinstance(data["opt"][0], Inert)
+    assert isinstance(data["hps"], InertObject) and isinstance(data["opt"][0], InertObject)
     expected = {name.removeprefix("module."): value for name, value in weights.items()}
-    assert same(pickles.state_dict(tmp_path / "c.tar"), expected)
+    assert same(checkpoint_reader.state_dict(tmp_path / "c.tar"), expected)
 
 
 def test_our_reader_of_the_old_format_agrees_with_pytorch_on_published_files(shared: Path) -> None:
     for name in ("mtat/crnn", "msd/fcn"):
         path = shared / "weights" / f"{name}.pth"
         assert same(
-            dict(pickles._read_old(path)), dict(torch.load(path, map_location="cpu", weights_only=True))
+            dict(checkpoint_reader._read_old(path)),
+            dict(torch.load(path, map_location="cpu", weights_only=True)),
         )
 
 
@@ -336,7 +338,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_of_it_runs(
     content = pickle.dumps(what) if form == "bare" else saved(what, form == "zip")
     (tmp_path / "evil.pth").write_bytes(content)
     with pytest.raises(TagBoxError, match=rf"evil.pth would run code when loaded \(.*{named}\)"):
-        pickles.read(tmp_path / "evil.pth")
+        checkpoint_reader.read(tmp_path / "evil.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pth"]
 
 
@@ -347,7 +349,7 @@ def test_a_part_of_a_checkpoint_is_refused_wherever_it_was_cut(tmp_path: Path, n
     for kept in (0, 1, 10, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:kept])
         with pytest.raises(TagBoxError, match=r"cut\.pth is (not a PyTorch|a damaged) checkpoint"):
-            pickles.read(path)
+            checkpoint_reader.read(path)
 
 
 @pytest.mark.parametrize(
@@ -369,7 +371,7 @@ def test_a_tensor_beyond_its_storage_is_refused(
     content = saved({"a": Beyond(torch.ones(10)), "hps": Settings()}, new=True)
     (tmp_path / "beyond.pth").write_bytes(content)
     with pytest.raises(TagBoxError, match="damaged"):
-        pickles.read(tmp_path / "beyond.pth")
+        checkpoint_reader.read(tmp_path / "beyond.pth")
 
 
 def test_a_compressed_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
@@ -382,7 +384,7 @@ def test_a_compressed_archive_that_would_fill_the_memory_is_refused(tmp_path: Pa
         for name in old.namelist():
             new.writestr(name, old.read(name))
     with pytest.raises(TagBoxError, match="damaged"):
-        pickles.read(tmp_path / "bomb.pth")
+        checkpoint_reader.read(tmp_path / "bomb.pth")
 
 
 SMALL = {new: saved({"model": {"a": torch.arange(6.0)}, "hps": Settings(a=1)}, new) for new in (False, True)}
@@ -398,7 +400,7 @@ def test_a_changed_byte_is_read_or_refused_and_nothing_else(
     path = tmp_path / "changed.pth"
     path.write_bytes(content)
     try:
-        data = pickles.read(path)
+        data = checkpoint_reader.read(path)
     except TagBoxError as error:
         assert "\n" not in str(error)
     else:
@@ -480,8 +482,8 @@ def test_what_is_pulled_is_kept_as_safetensors_with_its_origin(
 ) -> None:
     assert store.state(model) == "to be downloaded"
     path = store.pull(model, source=f"{server.base}/{how}/crnn.pth", listener=Heard(), patience=QUICK)
-    assert same(originals.safetensors(path), checkpoint_of("crnn", "mtat"))
-    said = shelf.about(path)
+    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
+    said = cache_file.about(path)
     assert said["original_sha256"] == model.sha256 and said["original_git_blob"] == model.git_blob
     assert said["licence"] == "MIT" and said["source"] == model.source and said["model"] == "mtat/crnn"
     assert list(cache(home)) == ["taggers/mtat/crnn.safetensors"]
@@ -576,7 +578,7 @@ def test_a_wrong_beginning_left_by_an_earlier_run_does_not_spoil_the_file(
     part.write_bytes(b"x" * 1000)
     heard = Heard()
     path = store.pull(model, source=f"{server.base}/good/crnn.pth", listener=heard, patience=QUICK)
-    assert same(originals.safetensors(path), checkpoint_of("crnn", "mtat"))
+    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
     assert any("once more from the start" in text for text in heard.said)
     assert [span for _, span in server.asked] == ["bytes=1000-", None]
 
@@ -603,7 +605,7 @@ def test_two_programs_that_pull_at_once_download_once(server: Server, model: Mod
     assert len(server.asked) == 1
     assert sum("waiting for another program" in err for _, err in outputs) == 1
     assert list(cache(home)) == ["taggers/mtat/crnn.safetensors"]
-    shelf.check(model, store.kept_at(model))
+    cache_file.verify_cached(model, store.kept_at(model))
 
 
 def test_a_killed_pull_leaves_nothing_half_and_the_next_goes_on(
@@ -622,7 +624,7 @@ def test_a_killed_pull_leaves_nothing_half_and_the_next_goes_on(
     assert have < len(crnn)
     path = store.pull(model, source=f"{server.base}/good/crnn.pth", listener=Heard(), patience=QUICK)
     assert server.asked[-1] == ("good", f"bytes={have}-")
-    assert same(originals.safetensors(path), checkpoint_of("crnn", "mtat"))
+    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
 
 
 # The licence
@@ -638,7 +640,7 @@ def test_jukebox_is_not_pulled_before_its_licence_is_accepted(server: Server, ho
 def test_jukebox_rests_on_names_and_shapes_and_keeps_the_acceptance(
     server: Server, home: Path, new: bool
 ) -> None:
-    from tagbox.generator import jukebox, registry
+    from tagbox.generators import jukebox
 
     weights = recipe_weights(jukebox.expected_shapes())
     wrapped = OrderedDict((f"module.{key}", value) for key, value in weights.items())
@@ -648,12 +650,12 @@ def test_jukebox_rests_on_names_and_shapes_and_keeps_the_acceptance(
     path = store.pull(
         model, accept_license=True, source=f"{server.base}/good/vqvae.pth.tar", listener=heard, patience=QUICK
     )
-    assert same(originals.safetensors(path), weights)
+    assert same(verification.safetensors(path), weights)
     assert [text for text in heard.said if "only one source gives" in text and str(model.sha256) in text]
     kept = store.acceptance(model)
     assert kept and kept["licence"] == "Noncommercial Use License" and kept["accepted"].startswith("20")
     assert store.verify(model) == path
-    assert registry.load("jukebox").weights_hash == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert models.load_generator("jukebox").weights_hash == hashlib.sha256(path.read_bytes()).hexdigest()
     store.remove(model)
     assert cache(home) == {} and store.acceptance(model) is None
 
@@ -724,7 +726,7 @@ def test_import_takes_checkpoints_and_what_another_cache_kept(
     weights = checkpoint_of("short", "jamendo")
     (tmp_path / "own.pth").write_bytes(saved(weights, new=True))
     kept = store.import_file(unpublished, tmp_path / "own.pth")
-    assert store.state(unpublished) == "cached" and same(originals.safetensors(kept), weights)
+    assert store.state(unpublished) == "cached" and same(verification.safetensors(kept), weights)
     moved = tmp_path / "moved.safetensors"
     kept.rename(moved)
     assert store.state(unpublished) == "absent"
@@ -802,7 +804,6 @@ def test_from_a_mirror_to_tags(
     home: Path,
 ) -> None:
     """Published weights from end to end: pulled by the program, used by the library."""
-    from tagbox.taggers import registry
 
     mirror_of(server, "mtat/crnn", (shared / "weights" / "mtat" / "crnn.pth").read_bytes())
     server.breaks_after = 1_000_000
@@ -812,7 +813,7 @@ def test_from_a_mirror_to_tags(
     assert run(capsys, monkeypatch, "models", "path", "mtat/crnn")[1] == out
     assert run(capsys, monkeypatch, "models", "verify", "mtat/crnn")[:2] == (0, "mtat/crnn: good\n")
     assert (
-        registry.load("crnn", "mtat").weights_hash
+        models.load_tagger("crnn", "mtat").weights_hash
         == hashlib.sha256(Path(out.strip()).read_bytes()).hexdigest()
     )
     code, out, _ = run(capsys, monkeypatch, "models", "--json")

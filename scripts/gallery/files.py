@@ -8,7 +8,7 @@ import soundfile
 from torch import Tensor
 
 from scripts.gallery.examples import Example, Setup
-from tagbox.files import whole
+from tagbox.atomic_files import write_atomically
 from tagbox.plots import FLOOR_DB, HIGHEST_HZ, level_db
 
 AUDIO, PICTURES, RUNS = "audio", "pictures", "runs"
@@ -41,7 +41,7 @@ def run_of(example: Example, setup: Setup) -> str:
 
 def write_audio(track: Tensor, rate: int, path: Path, gain: float = 1.0) -> None:
     """Write `track` (channels, samples) as MP3."""
-    with whole(path, force=True) as beside:
+    with write_atomically(path, force=True) as beside:
         soundfile.write(
             str(beside),
             (track * gain).T.numpy(),
@@ -77,5 +77,5 @@ def draw(tracks: Mapping[Path, Tensor], rate: int, mixture: Tensor) -> None:
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=110, format="png")
         # A palette halves the file, and the colours are those of one scale anyway.
-        with whole(path, force=True) as beside:
+        with write_atomically(path, force=True) as beside:
             Image.open(drawn).convert("RGB").quantize(COLOURS).save(beside, format="PNG", optimize=True)

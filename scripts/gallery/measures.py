@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from tagbox.audio.stft import stft
 from tagbox.evaluation.metrics import sdr, si_sdr
-from tagbox.masks import stft
 
 FLUTTER_FFT = 512  # samples
 AUDIBLE_DB = 50.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from scripts.gallery import files, runs, words
 from scripts.gallery.examples import EXAMPLES, SECONDS, Example
-from tagbox.files import whole
+from tagbox.atomic_files import write_atomically
 
 Results = Mapping[str, Mapping[str, Any]]
 """What is kept of each of an example's runs, by its setup's name."""
@@ -16,7 +16,7 @@ Results = Mapping[str, Mapping[str, Any]]
 def write(folder: Path) -> int:
     """Write the page of what is in `folder`, take away the rest, and return the size in bytes."""
     kept = [(example, _results(example, folder)) for example in EXAMPLES]
-    with whole(folder / "index.html", force=True) as beside:
+    with write_atomically(folder / "index.html", force=True) as beside:
         beside.write_text(render(kept), encoding="utf-8")
     shown = set(files_of(EXAMPLES))
     for place in (files.AUDIO, files.PICTURES, files.RUNS):

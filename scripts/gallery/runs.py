@@ -14,8 +14,8 @@ import torch
 from scripts.gallery import files, measures
 from scripts.gallery.examples import ROOT, SECONDS, Example, Setup
 from tagbox import audio
+from tagbox.atomic_files import write_atomically
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.files import whole
 from tagbox.weights import store
 
 KEY = "key"
@@ -125,7 +125,7 @@ def make(example: Example, setup: Setup, folder: Path) -> dict[str, Any]:
     }
     if kept[KEY]["settings"] != deciding(manifest["settings"]):
         raise RuntimeError(f"{example.name}/{setup.name}: the command did not run with the settings it names")
-    with whole(folder / files.run_of(example, setup), force=True) as beside:
+    with write_atomically(folder / files.run_of(example, setup), force=True) as beside:
         beside.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return kept
 

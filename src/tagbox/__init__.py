@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tagbox.api import separate, separate_file, transfer
     from tagbox.evaluation.evaluate import evaluate
-    from tagbox.hearing import tag
+    from tagbox.models import load_tagger
     from tagbox.results import Separation, Transfer
-    from tagbox.separation import separate, separate_file, transfer
-    from tagbox.taggers.registry import load as load_tagger
+    from tagbox.tagging import tag
 
 __version__ = "0.1.0"
 
@@ -20,11 +20,11 @@ _LAZY = {
     "Separation": ("tagbox.results", "Separation"),
     "Transfer": ("tagbox.results", "Transfer"),
     "evaluate": ("tagbox.evaluation.evaluate", "evaluate"),
-    "load_tagger": ("tagbox.taggers.registry", "load"),
-    "separate": ("tagbox.separation", "separate"),
-    "separate_file": ("tagbox.separation", "separate_file"),
-    "tag": ("tagbox.hearing", "tag"),
-    "transfer": ("tagbox.separation", "transfer"),
+    "load_tagger": ("tagbox.models", "load_tagger"),
+    "separate": ("tagbox.api", "separate"),
+    "separate_file": ("tagbox.api", "separate_file"),
+    "tag": ("tagbox.tagging", "tag"),
+    "transfer": ("tagbox.api", "transfer"),
 }
 
 __all__ = [

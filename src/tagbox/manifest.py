@@ -1,4 +1,4 @@
-"""What made a result: enough to make it again, and to know under which licences."""
+"""Describe a run in run.json: enough to make its result again, and to know under which licences."""
 
 import dataclasses
 import hashlib
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 import tagbox
-from tagbox.generator.generator import Generator
-from tagbox.presets import PUBLISHED_FAULTS, Settings
-from tagbox.results import Run
+from tagbox.methods.steering import Run
+from tagbox.methods.task import Task
+from tagbox.settings import PUBLISHED_FAULTS
 from tagbox.taggers.tagger import Tagger
 from tagbox.weights import catalogue, store
 
-LOUDEST_TAGS = 5
+TOP_TAGS = 5
 
 
 def versions() -> dict[str, str]:
-    """Of everything that numbers depend on."""
+    """Return the versions of everything that numbers depend on."""
     return {
         "tagbox": tagbox.__version__,
         "python": platform.python_version(),
@@ -33,45 +33,49 @@ def versions() -> dict[str, str]:
 
 
 def audio_hash(audio: Tensor) -> str:
-    """SHA-256 of the samples as little-endian float32."""
+    """Compute the SHA-256 of the samples as little-endian float32."""
     return hashlib.sha256(audio.detach().cpu().contiguous().numpy().astype("<f4").tobytes()).hexdigest()
 
 
 def describe(
-    *,
+    task: Task,
     preset: str,
-    settings: Settings,
-    words: Sequence[str],
-    wanted: Mapping[str, Sequence[Sequence[str]]],
-    taggers: Sequence[Tagger],
-    generator: Generator | None,
-    device: torch.device,
     source: Mapping[str, Any],
     runs: Sequence[Run],
-    heard: Mapping[str, Sequence[Tensor]],
+    probabilities: Mapping[str, Sequence[Tensor]],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The manifest of a run, ready for JSON.
+    """Describe a run as a manifest, ready for JSON.
 
     Args:
-        words: the tags as they were asked for, one a source.
-        wanted: for each word, for each tagger, the tags of its vocabulary that it means.
+        task: what was separated, and by which models.
+        preset: that the settings began as.
         source: what is known of the recording.
-        heard: by signal ("mixture", each source, "residual"), for each tagger, its probabilities (tags,).
+        runs: of the steering loop.
+        probabilities: by signal ("mixture", each source, "residual"), for each tagger (tags,).
         seconds: by what they were spent on.
     """
+    queries, target_tags, taggers, generator = (
+        task.queries,
+        task.target_tags,
+        task.taggers,
+        task.generator,
+    )
     manifest: dict[str, Any] = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
-        "device": str(device),
+        "device": str(task.device),
         "preset": preset,
-        "settings": dataclasses.asdict(settings),
+        "settings": dataclasses.asdict(task.settings),
         "tags": {
-            word: {f"{t.data}/{t.name}": list(tags) for t, tags in zip(taggers, wanted[word], strict=True)}
-            for word in words
+            query: {
+                tagger.identifier: list(tags)
+                for tagger, tags in zip(taggers, target_tags[query], strict=True)
+            }
+            for query in queries
         },
         "input": dict(source),
-        "taggers": [{"name": f"{t.data}/{t.name}", "weights": t.weights_hash} for t in taggers],
+        "taggers": [{"name": tagger.identifier, "weights": tagger.weights_hash} for tagger in taggers],
         "runs": [
             {
                 "sources": list(run.sources),
@@ -87,10 +91,10 @@ def describe(
         ],
         "probabilities": {
             signal: {
-                f"{t.data}/{t.name}": _spoken(t, p, [wanted[w][i] for w in words])
-                for i, (t, p) in enumerate(zip(taggers, answers, strict=True))
+                tagger.identifier: _most_probable(tagger, own, [target_tags[query][i] for query in queries])
+                for i, (tagger, own) in enumerate(zip(taggers, by_tagger, strict=True))
             }
-            for signal, answers in heard.items()
+            for signal, by_tagger in probabilities.items()
         },
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
@@ -108,9 +112,11 @@ def describe(
     return manifest
 
 
-def _spoken(tagger: Tagger, probabilities: Tensor, wanted: Sequence[Sequence[str]]) -> dict[str, float]:
-    """The wanted tags' probabilities, then the loudest of the others."""
-    order = [tag for tags in wanted for tag in tags]
-    loudest = [tagger.tags[int(i)] for i in probabilities.argsort(descending=True)[:LOUDEST_TAGS]]
-    named = dict.fromkeys([*order, *loudest])
+def _most_probable(
+    tagger: Tagger, probabilities: Tensor, target_tags: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Return the probabilities of the target tags, then those of the most probable others."""
+    targets = [tag for tags in target_tags for tag in tags]
+    top = [tagger.tags[int(i)] for i in probabilities.argsort(descending=True)[:TOP_TAGS]]
+    named = dict.fromkeys([*targets, *top])
     return {tag: round(float(probabilities[tagger.tags.index(tag)]), 4) for tag in named}

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tagbox.atomic_files import write_atomically
+from tagbox.audio.stft import stft
 from tagbox.errors import TagBoxError
-from tagbox.files import whole
-from tagbox.masks import stft
-from tagbox.results import Run, Separation
+from tagbox.methods.steering import Run
+from tagbox.results import Separation
 from tagbox.tags.vocabularies import TAGS
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def save_separation(result: Separation, path: Path, force: bool = False) -> Path
     figure.colorbar(image, ax=list(pictures), label="dB")
     if curved:
         curves(axes[-1], result, curved)
-    with whole(path, force) as beside:
+    with write_atomically(path, force) as beside:
         figure.savefig(beside, dpi=100, format="png")
     return path
 

@@ -1,31 +1,17 @@
 """What a run hands back, and how it is written: whole folders of audio, with what made them in run.json."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor
 
-from tagbox import audio
-from tagbox.audio import Bits
+from tagbox.atomic_files import refuse_to_overwrite, write_json
+from tagbox.audio import files
+from tagbox.audio.files import Bits, default_bits, file_name, peak
 from tagbox.errors import TagBoxError
-from tagbox.files import refuse_to_overwrite, whole
-from tagbox.loop import History, Stopped
-
-FORMATS = ("wav", "flac")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One passage through the loop: which sources it steered, from where in the recording on (s), and what
-    happened."""
-
-    sources: tuple[str, ...]
-    history: History
-    at: float = 0.0
+from tagbox.methods.steering import History, Run, Stopped
 
 
 @dataclass(frozen=True)
@@ -38,7 +24,6 @@ class Separation:
         rate: Hz.
         runs: the loop's histories, one for all sources together or one for each.
         manifest: what made this, as it is written to run.json.
-        extras: further audio that the preset is known for, (channels, samples), by name.
     """
 
     sources: Mapping[str, Tensor]
@@ -46,7 +31,6 @@ class Separation:
     rate: int
     runs: tuple[Run, ...]
     manifest: Mapping[str, Any]
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def history(self) -> History:
@@ -55,7 +39,7 @@ class Separation:
 
     @property
     def stopped(self) -> str:
-        """Why the last run ended (see `tagbox.loop.Stopped`)."""
+        """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
         return self.runs[-1].history.stopped
 
     def save(
@@ -80,7 +64,7 @@ class Separation:
             TagBoxError: a file exists and `force` is not given, or cannot be written.
         """
         folder = Path(folder)
-        tracks = {**self.sources, "residual": self.residual, **self.extras}
+        tracks = {**self.sources, "residual": self.residual}
         bits = bits or default_bits(format)
         paths = {name: folder / f"{file_name(name)}.{format}" for name in tracks}
         for path in [*paths.values(), folder / "run.json"]:
@@ -91,13 +75,13 @@ class Separation:
                 f"{', '.join(loud)} would clip at {bits} bits; write --format wav --bits float instead"
             )
         for name, path in paths.items():
-            audio.write(path, tracks[name], self.rate, bits=cast(Bits, bits), force=force)
-        write_manifest(self.manifest, folder / "run.json", force)
+            files.write(path, tracks[name], self.rate, bits=cast(Bits, bits), force=force)
+        write_json(self.manifest, folder / "run.json", force)
         return list(paths.values())
 
 
 @dataclass(frozen=True)
-class Written:
+class SavedSeparation:
     """A separation that is on disk.
 
     Attributes:
@@ -116,7 +100,7 @@ class Written:
 
     def read(self) -> Separation:
         """The separation, read back into memory."""
-        tracks = [audio.read(path).samples for path in self.paths]
+        tracks = [files.read(path).samples for path in self.paths]
         names = list(self.manifest["tags"])
         return Separation(
             dict(zip(names, tracks[:-1], strict=True)), tracks[-1], self.rate, self.runs, self.manifest
@@ -124,7 +108,7 @@ class Written:
 
     @property
     def stopped(self) -> str:
-        """Why the last run ended (see `tagbox.loop.Stopped`)."""
+        """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
         return self.runs[-1].history.stopped
 
 
@@ -160,28 +144,6 @@ class Transfer:
         track = self.audio
         if bits != "float" and peak(track) > 1:
             raise TagBoxError(f"{path} would clip at {bits} bits; write a wav file with --bits float instead")
-        audio.write(path, track, self.rate, bits=cast(Bits, bits), force=force)
-        write_manifest(self.manifest, manifest, force)
+        files.write(path, track, self.rate, bits=cast(Bits, bits), force=force)
+        write_json(self.manifest, manifest, force)
         return path
-
-
-def default_bits(format: str) -> str:
-    """Float where the format can, so that nothing can clip."""
-    return "float" if format == "wav" else "24"
-
-
-def file_name(tag: str) -> str:
-    """A tag as a file name: "female vocals" becomes "female-vocals"."""
-    kept = "".join(letter if letter.isalnum() or letter in "+-_" else "-" for letter in tag.lower())
-    return kept.strip("-") or "source"
-
-
-def peak(track: Tensor) -> float:
-    """The largest absolute sample."""
-    return float(torch.amax(track.abs())) if track.numel() else 0.0
-
-
-def write_manifest(manifest: Mapping[str, Any], path: Path, force: bool) -> None:
-    """Write `manifest` as JSON, whole or not at all."""
-    with whole(path, force) as beside:
-        beside.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -4,12 +4,12 @@ import sys
 
 import typer
 
-from tagbox import __version__, memory, waiting
+from tagbox import __version__
 from tagbox.cli.dataset import dataset
+from tagbox.cli.error_messages import CLICK_ERROR, Commands, format_error
 from tagbox.cli.evaluate import evaluate
-from tagbox.cli.feel import error
-from tagbox.cli.mistakes import CLICK_ERROR, Commands, in_a_line
 from tagbox.cli.models import app as models
+from tagbox.cli.output import error
 from tagbox.cli.presets import presets
 from tagbox.cli.reproduce import reproduce
 from tagbox.cli.separate import separate
@@ -19,6 +19,7 @@ from tagbox.cli.train_generator import train_generator
 from tagbox.cli.transfer import transfer
 from tagbox.cli.ui import ui
 from tagbox.errors import TagBoxError
+from tagbox.kernels import allocator, threads
 
 app = typer.Typer(
     name="tagbox",
@@ -59,8 +60,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; a mistake becomes one line on standard error and exit code 2."""
-    memory.keep()
-    waiting.patiently()
+    allocator.keep_freed_memory()
+    threads.limit_spinning()
     try:
         # Named here, so that "python -m tagbox" and tests print commands that people can type.
         code = app(prog_name="tagbox", standalone_mode=False)
@@ -71,7 +72,7 @@ def main() -> None:
         if type(wrong).__name__ == "NoArgsIsHelpError":
             typer.echo(str(wrong), err=True)
         else:
-            error(in_a_line(wrong))
+            error(format_error(wrong))
         sys.exit(2)
     except typer.Abort:
         typer.echo("tagbox: stopped", err=True)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagbox.cli.feel import Feel, Quiet
-from tagbox.cli.mistakes import check_folder
+from tagbox.cli.error_messages import check_folder
+from tagbox.cli.output import Output, Quiet
 
 if TYPE_CHECKING:
     from tagbox.rendering.dataset import Made
@@ -38,7 +38,7 @@ def dataset(
 
       tagbox dataset data/songs --midi songs/ --tracks 30 --seconds 30
     """
-    feel = Feel(quiet)
+    feel = Output(quiet)
     check_folder(folder)
 
     from tagbox.rendering import dataset as data

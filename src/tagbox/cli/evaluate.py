@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Json, Quiet, Verbose, error
-from tagbox.cli.mistakes import check_folder
+from tagbox.audio.validation import is_address, regular_file
+from tagbox.cli import completion
+from tagbox.cli.error_messages import check_folder
 from tagbox.cli.options import Device
+from tagbox.cli.output import Json, Output, Quiet, Verbose, error
 from tagbox.errors import TagBoxError
-from tagbox.given import is_address, regular_file
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
     from tagbox.evaluation.runner import Plan
-    from tagbox.evaluation.table import Summary
+    from tagbox.evaluation.summary import Summary
 
 LINE_EVERY_SECONDS = 10.0
 MOST_COLUMNS = 8
@@ -41,7 +41,7 @@ def evaluate(
         typer.Option(
             help="Of TagBox, perhaps changed (paper:steps=50,lr=5); repeat for several. "
             "default when no method is named at all.",
-            autocompletion=complete.presets,
+            autocompletion=completion.presets,
         ),
     ] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="hpss or repet-sim; repeat for several.")] = None,
@@ -54,7 +54,7 @@ def evaluate(
     ] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Option(help="Only this source; repeat for several.", autocompletion=complete.tags),
+        typer.Option(help="Only this source; repeat for several.", autocompletion=completion.tags),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tracks.")] = None,
     seconds: Annotated[
@@ -69,7 +69,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="A tagger that no preset steers by (mtat/pons-vgg), or none; chosen if left out.",
-            autocompletion=complete.taggers,
+            autocompletion=completion.taggers,
         ),
     ] = None,
     window_sdr: Annotated[
@@ -99,21 +99,21 @@ def evaluate(
 
       tagbox evaluate musdb18hq -o out/peers --split test --estimates demucs=separated/htdemucs
     """
-    feel = Feel(quiet, verbose, json)
+    feel = Output(quiet, verbose, json)
     if is_address(dataset):
         regular_file(dataset)
     check_folder(out)
 
-    from tagbox.evaluation import datasets
-    from tagbox.evaluation.estimates import parse
+    from tagbox.evaluation.datasets import registry
     from tagbox.evaluation.evaluate import choose, plan, run
+    from tagbox.evaluation.external_stems import parse
 
     peers = [parse(text) for text in estimates or []]
     twice = {peer.name for peer in peers if [p.name for p in peers].count(peer.name) > 1}
     if twice:
         raise TagBoxError(f"two estimates are called {', '.join(sorted(twice))}; give each its own name")
     methods = choose(preset or (), baseline or (), {peer.name: peer.folder for peer in peers}, device)
-    found = datasets.find(dataset, layout, split or (), sources or (), limit)
+    found = registry.find(dataset, layout, split or (), sources or (), limit)
     for line in found.skipped:
         feel.note(f"skipped: {line}")
     made = plan(found, methods, sources or (), seconds, together, judge, window_sdr, players, seed, device)
@@ -140,23 +140,23 @@ def evaluate(
     feel.document(lambda: {"written": [str(path) for path in written], **dataclasses.asdict(summary)})
 
 
-def _estimate(feel: Feel, made: "Plan", jobs: int, device: str) -> None:
+def _estimate(feel: Output, made: "Plan", jobs: int, device: str) -> None:
     """What TagBox's own presets are about to take; controls and measures are a small part of it."""
-    from tagbox.cli import forecast
-    from tagbox.evaluation.methods import Separator
+    from tagbox.cli import cost_estimate
+    from tagbox.evaluation.systems import Separator
 
-    if not forecast.on_cpu(device):
+    if not cost_estimate.on_cpu(device):
         return
     own = [method.settings for method in made.methods if isinstance(method, Separator)]
     cores = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     parts = [
-        forecast.expect(settings, seconds, 2, sources, cores)
+        cost_estimate.expect(settings, seconds, 2, sources, cores)
         for settings in own
         for seconds, sources in _cases(made)
     ]
     if parts:
         less = "take fewer --jobs" if jobs > 1 else "take excerpts, for example --seconds 10"
-        forecast.say(feel, forecast.together(parts, jobs), less)
+        cost_estimate.say(feel, cost_estimate.together(parts, jobs), less)
 
 
 def _cases(made: "Plan") -> "list[tuple[float, int]]":
@@ -171,7 +171,7 @@ def _cases(made: "Plan") -> "list[tuple[float, int]]":
 class _Reporter:
     """A bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, folder: Path, feel: Feel) -> None:
+    def __init__(self, folder: Path, feel: Output) -> None:
         self._feel = feel
         self.done = 0
         self.total = 0

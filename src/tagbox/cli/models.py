@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Json, Quiet, error
-from tagbox.cli.mistakes import Commands
+from tagbox.cli import completion
+from tagbox.cli.error_messages import Commands
+from tagbox.cli.output import Json, Output, Quiet, error
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Names = Annotated[
         metavar="NAME...",
         help="Such as mtat/fcn or jukebox.",
         show_default=False,
-        autocompletion=complete.models,
+        autocompletion=completion.models,
     ),
 ]
 
@@ -61,7 +61,7 @@ def models(
         return
     from tagbox.weights.catalogue import MODELS
 
-    feel = Feel(quiet, json=json)
+    feel = Output(quiet, json=json)
     rows = [_row(model) for model in MODELS]
     feel.document(lambda: rows)
     if feel.prints:
@@ -76,7 +76,7 @@ def pull(
         typer.Option(
             help="All published taggers of this data: mtat, jamendo, msd.",
             show_default=False,
-            autocompletion=complete.data,
+            autocompletion=completion.data,
         ),
     ] = None,
     accept_license: Annotated[
@@ -98,7 +98,7 @@ def pull(
 
       tagbox models pull jukebox --accept-license
     """
-    feel = Feel(quiet)
+    feel = Output(quiet)
     from tagbox.weights import store
     from tagbox.weights.catalogue import of_data
 
@@ -134,14 +134,16 @@ def verify(names: Names = None, quiet: Quiet = False) -> None:
 
     def one(model: "Model") -> None:
         store.verify(model)
-        Feel(quiet).result(f"{model.identifier}: good")
+        Output(quiet).result(f"{model.identifier}: good")
 
     _each(wanted, one, "verified")
 
 
 @app.command()
 def path(
-    name: Annotated[str, typer.Argument(help="Such as mtat/fcn or jukebox.", autocompletion=complete.models)],
+    name: Annotated[
+        str, typer.Argument(help="Such as mtat/fcn or jukebox.", autocompletion=completion.models)
+    ],
 ) -> None:
     """Print where the weights of a model are (a safetensors file).
 
@@ -172,7 +174,7 @@ def remove(names: Names = None, quiet: Quiet = False) -> None:
 
     def one(model: "Model") -> None:
         removed = store.remove(model)
-        Feel(quiet).result(f"removed {removed}")
+        Output(quiet).result(f"removed {removed}")
 
     _each(wanted, one, "removed")
 
@@ -182,7 +184,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt, .tar or .safetensors.")],
     name: Annotated[
         str,
-        typer.Option("--as", help="Which model it is, such as mtat/short.", autocompletion=complete.models),
+        typer.Option("--as", help="Which model it is, such as mtat/short.", autocompletion=completion.models),
     ],
     quiet: Quiet = False,
 ) -> None:
@@ -201,7 +203,7 @@ def import_(
     from tagbox.weights.catalogue import by_identifier
 
     model = by_identifier(name)
-    feel = Feel(quiet)
+    feel = Output(quiet)
     with Display(model.identifier, feel) as display:
         kept = store.import_file(model, file, listener=display)
         if model.terms:
@@ -212,7 +214,7 @@ def import_(
 class Display:
     """How a download goes: a bar on a terminal, a line now and then elsewhere, all on standard error."""
 
-    def __init__(self, name: str, feel: Feel) -> None:
+    def __init__(self, name: str, feel: Output) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

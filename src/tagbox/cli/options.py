@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tagbox.cli import complete
+from tagbox.cli import completion
 from tagbox.presets import PRESETS, Settings, find, override
 
 Input = Annotated[
@@ -18,7 +18,7 @@ Tags = Annotated[
         "--tags",
         "-t",
         help="What to look for; 'violin+cello' is one source of two. See: tagbox tags",
-        autocompletion=complete.tags,
+        autocompletion=completion.tags,
     ),
 ]
 
@@ -29,9 +29,11 @@ def _told(steer: str | None = None) -> str:
     return "; ".join(f"{each.name}: {each.help.split('; needs')[0]}" for each in chosen)
 
 
-Preset = Annotated[str, typer.Option(help=f"{_told()}. See: tagbox presets", autocompletion=complete.presets)]
+Preset = Annotated[
+    str, typer.Option(help=f"{_told()}. See: tagbox presets", autocompletion=completion.presets)
+]
 TransferPreset = Annotated[
-    str, typer.Option(help=f"{_told('latents')}.", autocompletion=complete.transfer_presets)
+    str, typer.Option(help=f"{_told('latents')}.", autocompletion=completion.transfer_presets)
 ]
 Steps = Annotated[int | None, typer.Option(help="Steps of the loop, at the most.")]
 Rate = Annotated[
@@ -46,7 +48,7 @@ Taggers = Annotated[
     typer.Option(
         "--tagger",
         help="Who listens, as fcn or mtat/fcn; repeat for several. See: tagbox models",
-        autocompletion=complete.taggers,
+        autocompletion=completion.taggers,
     ),
 ]
 Data = Annotated[
@@ -54,21 +56,22 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="What taggers named without data learnt: mtat, jamendo, msd, rendered.",
-        autocompletion=complete.data,
+        autocompletion=completion.data,
     ),
 ]
 GeneratorName = Annotated[
     str | None,
-    typer.Option("--generator", help="embedded, jukebox or a file.", autocompletion=complete.generators),
+    typer.Option("--generator", help="embedded, jukebox or a file.", autocompletion=completion.generators),
 ]
 Level = Annotated[int | None, typer.Option(help="Of the generator: 0 is the finest.")]
 Quantiser = Annotated[str | None, typer.Option(help="straight-through, none or published.")]
 Objective = Annotated[
-    str | None, typer.Option(help="What falls; a wrong name lists them.", autocompletion=complete.objectives)
+    str | None,
+    typer.Option(help="What falls; a wrong name lists them.", autocompletion=completion.objectives),
 ]
 Padding = Annotated[str | None, typer.Option(help="Fill taggers' windows by repeat or zeros.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=complete.devices)]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)]
 Precision = Annotated[str | None, typer.Option(help="Networks compute in float32, bfloat16 or auto.")]
 Segment = Annotated[
     float | None, typer.Option(help="Longer recordings are cut into segments of so many seconds; 0 never.")
@@ -97,11 +100,11 @@ def check_models(settings: Settings) -> None:
     Raises:
         TagBoxError: which, and how to get it.
     """
-    from tagbox.steerables import registry
+    from tagbox.methods import registry
     from tagbox.weights import catalogue, store
 
     wanted = [catalogue.by_identifier(name) for name in settings.taggers]
-    if registry.find(settings.steer).generator and settings.generator in ("embedded", "jukebox"):
+    if registry.find_method(settings.steer).needs_generator and settings.generator in ("embedded", "jukebox"):
         wanted.append(catalogue.by_identifier(settings.generator))
     for model in wanted:
         if store.state(model) not in ("inside", "cached"):

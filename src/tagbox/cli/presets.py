@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Json, Quiet
+from tagbox.cli import completion
+from tagbox.cli.output import Json, Output, Quiet
 
 if TYPE_CHECKING:
     pass
@@ -16,7 +16,7 @@ def presets(
     name: Annotated[
         list[str] | None,
         typer.Argument(
-            help="All settings of these alone.", show_default=False, autocompletion=complete.presets
+            help="All settings of these alone.", show_default=False, autocompletion=completion.presets
         ),
     ] = None,
     quiet: Quiet = False,
@@ -34,7 +34,7 @@ def presets(
     """
     from tagbox.presets import PRESETS, Settings, find
 
-    feel = Feel(quiet, json=json)
+    feel = Output(quiet, json=json)
     chosen = [find(each) for each in name] if name else list(PRESETS.values())
     usual = Settings()
     for preset in chosen:

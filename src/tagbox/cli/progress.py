@@ -19,12 +19,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from tagbox.cli.feel import Feel, error
-from tagbox.cli.forecast import peak_memory, spoken_bytes, spoken_seconds
+from tagbox.cli.cost_estimate import peak_memory, spoken_bytes, spoken_seconds
+from tagbox.cli.output import Output, error
 
 if TYPE_CHECKING:
-    from tagbox.generator.training.loop import Progress as TrainingProgress
-    from tagbox.loop import Step
+    from tagbox.generators.training.train import Progress as TrainingProgress
+    from tagbox.methods.steering import Step
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ LINE_EVERY_SECONDS = 10.0
 class _Live:
     """A bar that is there on a terminal alone, with the columns that its owner wants."""
 
-    def __init__(self, *columns: ProgressColumn, feel: Feel) -> None:
+    def __init__(self, *columns: ProgressColumn, feel: Output) -> None:
         self._feel = feel
         self._console = Console(stderr=True, quiet=feel.quiet)
         self._progress = Progress(*columns, console=self._console, transient=True)
@@ -57,7 +57,7 @@ class _Live:
 class StepReporter(_Live):
     """Shows steps while the loop runs, and how long it will go on at the speed of those that were."""
 
-    def __init__(self, name: str, feel: Feel, steps: int) -> None:
+    def __init__(self, name: str, feel: Output, steps: int) -> None:
         shown = TextColumn("{task.fields[shown]}")
         super().__init__(TextColumn(escape(name)), BarColumn(), shown, TimeElapsedColumn(), feel=feel)
         self._name = name
@@ -107,7 +107,7 @@ def remaining(seconds: float, done: int, count: int) -> str:
     return f", about {spoken_seconds(seconds / done * (count - done))} left" if 0 < done < count else ""
 
 
-def report(feel: Feel, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
+def report(feel: Output, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
     """Where the files are, and what the taggers hear before and after."""
     for run in manifest["runs"]:
         _say_why_it_stopped(feel, run)
@@ -137,7 +137,7 @@ def _strongest(probabilities: Mapping[str, float], tags: Sequence[str]) -> float
     return max(probabilities[tag] for tag in tags)
 
 
-def _say_why_it_stopped(feel: Feel, run: Mapping[str, Any]) -> None:
+def _say_why_it_stopped(feel: Output, run: Mapping[str, Any]) -> None:
     words = {
         "interrupted": "stopped by Ctrl-C; the best so far is written",
         "request": "stopped on request; the best so far is written",
@@ -156,7 +156,7 @@ def _say_why_it_stopped(feel: Feel, run: Mapping[str, Any]) -> None:
 class TrainingReporter(_Live):
     """Shows the training of one level: a bar on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, level: int, steps: int, feel: Feel) -> None:
+    def __init__(self, level: int, steps: int, feel: Output) -> None:
         super().__init__(
             TextColumn(f"level {level}"),
             BarColumn(),

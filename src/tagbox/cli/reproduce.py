@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Quiet
-from tagbox.cli.mistakes import check_folder
+from tagbox.cli import completion
+from tagbox.cli.error_messages import check_folder
 from tagbox.cli.options import Device
+from tagbox.cli.output import Output, Quiet
 from tagbox.errors import TagBoxError
 
 
@@ -21,7 +21,7 @@ def reproduce(
     musdb: Annotated[Path | None, typer.Option(help="MUSDB18 or MUSDB18-HQ.")] = None,
     generator: Annotated[
         str,
-        typer.Option(help="jukebox (the paper's), embedded or a file.", autocompletion=complete.generators),
+        typer.Option(help="jukebox (the paper's), embedded or a file.", autocompletion=completion.generators),
     ] = "jukebox",
     limit: Annotated[int | None, typer.Option(help="At most so many tracks of each data set.")] = None,
     seconds: Annotated[float, typer.Option(help="Of each excerpt; 0 takes whole tracks.")] = 20.0,
@@ -44,7 +44,7 @@ def reproduce(
 
       tagbox reproduce -o tables --slakh data/small --generator embedded --limit 2 --seconds 8 --steps 30
     """
-    feel = Feel(quiet)
+    feel = Output(quiet)
     check_folder(out)
 
     from rich.box import SIMPLE_HEAD
@@ -52,13 +52,13 @@ def reproduce(
     from rich.markup import escape
     from rich.table import Table
 
-    from tagbox.evaluation import reproduction, reproduction_report
-    from tagbox.evaluation.table import ALL
+    from tagbox.evaluation.reproduction import report, run
+    from tagbox.evaluation.summary import ALL
 
-    if any((out / name).exists() for name in ("slakh", "musdb", reproduction_report.CSV)) and not resume:
+    if any((out / name).exists() for name in ("slakh", "musdb", report.CSV)) and not resume:
         raise TagBoxError(f"{out} holds results already; go on with --resume, or give another folder with -o")
     folders = {name: path for name, path in (("MUSDB18", musdb), ("Slakh2100", slakh)) if path is not None}
-    request = reproduction.Request(
+    request = run.Request(
         folders=folders,
         generator=generator,
         steps=steps,
@@ -72,25 +72,25 @@ def reproduce(
     def tell(what: str, done: int, total: int) -> None:
         feel.note(f"{what}: {done} of {total} cases")
 
-    found = reproduction.reproduce(request, out, tell)
+    found = run.reproduce(request, out, tell)
     console = Console(width=None if sys.stdout.isatty() else 120, quiet=quiet)
-    for written in reproduction_report.tables(found):
+    for written in report.tables(found):
         feel.result(f"{written.title} (data: {written.data})")
         shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-        for name in reproduction_report.HEADER:
+        for name in report.HEADER:
             shown.add_column(name, justify="left" if name in ("source", "system") else "right")
         for row in written.rows:
             # A cell that is empty in the paper, and here, would only be in the way.
-            if any(text != reproduction_report.NOTHING for text in row[2:]):
+            if any(text != report.NOTHING for text in row[2:]):
                 shown.add_row(*(escape(text) for text in row))
         console.print(shown)
         for number, why in enumerate(written.notes, 1):
             feel.result(f"[{number}] {why}")
         feel.result("")
-    feel.result(f"Improvement over the mixture in dB; ours as {reproduction_report.RATIOS}.")
-    feel.result(reproduction_report.settings(found))
+    feel.result(f"Improvement over the mixture in dB; ours as {report.RATIOS}.")
+    feel.result(report.settings(found))
     together = [told.words for told in found.verdicts if told.verdict.source == ALL]
-    for line in (*reproduction_report.differences(found), *together):
+    for line in (*report.differences(found), *together):
         feel.result(line)
-    for path in reproduction_report.write(found, out):
+    for path in report.write(found, out):
         feel.result(path)

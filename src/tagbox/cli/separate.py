@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tagbox import presets
-from tagbox.cli import forecast
-from tagbox.cli.feel import Feel, Json, Quiet, Verbose
-from tagbox.cli.mistakes import check_files, check_folder, check_words
+from tagbox.atomic_files import refuse_to_overwrite
+from tagbox.cli import cost_estimate
+from tagbox.cli.error_messages import check_files, check_folder, check_words
 from tagbox.cli.options import (
     ENDS,
     Bits,
@@ -41,11 +41,13 @@ from tagbox.cli.options import (
     leave_if_stopped,
 )
 from tagbox.cli.options import overrides_of as _overrides
+from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.errors import TagBoxError
-from tagbox.files import refuse_to_overwrite
 
 if TYPE_CHECKING:
-    from tagbox.results import Written
+    from tagbox.results import SavedSeparation
+
+    pass
 
 LONGEST_PLOT_SECONDS = 600
 
@@ -102,7 +104,7 @@ def separate(
 
       tagbox separate song.mp3 --tags vocals -o out --preset paper --start 30 --duration 20
     """
-    feel = Feel(quiet, verbose, json)
+    feel = Output(quiet, verbose, json)
     check_files(inputs)
     _distinct(inputs)
     check_folder(out)
@@ -110,7 +112,7 @@ def separate(
         refuse_to_overwrite(out / path.stem / "run.json", force)
     check_words(tags, presets.find(preset).settings)
 
-    from tagbox.results import FORMATS
+    from tagbox.audio.files import FORMATS
 
     if format not in FORMATS:
         raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(FORMATS)}")
@@ -195,17 +197,17 @@ def _separate_one(
     format: str,
     bits: str | None,
     force: bool,
-    feel: Feel,
+    feel: Output,
     settings: "presets.Settings",
     overrides: dict[str, Any],
-) -> "Written":
+) -> "SavedSeparation":
     """Separate one recording, and say what came of it."""
+    from tagbox.api import separate_file
+    from tagbox.audio.readers import FileReader
     from tagbox.cli.progress import StepReporter
-    from tagbox.recordings import OnDisk
-    from tagbox.separation import separate_file
 
-    found = OnDisk.of(path, start, duration)
-    forecast.announce(feel, settings, found.samples / found.rate, found.channels, len(tags), device)
+    found = FileReader.of(path, start, duration)
+    cost_estimate.announce(feel, settings, found.samples / found.rate, found.channels, len(tags), device)
     with StepReporter(path.name, feel, settings.steps) as reporter:
         result = separate_file(
             path,
@@ -228,9 +230,9 @@ def _separate_one(
 
 
 def _short_enough_to_plot(path: Path, start: float, duration: float | None) -> None:
-    from tagbox.recordings import OnDisk
+    from tagbox.audio.readers import FileReader
 
-    found = OnDisk.of(path, start, duration)
+    found = FileReader.of(path, start, duration)
     if found.samples > LONGEST_PLOT_SECONDS * found.rate:
         raise TagBoxError(
             f"a plot of more than {LONGEST_PLOT_SECONDS} s shows nothing; leave --plot out, or choose an "

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Json, Quiet, Verbose, error
-from tagbox.cli.mistakes import check_files
+from tagbox.cli import completion
+from tagbox.cli.error_messages import check_files
 from tagbox.cli.options import Device, Taggers
+from tagbox.cli.output import Json, Output, Quiet, Verbose, error
 from tagbox.errors import TagBoxError
+from tagbox.models import load_tagger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from tagbox.hearing import Heard
+    from tagbox.tagging import TagPredictions
+
 
 EMBEDDED = "pons-musicnn"
 BAR = 24  # characters
@@ -37,7 +39,7 @@ def tag(
         typer.Option(
             "--data",
             help="What taggers named without data learnt: mtat, jamendo, msd. mtat if left out.",
-            autocompletion=complete.data,
+            autocompletion=completion.data,
         ),
     ] = None,
     top: Annotated[
@@ -72,21 +74,21 @@ def tag(
 
       tagbox tag *.mp3 --tagger fcn --tagger musicnn --data jamendo --top 5
     """
-    feel = Feel(quiet, verbose, json)
+    feel = Output(quiet, verbose, json)
     words = names(tagger, data)
     if len(files) == 1:
         check_files(files)
 
     from rich.console import Console
 
-    from tagbox import audio, devices
-    from tagbox.hearing import hear, mean
-    from tagbox.taggers.registry import load
+    from tagbox import audio
+    from tagbox.kernels import devices
+    from tagbox.tagging import average_by_vocabulary, predict_windows
 
     if padding not in ("repeat", "zeros"):
         raise TagBoxError(f"nothing is called padding {padding!r}; choose repeat or zeros")
-    where = str(devices.pick(device))
-    taggers = [load(name, learnt, where) for learnt, name in words]
+    where = str(devices.select_device(device))
+    taggers = [load_tagger(name, learnt, where) for learnt, name in words]
     for tagger_ in taggers:
         known = f"{tagger_.data}/{tagger_.name}, weights {tagger_.weights_hash[:12]}"
         feel.detail(f"loaded {known}, on {where}")
@@ -100,7 +102,7 @@ def tag(
             recording = audio.read(path, start, duration)
             with _progress(path.name, feel) as on_progress:
                 try:
-                    heard = hear(recording.samples, recording.rate, taggers, padding, on_progress)
+                    heard = predict_windows(recording.samples, recording.rate, taggers, padding, on_progress)
                 except TagBoxError as refused:
                     raise TagBoxError(f"{path} {refused}") from refused
         except TagBoxError as refused:
@@ -118,7 +120,7 @@ def tag(
             for one in heard:
                 _print_windows(console, one, count)
         else:
-            for columns in _columns(heard, mean(heard)):
+            for columns in _columns(heard, average_by_vocabulary(heard)):
                 _print_table(console, columns, count)
     feel.document(lambda: results)
     for line in wrong:
@@ -140,13 +142,15 @@ def names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> list[tup
     return list(dict.fromkeys(found))
 
 
-def _columns(heard: "list[Heard]", means: "list[Heard]") -> "Iterator[list[Heard]]":
+def _columns(
+    heard: "list[TagPredictions]", means: "list[TagPredictions]"
+) -> "Iterator[list[TagPredictions]]":
     """Of each vocabulary what goes into one table, what its rows are ordered by first."""
     for data in dict.fromkeys(one.data for one in heard):
         yield [one for one in (*means, *heard) if one.data == data]
 
 
-def _print_table(console: "Console", columns: "list[Heard]", count: int) -> None:
+def _print_table(console: "Console", columns: "list[TagPredictions]", count: int) -> None:
     from rich.table import Table
 
     from tagbox.tags.resolve import short
@@ -164,7 +168,7 @@ def _print_table(console: "Console", columns: "list[Heard]", count: int) -> None
     console.print()
 
 
-def _print_windows(console: "Console", heard: "Heard", count: int) -> None:
+def _print_windows(console: "Console", heard: "TagPredictions", count: int) -> None:
     from tagbox.tags.resolve import short
 
     console.print(f"  [dim]{heard.name}[/dim]")
@@ -174,8 +178,8 @@ def _print_windows(console: "Console", heard: "Heard", count: int) -> None:
     console.print()
 
 
-def _as_data(heard: "list[Heard]", count: int, over_time: bool) -> dict[str, Any]:
-    from tagbox.hearing import mean
+def _as_data(heard: "list[TagPredictions]", count: int, over_time: bool) -> dict[str, Any]:
+    from tagbox.tagging import average_by_vocabulary
 
     listeners = []
     for one in heard:
@@ -186,7 +190,10 @@ def _as_data(heard: "list[Heard]", count: int, over_time: bool) -> dict[str, Any
                 for i, (begin, end) in enumerate(one.spans)
             ]
         listeners.append(entry)
-    return {"taggers": listeners, "mean": {one.data: _rounded(one.top(count)) for one in mean(heard)}}
+    return {
+        "taggers": listeners,
+        "mean": {one.data: _rounded(one.top(count)) for one in average_by_vocabulary(heard)},
+    }
 
 
 def _rounded(tags: dict[str, float]) -> dict[str, float]:
@@ -215,7 +222,7 @@ def _escaped(text: str) -> str:
 
 
 @contextmanager
-def _progress(name: str, feel: Feel) -> "Iterator[Callable[[float], None]]":
+def _progress(name: str, feel: Output) -> "Iterator[Callable[[float], None]]":
     """Something that is told the share done: a line in place on a terminal, one now and then elsewhere."""
     from rich.console import Console
 

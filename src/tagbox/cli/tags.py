@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from tagbox.cli import complete
-from tagbox.cli.feel import Feel, Json, Quiet
+from tagbox.cli import completion
+from tagbox.cli.output import Json, Output, Quiet
 from tagbox.errors import TagBoxError
 
 WIDTH = 100  # characters, where the output is no terminal
@@ -18,7 +18,7 @@ def tags(
         typer.Argument(
             help="What does this word mean in each vocabulary?",
             show_default=False,
-            autocompletion=complete.tags,
+            autocompletion=completion.tags,
         ),
     ] = None,
     data: Annotated[
@@ -26,7 +26,7 @@ def tags(
         typer.Option(
             help="Only this vocabulary: mtat, jamendo, msd or rendered.",
             show_default=False,
-            autocompletion=complete.data,
+            autocompletion=completion.data,
         ),
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table of presets as Markdown.")] = False,
@@ -49,7 +49,7 @@ def tags(
     from tagbox.tags.resolve import check_vocabulary
     from tagbox.tags.vocabularies import TAGS
 
-    feel = Feel(quiet, json=json)
+    feel = Output(quiet, json=json)
     if data is not None:
         check_vocabulary(data)
     vocabularies = tuple(TAGS) if data is None else (data,)
@@ -63,7 +63,7 @@ def tags(
         _list(vocabularies)
 
 
-def _explain(words: list[str], vocabularies: tuple[str, ...], feel: Feel) -> None:
+def _explain(words: list[str], vocabularies: tuple[str, ...], feel: Output) -> None:
     from tagbox.tags.resolve import can_express, meaning, unknown
 
     found: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -93,7 +93,7 @@ def _list(vocabularies: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tagbox.tags.presets import PRESETS
+    from tagbox.tags.synonyms import PRESETS
     from tagbox.tags.vocabularies import TAGS
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
@@ -119,7 +119,7 @@ def _shortened(tags_: tuple[str, ...]) -> str:
 
 
 def _everything(vocabularies: tuple[str, ...]) -> dict[str, object]:
-    from tagbox.tags.presets import PRESETS
+    from tagbox.tags.synonyms import PRESETS
     from tagbox.tags.vocabularies import TAGS
 
     presets = {
@@ -131,8 +131,8 @@ def _everything(vocabularies: tuple[str, ...]) -> dict[str, object]:
 
 def presets_as_markdown(vocabularies: tuple[str, ...]) -> str:
     """The table of docs/tags.md: words by vocabularies."""
-    from tagbox.tags.presets import PRESETS
     from tagbox.tags.resolve import short
+    from tagbox.tags.synonyms import PRESETS
 
     lines = [f"| word | or | {' | '.join(vocabularies)} |", "|---" * (2 + len(vocabularies)) + "|"]
     for preset in PRESETS:

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tagbox.cli import forecast
-from tagbox.cli.feel import Feel, Quiet
-from tagbox.cli.mistakes import check_folder
+from tagbox.cli import cost_estimate
+from tagbox.cli.error_messages import check_folder
 from tagbox.cli.options import Device
+from tagbox.cli.output import Output, Quiet
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
-    from tagbox.generator.training.excerpts import Recording
+    from tagbox.generators.training.dataset import TrainingFile
+
+    pass
 
 
 def train_generator(
@@ -53,14 +55,14 @@ def train_generator(
 
       tagbox train-generator music/ -o mine.safetensors --steps 5000
     """
-    feel = Feel(quiet)
+    feel = Output(quiet)
     check_folder(out.parent)
-    from tagbox import devices
+    from tagbox.atomic_files import refuse_to_overwrite
     from tagbox.cli.progress import TrainingReporter
-    from tagbox.files import refuse_to_overwrite
-    from tagbox.generator import trained
-    from tagbox.generator.training import excerpts, loop
-    from tagbox.generator.vqvae import Design
+    from tagbox.generators import pretrained
+    from tagbox.generators.training import dataset, train
+    from tagbox.generators.vqvae import VQVAEConfig
+    from tagbox.kernels import devices
 
     if out.suffix != ".safetensors":
         raise TagBoxError(f"{out} is to hold weights; give it the ending .safetensors")
@@ -70,8 +72,8 @@ def train_generator(
     for name, value, least in (("--entries", entries, 2), ("--steps", steps, 1), ("--batch", batch, 1)):
         if value < least:
             raise TagBoxError(f"{name} is {value}; give {least} or more")
-    if samples < excerpts.SHORTEST:
-        raise TagBoxError(f"--samples is {samples}; give {excerpts.SHORTEST} or more")
+    if samples < dataset.SHORTEST:
+        raise TagBoxError(f"--samples is {samples}; give {dataset.SHORTEST} or more")
     if not 0 < lr < 1:
         raise TagBoxError(f"--lr is {lr}; give a rate between 0 and 1, such as 0.001")
     refuse_to_overwrite(out, force)
@@ -81,21 +83,21 @@ def train_generator(
             f"a training of {out.name} was interrupted ({checkpoints} exists); give --resume to go on, "
             "or remove that folder to begin again"
         )
-    design = Design((width,) * levels, (depth,) * levels, (3, 2, 2)[:levels], entries=entries)
-    settings = loop.TrainingSettings(steps, batch, samples, lr, seed, bf16)
-    learn, judge = _split(excerpts.find(folders), held_out)
-    model = loop.new_model(design, seed).to(devices.pick(device))
+    design = VQVAEConfig((width,) * levels, (depth,) * levels, (3, 2, 2)[:levels], entries=entries)
+    settings = train.TrainingSettings(steps, batch, samples, lr, seed, bf16)
+    learn, judge = _split(dataset.find(folders), held_out)
+    model = train.new_model(design, seed).to(devices.select_device(device))
     checkpoints.mkdir(parents=True, exist_ok=True)
     minutes = sum(recording.seconds for recording in learn) / 60
     feel.result(f"{len(learn)} recordings to learn from ({minutes:.0f} min), {len(judge)} to judge by")
-    if forecast.on_cpu(device):
-        expected = forecast.expect_training(levels, steps, batch, samples, width)
-        forecast.say(feel, expected, "take a smaller --batch or --samples")
+    if cost_estimate.on_cpu(device):
+        expected = cost_estimate.expect_training(levels, steps, batch, samples, width)
+        cost_estimate.say(feel, expected, "take a smaller --batch or --samples")
     qualities = {}
     for level in range(levels):
         with TrainingReporter(level, steps, feel) as reporter:
-            loop.train_level(model, level, learn, settings, checkpoints / f"level{level}.pt", reporter.step)
-        quality = loop.judge(model, level, judge)
+            train.train_level(model, level, learn, settings, checkpoints / f"level{level}.pt", reporter.step)
+        quality = train.judge(model, level, judge)
         qualities[f"level{level}"] = (
             f"SNR {quality.snr:.2f} dB, spectral convergence {quality.convergence:.4f}"
         )
@@ -103,17 +105,19 @@ def train_generator(
             f"level {level} (hop {design.hops[level]}) on recordings it did not learn from: "
             f"{qualities[f'level{level}']}, {quality.used:.0%} of the codebook in use"
         )
-    trained.write(model, out, licence, qualities, force)
+    pretrained.write(model, out, licence, qualities, force)
     shutil.rmtree(checkpoints)
     feel.result(out)
 
 
-def _split(recordings: "list[Recording]", held_out: Path | None) -> "tuple[list[Recording], list[Recording]]":
+def _split(
+    recordings: "list[TrainingFile]", held_out: Path | None
+) -> "tuple[list[TrainingFile], list[TrainingFile]]":
     """To learn from and to judge by."""
-    from tagbox.generator.training import excerpts
+    from tagbox.generators.training import dataset
 
     if held_out is not None:
-        judge = excerpts.find([held_out])
+        judge = dataset.find([held_out])
         both = {r.path.resolve() for r in judge}
         learn = [r for r in recordings if r.path.resolve() not in both]
     else:

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from tagbox import presets
-from tagbox.cli import forecast
-from tagbox.cli.feel import Feel, Json, Quiet, Verbose
-from tagbox.cli.mistakes import check_files, check_folder, check_words
+from tagbox.atomic_files import refuse_to_overwrite
+from tagbox.cli import cost_estimate
+from tagbox.cli.error_messages import check_files, check_folder, check_words
 from tagbox.cli.options import (
     Bits,
     Data,
@@ -34,8 +34,8 @@ from tagbox.cli.options import (
     leave_if_stopped,
     overrides_of,
 )
+from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.errors import TagBoxError
-from tagbox.files import refuse_to_overwrite
 
 
 def transfer(
@@ -74,7 +74,7 @@ def transfer(
 
       tagbox transfer duet.flac --tags guitar -o guitar.wav
     """
-    feel = Feel(quiet, verbose, json)
+    feel = Output(quiet, verbose, json)
     check_files([input])
     check_folder(out.parent)
     if out.suffix.lower() not in (".wav", ".flac"):
@@ -101,14 +101,14 @@ def transfer(
         precision=precision,
     )
     from tagbox import audio
+    from tagbox.api import transfer as run
     from tagbox.cli.progress import StepReporter, report
-    from tagbox.separation import transfer as run
 
     settings = presets.override(presets.find(preset).settings, **overrides)
     check_models(settings)
     feel.detail(described(preset, settings))
     recording = audio.read(input, start, duration)
-    forecast.announce(feel, settings, recording.duration, recording.channels, 1, device)
+    cost_estimate.announce(feel, settings, recording.duration, recording.channels, 1, device)
     with StepReporter(input.name, feel, settings.steps) as reporter:
         result = run(
             recording.samples,

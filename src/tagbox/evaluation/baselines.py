@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.methods import Answer, Kind, Task, fit
+from tagbox.evaluation.systems import Answer, Kind, Task, fit
 
 N_FFT, HOP = 2048, 512
 APART_SECONDS = 2.0

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tagbox.evaluation.methods import Answer, Kind, Task
-from tagbox.masks import istft, stft
+from tagbox.audio.stft import istft, stft
+from tagbox.evaluation.systems import Answer, Kind, Task
 
 N_FFT = 2048
 

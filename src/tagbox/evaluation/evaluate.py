@@ -7,14 +7,16 @@ from pathlib import Path
 
 from tagbox import presets
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import baselines, datasets, metrics, opinion, reports, runner, table
-from tagbox.evaluation.cases import Measures
+from tagbox.evaluation import baselines, metrics, reports, runner, summary
+from tagbox.evaluation import judge as judges
+from tagbox.evaluation.case import Measures
 from tagbox.evaluation.controls import CEILING, CONTROLS
-from tagbox.evaluation.datasets import Dataset
-from tagbox.evaluation.estimates import Estimates
-from tagbox.evaluation.methods import Method, Separator, check
+from tagbox.evaluation.datasets import registry
+from tagbox.evaluation.datasets.registry import Dataset
+from tagbox.evaluation.external_stems import ExternalStems
 from tagbox.evaluation.runner import OnRecords, Plan
-from tagbox.evaluation.table import Summary
+from tagbox.evaluation.summary import Summary
+from tagbox.evaluation.systems import Method, Separator, check
 
 NO_JUDGE = "none"
 
@@ -50,7 +52,7 @@ def evaluate(
         presets: TagBox's own, each as `variant` reads them; "default" when nothing at all is asked for.
         baselines: names in `tagbox.evaluation.baselines.BASELINES`.
         estimates: folders of stems that other systems wrote, by the name of the system.
-        methods: whatever else answers tasks (`tagbox.evaluation.methods.Method`).
+        methods: whatever else answers tasks (`tagbox.evaluation.systems.Method`).
         layout: how the data set lies on disk; recognised when left out.
         splits: only these folders of it.
         sources: only these words, for example "drums".
@@ -75,7 +77,7 @@ def evaluate(
     folders = {name: Path(folder) for name, folder in (estimates or {}).items()}
     asked = presets or baselines or folders or not methods
     chosen = choose(presets, baselines, folders, device) if asked else ()
-    found = datasets.find(Path(dataset), layout, splits, sources, limit)
+    found = registry.find(Path(dataset), layout, splits, sources, limit)
     made = plan(
         found, (*chosen, *methods), sources, seconds, together, judge, window_sdr, players, seed, device
     )
@@ -100,7 +102,7 @@ def choose(
             raise TagBoxError(f"there is no folder {folder} with {name}'s estimates; check the spelling")
     return (
         *(baseline(name) for name in baselines),
-        *(Estimates(name, folder) for name, folder in estimates.items()),
+        *(ExternalStems(name, folder) for name, folder in estimates.items()),
         *(variant(text, device) for text in presets),
     )
 
@@ -189,9 +191,9 @@ def plan(
     if judge == NO_JUDGE:
         judge = ""
     elif judge is None:
-        judge = opinion.choose(in_the_loop)
+        judge = judges.default_judge(in_the_loop)
     else:
-        opinion.check(judge, in_the_loop)
+        judges.check(judge, in_the_loop)
     if window_sdr:
         metrics.require_museval()
     check(list(methods), device)
@@ -209,6 +211,6 @@ def run(
         TagBoxError: `folder` holds other results or cannot be written, or a process died.
     """
     records = runner.evaluate(plan, folder, jobs, resume, on_records)
-    summary = table.summarise(records)
-    reports.write(folder, plan.request(), records, summary)
-    return summary
+    figures = summary.summarise(records)
+    reports.write(folder, plan.request(), records, figures)
+    return figures

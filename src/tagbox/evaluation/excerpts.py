@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tagbox.evaluation.datasets import Signal, Track
+from tagbox.evaluation.datasets.registry import Signal, Track
 
 BELOW_LOUDEST_DB = 30.0
 QUIETEST_DB = -70.0

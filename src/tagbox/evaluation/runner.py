@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagbox import manifest, memory
+from tagbox import manifest
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import cases, excerpts, journal
-from tagbox.evaluation.cases import Job, Measures, Record
-from tagbox.evaluation.datasets import Dataset, Track
+from tagbox.evaluation import case, excerpts, result_store
+from tagbox.evaluation.case import Job, Measures, Record
+from tagbox.evaluation.datasets.registry import Dataset, Track
 from tagbox.evaluation.excerpts import Excerpt
-from tagbox.evaluation.methods import Method
+from tagbox.evaluation.systems import Method
+from tagbox.kernels import allocator
 
 AUDIO = "audio"
 
@@ -73,7 +74,7 @@ def evaluate(
 
     Args:
         plan: what to do.
-        folder: for the results; see `tagbox.evaluation.journal`.
+        folder: for the results; see `tagbox.evaluation.result_store`.
         jobs: how many processes.
         resume: go on with what is in `folder`.
         on_records: told after every case.
@@ -86,13 +87,13 @@ def evaluate(
     names = [method.name for method in plan.methods]
     if len(set(names)) != len(names):
         raise TagBoxError(f"two methods have one name ({', '.join(names)}); give each its own")
-    known = {record["key"]: record for record in journal.begin(folder, plan.request(), resume)}
+    known = {record["key"]: record for record in result_store.open_run(folder, plan.request(), resume)}
     every = list(planned(plan, folder))
     todo = [job for job in every if not all(key in known for key in job.keys)]
     done, total = len(every) - len(todo), len(every)
     for records in _run(_placed(todo, plan), len(todo), plan.measures, jobs):
         fresh = [record for record in records if record["key"] not in known]
-        journal.append(folder, fresh)
+        result_store.append(folder, fresh)
         known.update({record["key"]: record for record in fresh})
         done += 1
         if on_records is not None:
@@ -145,7 +146,7 @@ def _run(
 ) -> Iterator[list[Record]]:
     if jobs == 1 or count <= 1:
         for job, excerpt in todo:
-            yield cases.run(job, excerpt, measures)
+            yield case.run(job, excerpt, measures)
         return
     # Fork would copy PyTorch's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
@@ -153,7 +154,7 @@ def _run(
     try:
         running: set[Future[list[Record]]] = set()
         for job, excerpt in todo:
-            running.add(pool.submit(cases.run, job, excerpt, measures))
+            running.add(pool.submit(case.run, job, excerpt, measures))
             if len(running) >= 2 * jobs:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)
@@ -173,9 +174,9 @@ def _run(
 def _initialise(jobs: int) -> None:
     # Ctrl-C reaches every process of the terminal; the first one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    memory.keep()
+    allocator.keep_freed_memory()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    cases.limit_threads(jobs)
+    case.limit_threads(jobs)
 
 
 def _leave_with_parent() -> None:

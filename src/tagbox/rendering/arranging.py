@@ -6,7 +6,7 @@ from itertools import islice
 
 import numpy as np
 
-from tagbox.rendering.casting import Chair, casts
+from tagbox.rendering.ensembles import Chair, casts
 from tagbox.rendering.general_midi import DRUM_KEYS, family
 from tagbox.rendering.scores import STEPS, Note, Part, Score, read_notation, units_of
 from tagbox.rendering.tunes import QUALITIES, TUNES, Tune

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tagbox.atomic_files import write_atomically
 from tagbox.errors import TagBoxError
-from tagbox.files import whole
 from tagbox.rendering import arranging, fluidsynth, midi, slakh
 from tagbox.rendering.scores import Score, busiest_window, window
 
@@ -134,7 +134,7 @@ def _begin(folder: Path, request: Request) -> None:
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TagBoxError(f"{folder} exists and is no data set of ours; give a folder that is new or empty")
-    with whole(path) as beside:
+    with write_atomically(path) as beside:
         beside.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from tagbox.errors import TagBoxError
-from tagbox.taggers import musicnn
-from tagbox.taggers.attention import AttentionCNN
-from tagbox.taggers.crnn import CRNN
-from tagbox.taggers.fcn import FCN
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, Waveform
 from tagbox.taggers.frontends_pons import PonsMel
-from tagbox.taggers.hcnn import HarmonicCNN
-from tagbox.taggers.listener import WINDOW, LevelledMel, Listener
-from tagbox.taggers.pons import PonsMusicnn, build_vgg
-from tagbox.taggers.sample import ExcitedSampleCNN, SampleCNN
-from tagbox.taggers.short import ShortChunkCNN, ShortChunkResNet
+from tagbox.taggers.networks import musicnn
+from tagbox.taggers.networks.attention import AttentionCNN
+from tagbox.taggers.networks.crnn import CRNN
+from tagbox.taggers.networks.fcn import FCN
+from tagbox.taggers.networks.harmonic_cnn import HarmonicCNN
+from tagbox.taggers.networks.listener import WINDOW, LevelledMel, Listener
+from tagbox.taggers.networks.pons import PonsMusicnn, build_vgg
+from tagbox.taggers.networks.sample_cnn import ExcitedSampleCNN, SampleCNN
+from tagbox.taggers.networks.short_chunk_cnn import ShortChunkCNN, ShortChunkResNet
 from tagbox.taggers.tagger import FrontEnd, Tagger
 from tagbox.tags.vocabularies import TAGS
 
@@ -76,7 +76,7 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def find(name: str, data: str) -> Architecture:
+def find_architecture(name: str, data: str) -> Architecture:
     """The architecture called `name`, if there is one and there are words for `data`.
 
     Raises:
@@ -91,7 +91,7 @@ def find(name: str, data: str) -> Architecture:
 
 @lru_cache(maxsize=64)
 def _shapes(name: str, data: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    architecture = find(name, data)
+    architecture = find_architecture(name, data)
     stored = architecture.frontend.stored_shapes() if isinstance(architecture.frontend, Stored) else {}
     network = _on_meta(architecture, data).state_dict()
     return (*stored.items(), *((key, tuple(value.shape)) for key, value in network.items()))
@@ -104,22 +104,6 @@ def expected_shapes(name: str, data: str) -> dict[str, tuple[int, ...]]:
         TagBoxError: there is no such tagger.
     """
     return dict(_shapes(name, data))
-
-
-def load(name: str = "pons-musicnn", data: str = "mtat", device: torch.device | str = "cpu") -> Tagger:
-    """The tagger called `name`, trained on `data`, with weights that are inside the package or in the cache.
-
-    Raises:
-        TagBoxError: there is no such tagger, its weights are not at hand, or they are another model's.
-    """
-    from safetensors.torch import load_file
-
-    from tagbox.audio import fingerprint
-    from tagbox.weights.store import locate
-
-    find(name, data)
-    path = locate(kind="tagger", name=name, data=data)
-    return from_state_dict(name, data, load_file(path), fingerprint(path)).to(device)
 
 
 def from_state_dict(name: str, data: str, state: Mapping[str, Tensor], weights_hash: str) -> Tagger:
@@ -135,7 +119,7 @@ def from_state_dict(name: str, data: str, state: Mapping[str, Tensor], weights_h
         TagBoxError: there is no such tagger, names or shapes are not this one's, values are not finite, or it
             was trained on a spectrogram that we do not compute.
     """
-    architecture = find(name, data)
+    architecture = find_architecture(name, data)
     _check(f"{data}/{name}", state, expected_shapes(name, data))
     frontend = architecture.frontend
     if isinstance(frontend, Stored):

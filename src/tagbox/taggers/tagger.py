@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tagbox.errors import TagBoxError
-from tagbox.taggers import silence
+from tagbox.taggers import zero_padding
 from tagbox.taggers.windows import cut, hop_of
 
 # Without gradients an hour of music need not be in memory as one batch; so many samples go at a time.
@@ -34,7 +34,7 @@ class FrontEnd(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Hearing:
+class TaggerOutput:
     """What a tagger heard in whole recordings.
 
     Attributes:
@@ -70,6 +70,16 @@ class Tagger:
     network: nn.Module
     weights_hash: str
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.network.parameters()).device
+
+    @property
+    def identifier(self) -> str:
+        """The name as data/architecture."""
+        return f"{self.data}/{self.name}"
+
     def logits(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Tensor:
         """What each window sounds like.
 
@@ -84,33 +94,33 @@ class Tagger:
         Raises:
             TagBoxError: the audio is not (batch, samples) or is empty, or a setting is unknown.
         """
-        return listen([self], audio, padding, overlap)[0]
+        return predict_logits([self], audio, padding, overlap)[0]
 
-    def __call__(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Hearing:
+    def __call__(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> TaggerOutput:
         """What the whole recordings sound like; arguments and errors as `logits`."""
         logits = self.logits(audio, padding, overlap)
-        return Hearing(logits.mean(dim=1), torch.sigmoid(logits).mean(dim=1))
+        return TaggerOutput(logits.mean(dim=1), torch.sigmoid(logits).mean(dim=1))
 
     def to(self, device: torch.device | str) -> "Tagger":
         """The same tagger on `device`; this one stays where it is."""
         where = torch.device(device)
-        if next(self.network.parameters()).device == where:
+        if self.device == where:
             return self
         return replace(self, network=copy.deepcopy(self.network).to(where))
 
-    def lowered(self, dtype: torch.dtype) -> "Tagger":
-        """The same tagger, its network computing in `dtype`; audio, front end and answers stay float32."""
+    def to_precision(self, dtype: torch.dtype) -> "Tagger":
+        """Return the same tagger, its network computing in `dtype`; audio, front end and answers stay float32."""
         if dtype == [*self.network.parameters()][-1].dtype:
             return self
         network = copy.deepcopy(self.network).to(dtype)
         for name in FIRST_NORMS:
             if hasattr(network, name):
                 norm = copy.deepcopy(getattr(self.network, name))
-                setattr(network, name, _Lowering(norm, dtype))
+                setattr(network, name, Float32Norm(norm, dtype))
         return replace(self, network=network)
 
 
-class _Lowering(nn.Module):
+class Float32Norm(nn.Module):
     """A first norm in float32, for what comes after it in `dtype`.
 
     Decibels span a hundred and more, so bfloat16 would round them to half a dB; normed, to a hundredth of
@@ -132,7 +142,7 @@ def _heard_in(tagger: Tagger) -> torch.dtype:
     return next(tagger.network.parameters()).dtype
 
 
-def listen(
+def predict_logits(
     taggers: Sequence[Tagger], audio: Tensor, padding: str = "repeat", overlap: float = 0.0
 ) -> list[Tensor]:
     """All taggers' answers to the same audio; what two of them would both compute is computed once.
@@ -158,20 +168,20 @@ def listen(
         alike = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
         windows = cut(audio, window, hop_of(window, overlap), padding)
         if padding == "zeros":
-            alike = {i: _before_silence(tagger, audio.shape[1]) for i, tagger in alike.items()}
-        heard = _hear(list(alike.values()), windows.flatten(0, 1))
+            alike = {i: _skip_padding(tagger, audio.shape[1]) for i, tagger in alike.items()}
+        heard = _forward(list(alike.values()), windows.flatten(0, 1))
         for i, logits in zip(alike, heard, strict=True):
             answers[i] = logits.reshape(*windows.shape[:2], -1)
     return [answers[i] for i in range(len(taggers))]
 
 
-def _before_silence(tagger: Tagger, samples: int) -> Tagger:
+def _skip_padding(tagger: Tagger, samples: int) -> Tagger:
     """The tagger for windows in which zeros follow the first `samples`, if that makes it faster."""
-    shorter = silence.shortened(tagger.frontend, tagger.network, samples, tagger.window)
+    shorter = zero_padding.shortened(tagger.frontend, tagger.network, samples, tagger.window)
     return tagger if shorter is None else replace(tagger, frontend=shorter[0], network=shorter[1])
 
 
-def _hear(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
+def _forward(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
     """Logits (windows, tags) for each of `taggers`, all of which hear `windows` (windows, samples)."""
     graph = torch.is_grad_enabled() and windows.requires_grad
     at_once = len(windows) if graph else max(1, SAMPLES_AT_ONCE // windows.shape[1])

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from tagbox.errors import TagBoxError
-from tagbox.tags.presets import LIKE, PRESETS, Preset
+from tagbox.tags.synonyms import LIKE, PRESETS, Preset
 from tagbox.tags.vocabularies import TAGS
 
 RAW = "tag:"

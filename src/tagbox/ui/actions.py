@@ -11,15 +11,15 @@ from typing import Any
 import gradio as gr
 
 from tagbox.errors import TagBoxError
-from tagbox.hearing import hear
-from tagbox.taggers.registry import load
-from tagbox.ui import cards, live, pictures, words
-from tagbox.ui.folder import Folder, Signals
+from tagbox.models import load_tagger
+from tagbox.tagging import predict_windows
+from tagbox.ui import plots, progress_html, result_html, suggestions
 from tagbox.ui.form import Form
 from tagbox.ui.gallery import Example
+from tagbox.ui.jobs import Job, JobQueue
 from tagbox.ui.limits import Limits, about, plain
+from tagbox.ui.session_files import Folder, Signals
 from tagbox.ui.tasks import Task
-from tagbox.ui.watching import Turns, Watched
 
 NOTHING = ""
 NO_SONG = "no recording is here yet; drop one, record one, or take an example"
@@ -27,7 +27,7 @@ INSIDE = "something went wrong inside TagBox ({}); whoever runs this page finds 
 
 
 @dataclass(frozen=True)
-class Kind:
+class TabSpec:
     """What one tab does.
 
     Attributes:
@@ -55,7 +55,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class House:
+class PageContext:
     """What all tabs share.
 
     Attributes:
@@ -67,14 +67,14 @@ class House:
 
     folder: Folder
     limits: Limits
-    turns: Turns
+    turns: JobQueue
     generators: Mapping[str, str]
 
 
 class Actions:
     """The callbacks of a tab; those who call are told apart by the key that Gradio gives each open page."""
 
-    def __init__(self, kind: Kind, house: House, form: Form) -> None:
+    def __init__(self, kind: TabSpec, house: PageContext, form: Form) -> None:
         self.kind = kind
         self._house = house
         self._form = form
@@ -88,12 +88,12 @@ class Actions:
         try:
             recording = self._house.limits.read(path)
             with about(path):
-                (heard,) = hear(recording.samples, recording.rate, [load()])
+                (heard,) = predict_windows(recording.samples, recording.rate, [load_tagger()])
         except Exception as error:
-            told = cards.line(_said(error, path), "wrong")
+            told = result_html.line(_said(error, path), "wrong")
             return NOTHING, gr.CheckboxGroup([], value=[], visible=False), told, NOTHING
-        drawn = pictures.heard_over_time(recording.samples, recording.rate, heard)
-        offered = [(f"{word} {share:.0%}", word) for word, share in words.suggestions(heard)]
+        drawn = plots.heard_over_time(recording.samples, recording.rate, heard)
+        offered = [(f"{word} {share:.0%}", word) for word, share in suggestions.suggestions(heard)]
         return drawn, gr.CheckboxGroup(offered, value=[], visible=True), NOTHING, NOTHING
 
     def taking(self, example: Example) -> Callable[[gr.Request], tuple[str, list[str]]]:
@@ -114,7 +114,7 @@ class Actions:
             signals[self.kind.key].cancel.set()
         signals[self.kind.key] = Signals()
         return (
-            cards.line("Asked for."),
+            result_html.line("Asked for."),
             NOTHING,
             *_buttons(running=True),
         )
@@ -133,28 +133,34 @@ class Actions:
             wanted = self._form.request(path, self.kind.goals(_words(heard, typed)), values)
             settings = wanted.settings()
         except Exception as error:
-            yield cards.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
+            yield result_html.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
             return
         target = folder.new_results(_key(request), self.kind.key)
-        outputs = {w: words.outputs(w, settings.taggers, settings.vocabulary) for w in wanted.words}
+        outputs = {w: suggestions.outputs(w, settings.taggers, settings.vocabulary) for w in wanted.words}
         try:
-            watched = Watched(partial(self.kind.task, wanted, target), signals, self._house.turns)
+            watched = Job(partial(self.kind.task, wanted, target), signals, self._house.turns)
         except TagBoxError as error:
-            yield cards.line(str(error), "wrong"), NOTHING, *_buttons(running=False)
+            yield result_html.line(str(error), "wrong"), NOTHING, *_buttons(running=False)
             return
         for moment in watched:
-            yield live.shown(moment, wanted, outputs, settings), NOTHING, gr.skip(), gr.skip(), gr.skip()
-        shown = live.shown(watched.last(), wanted, outputs, settings, ended=True)
+            yield (
+                progress_html.shown(moment, wanted, outputs, settings),
+                NOTHING,
+                gr.skip(),
+                gr.skip(),
+                gr.skip(),
+            )
+        shown = progress_html.shown(watched.last(), wanted, outputs, settings, ended=True)
         try:
             outcome = watched.outcome()
         except CancelledError:
             if self._signals(request) is not signals:
                 return
-            yield cards.line("Cancelled."), NOTHING, *_buttons(running=False)
+            yield result_html.line("Cancelled."), NOTHING, *_buttons(running=False)
         except Exception as error:
-            yield cards.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
+            yield result_html.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
         else:
-            yield shown, cards.results(outcome, path.name), *_buttons(running=False)
+            yield shown, result_html.results(outcome, path.name), *_buttons(running=False)
 
     def stop(self, request: gr.Request) -> Any:
         """Let the run end at its next step and keep what it has."""

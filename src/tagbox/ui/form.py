@@ -8,9 +8,11 @@ from typing import Any
 import gradio as gr
 import torch
 
-from tagbox import devices, objectives, presets
+from tagbox import presets
+from tagbox.methods import objectives
+from tagbox.methods.registry import METHODS
 from tagbox.presets import CHOICES, Settings
-from tagbox.steerables.registry import KINDS
+from tagbox.settings import DEVICES, MIN_OVERLAP_SECONDS, MIN_SEGMENT_SECONDS
 from tagbox.ui.limits import Limits
 from tagbox.ui.tasks import FORMATS, Request, fields_of
 from tagbox.weights import catalogue, store
@@ -130,7 +132,7 @@ def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) ->
         made["vocabulary"] = choice("vocabulary", "Order of tags", CHOICES["vocabulary"])
     with gr.Row():
         if masks:
-            made["steer"] = choice("steer", "What moves", list(KINDS))
+            made["steer"] = choice("steer", "What moves", list(METHODS))
             made["components"] = number("components", "Components", 1, MOST_COMPONENTS)
         made["generator"] = choice("generator", "Generator", list(generators))
         made["level"] = number("level", "Its level (0: finest)", 0, 2)
@@ -144,8 +146,8 @@ def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) ->
     with gr.Row():
         made["mixture"] = choice("mixture", "What is masked", CHOICES["mixture"])
         made["normalise"] = gr.Checkbox(settings.normalise, label="Bring to a peak of 1 first", min_width=220)
-        made["segment"] = number("segment", "Segments (s)", presets.SHORTEST_SEGMENT, LONGEST_SEGMENT, False)
-        made["overlap"] = number("overlap", "Their overlap (s)", presets.SHORTEST_OVERLAP, 15, False)
+        made["segment"] = number("segment", "Segments (s)", MIN_SEGMENT_SECONDS, LONGEST_SEGMENT, False)
+        made["overlap"] = number("overlap", "Their overlap (s)", MIN_OVERLAP_SECONDS, 15, False)
     rest = [name for name in values if name not in made]
     if rest:
         with gr.Row():
@@ -179,4 +181,4 @@ def _taggers() -> list[tuple[str, str]]:
 
 def _devices() -> list[str]:
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [name for name in devices.CHOICES if there.get(name, True)]
+    return [name for name in DEVICES if there.get(name, True)]

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tagbox.audio import Audio, read
+from tagbox.audio.files import Audio, read
+from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError
-from tagbox.recordings import OnDisk
 
 LARGEST_RATE = 96_000
 MOST_CHANNELS = 2
@@ -41,7 +41,7 @@ class Limits:
         """
         if path.is_file() and path.stat().st_size > self.megabytes * 1_000_000:
             raise TagBoxError(f"{path} is larger than {self.megabytes} MB, the most that this page takes")
-        found = OnDisk.of(path)
+        found = FileReader.of(path)
         lasts = found.samples / found.rate
         if lasts > self.seconds:
             raise TagBoxError(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from tagbox.cast import UNION
+from tagbox.tags.query import UNION
 from tagbox.ui import gallery, tab, tasks
-from tagbox.ui.actions import House, Kind
+from tagbox.ui.actions import PageContext, TabSpec
 
 TITLE = "TagBox"
 HEADING = "# TagBox\nName an instrument, get it out of a recording."
@@ -17,7 +17,7 @@ STYLE = Path(__file__).parent / "page.css"
 FONT = ("system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
 
-SEPARATION = Kind(
+SEPARATION = TabSpec(
     name="Separate",
     about="Each word becomes a file, and what is left becomes another: together they are the recording.",
     asks="Heard in it: take out",
@@ -25,7 +25,7 @@ SEPARATION = Kind(
     presets=("default", "paper", "published-code"),
     examples=tuple(gallery.separations()),
 )
-TRANSFER = Kind(
+TRANSFER = TabSpec(
     name="Style transfer",
     about="A generator plays the recording towards the words. Expect artefacts: its authors compare the "
     "sound to a recording made in a snowstorm.",
@@ -42,7 +42,7 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(font=FONT, font_mono=MONO, primary_hue="orange")
 
 
-def build(house: House) -> gr.Blocks:
+def build(house: PageContext) -> gr.Blocks:
     """The page; its files are swept away in time, and at once when a page is closed."""
     blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, OLDEST_SECONDS))
     with blocks:

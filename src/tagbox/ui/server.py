@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.errors import TagBoxError
-from tagbox.ui import offline
-from tagbox.ui.folder import Folder
+from tagbox.ui import gradio_offline
 from tagbox.ui.limits import Limits
+from tagbox.ui.session_files import Folder
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -45,7 +45,7 @@ def serving(
     with tempfile.TemporaryDirectory(prefix="tagbox-ui-", ignore_cleanup_errors=True) as root:
         folder = Folder(Path(root))
         folder.prepare()
-        offline.prepare(folder.uploads)
+        gradio_offline.prepare(folder.uploads)
         try:
             import gradio
         except ImportError as error:
@@ -54,15 +54,15 @@ def serving(
         from starlette.routing import Route
 
         from tagbox.ui import page
-        from tagbox.ui.actions import House
-        from tagbox.ui.cards import ADDRESS
-        from tagbox.ui.watching import Turns
+        from tagbox.ui.actions import PageContext
+        from tagbox.ui.jobs import JobQueue
+        from tagbox.ui.result_html import ADDRESS
 
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        with offline.no_fetching(), Turns(limits.waiting) as turns:
+        with gradio_offline.no_fetching(), JobQueue(limits.waiting) as turns:
             offered = {name: name for name in ("embedded", "jukebox")}
             offered |= {name: str(path) for name, path in (generators or {}).items()}
-            blocks = page.build(House(folder, limits, turns, offered))
+            blocks = page.build(PageContext(folder, limits, turns, offered))
             # Runs wait in our own line, where a page sees how many are before it.
             blocks.queue(max_size=4 * limits.waiting, api_open=False)
             try:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError
 from tagbox.plots import FLOOR_DB, HIGHEST_HZ, level_db
-from tagbox.recordings import OnDisk
 
 COLUMNS = 600
 BLOCK_SECONDS = 20
@@ -30,7 +30,7 @@ def save(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     drawn = {}
     loudest: float | None = None
     for name, path in tracks.items():
-        recording = OnDisk.of(path)
+        recording = FileReader.of(path)
         levels = _levels(recording)
         loudest = float(levels.max()) if loudest is None else loudest
         seconds = recording.samples / recording.rate
@@ -52,13 +52,13 @@ def save(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
     return drawn
 
 
-def _levels(recording: OnDisk) -> NDArray[np.float32]:
+def _levels(recording: FileReader) -> NDArray[np.float32]:
     """Level in dB, (bins, columns): a stretch at a time, the loudest frame of each column."""
     block = BLOCK_SECONDS * recording.rate
     spans = [(at, min(recording.samples, at + block)) for at in range(0, recording.samples, block)]
     columns = max(1, COLUMNS // len(spans))
     parts = []
-    for stretch in recording.stretches(spans):
+    for stretch in recording.read_spans(spans):
         if stretch.shape[-1]:
             share = max(1, round(columns * stretch.shape[-1] / block)) if len(spans) > 1 else columns
             parts.append(_loudest(level_db(stretch, FAINT), share))

@@ -6,8 +6,8 @@ from typing import Any
 import gradio as gr
 
 from tagbox import presets
-from tagbox.ui import form, words
-from tagbox.ui.actions import Actions, House, Kind
+from tagbox.ui import form, suggestions
+from tagbox.ui.actions import Actions, PageContext, TabSpec
 from tagbox.ui.form import Form
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -30,13 +30,13 @@ class Controls:
     results: gr.HTML
 
 
-def build(kind: Kind, house: House) -> None:
+def build(kind: TabSpec, house: PageContext) -> None:
     """Lay out a tab, inside a `gr.Tab`, and say what its buttons do."""
     controls = _lay_out(kind, house)
     _wire(controls, Actions(kind, house, controls.form), house)
 
 
-def _lay_out(kind: Kind, house: House) -> Controls:
+def _lay_out(kind: TabSpec, house: PageContext) -> Controls:
     key = kind.key
     gr.Markdown(kind.about)
     song = gr.Audio(
@@ -55,7 +55,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
     picture = gr.HTML(elem_id=f"{key}-picture", elem_classes="picture")
     heard = gr.CheckboxGroup([], label=kind.asks, visible=False, elem_id=f"{key}-heard")
     typed = gr.Dropdown(
-        words.known(presets.find(kind.presets[0]).settings.taggers),
+        suggestions.known(presets.find(kind.presets[0]).settings.taggers),
         value=[],
         label="Any other word",
         info="violin+cello is one source of two words",
@@ -73,7 +73,7 @@ def _lay_out(kind: Kind, house: House) -> Controls:
     return Controls(song, tuple(examples), picture, heard, typed, settings, go, stop, cancel, told, results)
 
 
-def _wire(controls: Controls, actions: Actions, house: House) -> None:
+def _wire(controls: Controls, actions: Actions, house: PageContext) -> None:
     hearing: dict[str, Any] = {
         "fn": actions.listen,
         "inputs": [controls.song],

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from tagbox import audio, presets, separation
-from tagbox.audio import Bits
+from tagbox import api, audio, presets
+from tagbox.atomic_files import write_json
+from tagbox.audio.files import Bits, file_name, peak
 from tagbox.errors import TagBoxError
-from tagbox.loop import OnStep
+from tagbox.methods.steering import OnStep
+from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
-from tagbox.results import file_name, peak, write_manifest
-from tagbox.streaming import OnSegment
-from tagbox.ui import spectrograms, words
+from tagbox.ui import spectrograms, suggestions
 from tagbox.ui.limits import MOST_WORDS
 
 FORMATS = {
@@ -51,7 +51,7 @@ class Request:
         if len(self.words) > MOST_WORDS:
             raise TagBoxError(f"{len(self.words)} words are chosen; this page takes {MOST_WORDS} at the most")
         for word in self.words:
-            words.outputs(word, settings.taggers, settings.vocabulary)
+            suggestions.outputs(word, settings.taggers, settings.vocabulary)
         return settings
 
 
@@ -83,10 +83,10 @@ def separate(request: Request, folder: Path, on_step: OnStep, on_segment: OnSegm
     """Take the words out of the recording, into `folder`.
 
     Raises:
-        TagBoxError: as `tagbox.separation.separate_file`.
+        TagBoxError: as `tagbox.api.separate_file`.
     """
     format, bits = FORMATS[request.format]
-    result = separation.separate_file(
+    result = api.separate_file(
         request.path,
         folder,
         request.words,
@@ -103,7 +103,7 @@ def separate(request: Request, folder: Path, on_step: OnStep, on_segment: OnSegm
     names = [MIXTURE, *request.words, "residual"]
     paths = [_mixture(request, folder), *result.paths]
     manifest = _without_paths(result.manifest)
-    write_manifest(manifest, folder / "run.json", force=True)
+    write_json(manifest, folder / "run.json", force=True)
     return _outcome(dict(zip(names, paths, strict=True)), folder, manifest, result.stopped, result.note)
 
 
@@ -111,7 +111,7 @@ def transfer(request: Request, folder: Path, on_step: OnStep, on_segment: OnSegm
     """Let the generator play the recording towards the words, into `folder`.
 
     Raises:
-        TagBoxError: as `tagbox.separation.transfer`.
+        TagBoxError: as `tagbox.api.transfer`.
     """
     format, bits = FORMATS[request.format]
     recording = audio.read(request.path, request.start, request.duration)
@@ -121,7 +121,7 @@ def transfer(request: Request, folder: Path, on_step: OnStep, on_segment: OnSegm
         "start": request.start,
         "duration": request.duration,
     }
-    result = separation.transfer(
+    result = api.transfer(
         recording.samples,
         recording.rate,
         request.words,
@@ -138,7 +138,7 @@ def transfer(request: Request, folder: Path, on_step: OnStep, on_segment: OnSegm
     path = folder / f"{file_name('+'.join(request.words))}.{format}"
     audio.write(path, result.audio, result.rate, cast(Bits, bits))
     manifest = _without_paths(result.manifest)
-    write_manifest(manifest, folder / "run.json", force=True)
+    write_json(manifest, folder / "run.json", force=True)
     tracks = {MIXTURE: _mixture(request, folder), "result": path}
     return _outcome(tracks, folder, manifest, result.history.stopped, note)
 

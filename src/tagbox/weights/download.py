@@ -22,7 +22,7 @@ CHUNK = 1 << 14
 MOST_BYTES = 1 << 30
 
 
-class Listener(Protocol):
+class DownloadObserver(Protocol):
     """Who wants to know how a download goes."""
 
     def arrived(self, done: int, total: int | None) -> None:
@@ -66,7 +66,7 @@ class Patience:
     silence: float = 30.0
 
 
-def download(url: str, part: Path, listener: Listener, patience: Patience | None = None) -> None:
+def download(url: str, part: Path, listener: DownloadObserver, patience: Patience | None = None) -> None:
     """Bring all of `url` into `part`, going on from what is there already.
 
     Raises:
@@ -91,7 +91,7 @@ def download(url: str, part: Path, listener: Listener, patience: Patience | None
             time.sleep(patience.pause * 2 ** (failures - 1))
 
 
-def _attempt(url: str, part: Path, listener: Listener, silence: float) -> None:
+def _attempt(url: str, part: Path, listener: DownloadObserver, silence: float) -> None:
     import requests
 
     have = _size(part)
@@ -120,7 +120,7 @@ def _attempt(url: str, part: Path, listener: Listener, silence: float) -> None:
         raise _broken(error) from error
 
 
-def _write(part: Path, have: int, total: int | None, response: "Response", listener: Listener) -> int:
+def _write(part: Path, have: int, total: int | None, response: "Response", listener: DownloadObserver) -> int:
     import requests
 
     done = have

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tagbox.atomic_files import write_atomically
 from tagbox.errors import TagBoxError
-from tagbox.files import whole
-from tagbox.weights import catalogue, originals, shelf
+from tagbox.weights import cache_file, catalogue, verification
 from tagbox.weights.catalogue import Model
-from tagbox.weights.download import Listener, Patience, download, mirrored
-from tagbox.weights.locks import locked
+from tagbox.weights.download import DownloadObserver, Patience, download, mirrored
+from tagbox.weights.file_lock import locked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +70,7 @@ def locate(kind: str, name: str, data: str | None = None) -> Path:
     if not path.is_file():
         raise _not_at_hand(model)
     if not model.inside:
-        shelf.check(model, path)
+        cache_file.verify_cached(model, path)
     return path
 
 
@@ -79,7 +79,7 @@ def pull(
     *,
     accept_license: bool = False,
     source: str | None = None,
-    listener: Listener | None = None,
+    listener: DownloadObserver | None = None,
     patience: Patience | None = None,
 ) -> Path:
     """Download the published weights of `model`, unless they are at hand already.
@@ -112,7 +112,7 @@ def pull(
         return path
 
 
-def import_file(model: Model, file: Path, *, listener: Listener | None = None) -> Path:
+def import_file(model: Model, file: Path, *, listener: DownloadObserver | None = None) -> Path:
     """Keep a checkpoint that the user has as the weights of `model`; replaces what was kept before.
 
     Raises:
@@ -124,7 +124,7 @@ def import_file(model: Model, file: Path, *, listener: Listener | None = None) -
         raise TagBoxError(f"{model.identifier} ships inside TagBox and cannot be replaced")
     if not file.is_file():
         raise TagBoxError(f"there is no file {file}; give a checkpoint (.pth, .pt, .tar or .safetensors)")
-    weights, about = originals.admit(model, file, listener.say)
+    weights, about = verification.load_verified(model, file, listener.say)
     with _alone(model, listener):
         return _keep(model, weights, about, accepted=False)
 
@@ -136,14 +136,14 @@ def verify(model: Model) -> Path:
         TagBoxError: they are not at hand, changed, not the published ones, or not this model's.
     """
     path = locate(model.kind, model.name, model.data)
-    said = shelf.about(path)
+    said = cache_file.about(path)
     blob = said.get("original_git_blob")
     if not model.inside and model.certain and model.git_blob and blob != model.git_blob:
         raise TagBoxError(
             f"the weights of {model.identifier} are not the published ones; pull them again after: "
             f"tagbox models remove {model.identifier}"
         )
-    originals.check_shapes(model, originals.safetensors(path), str(path))
+    verification.check_shapes(model, verification.safetensors(path), str(path))
     return path
 
 
@@ -174,13 +174,13 @@ def acceptance(model: Model) -> dict[str, Any] | None:
 
 
 def _fetch(
-    model: Model, url: str, part: Path, listener: Listener, patience: Patience | None
+    model: Model, url: str, part: Path, listener: DownloadObserver, patience: Patience | None
 ) -> tuple[dict[str, "Tensor"], dict[str, str]]:
     while True:
         resumed = part.is_file()
         download(url, part, listener, patience)
         try:
-            return originals.admit(model, part, listener.say, called=url)
+            return verification.load_verified(model, part, listener.say, called=url)
         except TagBoxError as error:
             part.unlink(missing_ok=True)
             if not resumed:
@@ -198,9 +198,9 @@ def _keep(model: Model, weights: dict[str, "Tensor"], about: dict[str, str], acc
             "terms": model.terms,
             "accepted": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        with whole(_acceptance_at(model), force=True) as beside:
+        with write_atomically(_acceptance_at(model), force=True) as beside:
             beside.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    shelf.write(path, weights, about)
+    cache_file.write(path, weights, about)
     return path
 
 
@@ -217,7 +217,7 @@ def _is_good(model: Model) -> bool:
     if not path.is_file():
         return False
     try:
-        shelf.check(model, path)
+        cache_file.verify_cached(model, path)
     except TagBoxError:
         return False
     return True
@@ -232,7 +232,7 @@ def _insist_on_licence(model: Model, accepted: bool) -> None:
 
 
 @contextmanager
-def _alone(model: Model, listener: Listener) -> Iterator[None]:
+def _alone(model: Model, listener: DownloadObserver) -> Iterator[None]:
     """Nobody else touches `model` meanwhile, in this process or another."""
     lock = home() / "locks" / f"{model.identifier.replace('/', '-')}.lock"
     with ExitStack() as held:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tagbox.evaluation.cases import Record
+from tagbox.atomic_files import write_atomically
+from tagbox.evaluation.case import Record
 from tagbox.evaluation.reports import html, markdown, spreadsheet
-from tagbox.evaluation.table import Summary
-from tagbox.files import whole
+from tagbox.evaluation.summary import Summary
 
 TABLE, MARKDOWN, HTML = "table.csv", "report.md", "report.html"
 
@@ -32,6 +32,6 @@ def write(
         HTML: html.render(request, records, summary, folder),
     }
     for name, text in texts.items():
-        with whole(folder / name, force=True) as beside:
+        with write_atomically(folder / name, force=True) as beside:
             beside.write_text(text, encoding="utf-8", newline="")
     return [folder / name for name in texts]

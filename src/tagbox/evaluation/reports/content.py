@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tagbox.evaluation.statistics import LEVEL, Interval
-from tagbox.evaluation.table import ALL, Row, Summary
+from tagbox.evaluation.bootstrap import LEVEL, Interval
+from tagbox.evaluation.summary import ALL, Row, Summary
 
 MEASURE = (
     "SI-SDR compares an estimate with the true source, whatever its loudness; its improvement is what it "

@@ -5,9 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tagbox.evaluation.cases import Record
-from tagbox.evaluation.reports import content, players, plots
-from tagbox.evaluation.table import Summary
+from tagbox.evaluation.case import Record
+from tagbox.evaluation.reports import audio_players, content, plots
+from tagbox.evaluation.summary import Summary
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #68707a; --paper: #fdfdfb; --rule: #dfe2e6;
@@ -59,7 +59,7 @@ def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summa
     slow = plots.times(records)
     if slow:
         parts += ["<h2>Time</h2>", slow]
-    heard = players.render(records, folder)
+    heard = audio_players.render(records, folder)
     if heard:
         parts += ["<h2>Hear it</h2>", *heard]
     missed = content.left_out(request, summary)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tagbox.evaluation.cases import Record
+from tagbox.evaluation.case import Record
 from tagbox.evaluation.reports import content, plots
-from tagbox.evaluation.table import Summary
+from tagbox.evaluation.summary import Summary
 
 
 def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summary) -> str:

@@ -6,10 +6,10 @@ from statistics import median
 
 import numpy as np
 
-from tagbox.evaluation.cases import Record
+from tagbox.evaluation.case import Record
 from tagbox.evaluation.reports import svg
 from tagbox.evaluation.reports.content import decibel
-from tagbox.evaluation.table import ALL, Summary
+from tagbox.evaluation.summary import ALL, Summary
 
 WIDTH = 760
 LABELS = 190

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from tagbox.evaluation.statistics import Interval
-from tagbox.evaluation.table import Row, Summary
+from tagbox.evaluation.bootstrap import Interval
+from tagbox.evaluation.summary import Row, Summary
 
 COLUMNS = (
     "source",

@@ -1,0 +1,202 @@
+"""Separate a recording, or re-synthesise it towards a tag: the functions that programs call.
+
+Each validates what it is given, prepares the models, runs the pipeline, and describes the result.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from tagbox import manifest, presets
+from tagbox.audio import files
+from tagbox.audio.arrays import check_recording
+from tagbox.audio.readers import FileReader, Reader, TensorReader
+from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
+from tagbox.errors import TagBoxError
+from tagbox.methods.registry import find_method
+from tagbox.methods.steering import OnStep
+from tagbox.methods.task import Task
+from tagbox.pipeline.prepare import prepare_task
+from tagbox.pipeline.streaming import OnSegment, StreamReport, is_long, output_format, separate_stream
+from tagbox.pipeline.transfer import resynthesise_recording
+from tagbox.results import SavedSeparation, Separation, Transfer
+from tagbox.tagging import predict_recording
+from tagbox.tags.query import UNION
+
+
+def separate(
+    audio: ArrayLike | Tensor,
+    rate: int,
+    tags: Sequence[str],
+    preset: str = "default",
+    device: str = "auto",
+    on_step: OnStep | None = None,
+    source: Mapping[str, Any] | None = None,
+    on_segment: OnSegment | None = None,
+    **overrides: Any,
+) -> Separation:
+    """Separate what `tags` name from a recording.
+
+    Args:
+        audio: (samples,) or (channels, samples), within [-1, 1] or not.
+        rate: sample rate, Hz.
+        tags: one source each; "violin+cello" is one source of two tags.
+        preset: see `tagbox.presets.PRESETS`.
+        device: "auto", "cpu", "cuda" or "mps".
+        on_step: called after every step of the steering loop; a true answer stops it.
+        source: what is known of the recording, for the manifest.
+        on_segment: where the recording is longer than a segment, told how many are done, of how many.
+        overrides: any field of `tagbox.presets.Settings`.
+
+    Returns:
+        sources by tag, and a residual, which together are the recording.
+
+    Raises:
+        TagBoxError: the recording, a tag or a setting cannot be used; says which and what to do.
+    """
+    begin = time.monotonic()
+    settings = presets.override(presets.find(preset).settings, **overrides)
+    reader = TensorReader(check_recording(audio, rate), rate)
+    task = prepare_task(tags, settings, device)
+    loaded = time.monotonic()
+    out = output_format(task, reader)
+    writer = TensorWriter(task.sources + 1, out.channels, out.samples)
+    report = separate_stream(reader, task, writer, on_step, on_segment)
+    described = _describe_separation(task, preset, reader, source or {}, report, begin, loaded)
+    sources = dict(zip(task.queries, writer.values[:-1], strict=True))
+    return Separation(sources, writer.values[-1], out.rate, report.runs, described)
+
+
+def separate_file(
+    path: str | Path,
+    folder: str | Path,
+    tags: Sequence[str],
+    preset: str = "default",
+    device: str = "auto",
+    start: float = 0.0,
+    duration: float | None = None,
+    format: str = "wav",
+    bits: str | None = None,
+    force: bool = False,
+    on_step: OnStep | None = None,
+    on_segment: OnSegment | None = None,
+    **overrides: Any,
+) -> SavedSeparation:
+    """Separate what `tags` name from a file of any length, from disk to disk.
+
+    A file up to a segment long gives what `separate` gives; memory does not grow with a longer one.
+
+    Args:
+        path: a recording.
+        folder: for a file for each source, the residual and run.json; made where it is missing.
+        start: where to begin, s.
+        duration: how much to separate, s; all unless given.
+        format: "wav" or "flac".
+        bits: "16", "24" or "float"; left out, wav is float and flac 24. Where integers would clip, all is
+            written as float wav instead, and `SavedSeparation.note` says so.
+        force: replace files that exist.
+        on_segment: told how many segments are done, of how many.
+
+    The other arguments and errors are `separate`'s. Nothing is written where anything goes wrong.
+
+    Raises:
+        TagBoxError: the recording cannot be read or the results cannot be written.
+    """
+    begin = time.monotonic()
+    path, folder = Path(path), Path(folder)
+    settings = presets.override(presets.find(preset).settings, **overrides)
+    if format not in files.FORMATS:
+        raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
+    header = FileReader.of(path, start, duration)
+    check_output(folder, tags, header.channels, format, bits, force)
+    known = {
+        "file": path.name,
+        "sha256": files.fingerprint(path),
+        "start": start,
+        "duration": duration,
+    }
+    reader: Reader = header
+    if not is_long(settings, header.samples, header.rate):
+        excerpt = files.read(path, start, duration)
+        reader = TensorReader(check_recording(excerpt.samples, excerpt.rate), excerpt.rate)
+    task = prepare_task(tags, settings, device)
+    loaded = time.monotonic()
+    out = output_format(task, reader)
+    with open_stem_writer(folder, tags, out.rate, out.channels, out.samples, format, bits, force) as writer:
+        report = separate_stream(reader, task, writer, on_step, on_segment)
+        described = _describe_separation(task, preset, reader, known, report, begin, loaded)
+        paths, note = writer.finish(described)
+    return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
+
+
+def transfer(
+    audio: ArrayLike | Tensor,
+    rate: int,
+    tags: Sequence[str],
+    preset: str = "transfer",
+    device: str = "auto",
+    on_step: OnStep | None = None,
+    source: Mapping[str, Any] | None = None,
+    **overrides: Any,
+) -> Transfer:
+    """Re-synthesise a recording with the generator, steered towards `tags`, without a mask (style transfer).
+
+    The arguments are `separate`'s; several tags are one target here.
+
+    Returns:
+        audio of the recording's length, rate and channels.
+
+    Raises:
+        TagBoxError: the recording, a tag or a setting cannot be used; says which and what to do.
+    """
+    begin = time.monotonic()
+    settings = presets.override(presets.find(preset).settings, **overrides)
+    if not find_method(settings.steer).needs_generator:
+        raise TagBoxError(
+            f"style transfer steers a generator's latents, and {preset} steers {settings.steer}"
+        )
+    channels = check_recording(audio, rate)
+    task = prepare_task([UNION.join(tags)] if tags else tags, settings, device)
+    loaded = time.monotonic()
+    mono, runs = resynthesise_recording(channels, rate, task, on_step)
+    steered = time.monotonic()
+    result = mono.expand(channels.shape)
+    probabilities = {
+        name: predict_recording(task.taggers, track, rate, settings.padding)
+        for name, track in (("mixture", channels), ("result", result))
+    }
+    seconds = {"loading": loaded - begin, "steering": steered - loaded, "all": time.monotonic() - begin}
+    known = _describe_input(TensorReader(channels, rate), source or {})
+    described = manifest.describe(task, preset, known, runs, probabilities, seconds)
+    return Transfer(result, rate, runs[0].history, described, runs[-1].history.stopped)
+
+
+def _describe_separation(
+    task: Task,
+    preset: str,
+    reader: Reader,
+    source: Mapping[str, Any],
+    report: StreamReport,
+    begin: float,
+    loaded: float,
+) -> dict[str, Any]:
+    known = _describe_input(reader, source)
+    seconds = {
+        "loading": loaded - begin,
+        **report.seconds,
+        "all": time.monotonic() - begin,
+        "audio": known["samples"] / known["rate"],
+    }
+    described = manifest.describe(task, preset, known, report.runs, report.probabilities, seconds)
+    return described if report.notes is None else {**described, "streamed": report.notes}
+
+
+def _describe_input(reader: Reader, source: Mapping[str, Any]) -> dict[str, Any]:
+    known = {"rate": reader.rate, "channels": reader.channels, "samples": reader.samples, **source}
+    if isinstance(reader, TensorReader):
+        known["samples_sha256"] = manifest.audio_hash(reader.values)
+    return known

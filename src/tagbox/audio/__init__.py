@@ -1,0 +1,29 @@
+"""Recordings: files, arrays, rates, spectra and segments.
+
+What programs use is imported with its first use: PyTorch alone takes over a second.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tagbox.audio.files import Audio, fingerprint, read, write
+    from tagbox.audio.resampling import ratio, resample, to_mono
+
+_LAZY = {
+    "Audio": "tagbox.audio.files",
+    "fingerprint": "tagbox.audio.files",
+    "ratio": "tagbox.audio.resampling",
+    "read": "tagbox.audio.files",
+    "resample": "tagbox.audio.resampling",
+    "to_mono": "tagbox.audio.resampling",
+    "write": "tagbox.audio.files",
+}
+
+__all__ = ["Audio", "fingerprint", "ratio", "read", "resample", "to_mono", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)

@@ -1,1 +1,0 @@
-"""Taking a mixture apart into components, before anything says what they are."""

@@ -1,1 +1,0 @@
-"""Training a generator on one's own recordings, with the published losses."""

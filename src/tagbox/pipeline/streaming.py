@@ -1,0 +1,245 @@
+"""Separate a recording of any length, segment by segment, in bounded memory.
+
+A reader gives the mixture, `tagbox.pipeline.segment` separates each segment, neighbours are crossfaded, and a
+writer takes the estimates and the residual. A short recording is a stream of one segment.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tagbox.audio import resampling
+from tagbox.audio.readers import Reader
+from tagbox.audio.resampling import pad_or_trim
+from tagbox.audio.segments import Segment, crossfade, plan_segments, rescale, segment_spans
+from tagbox.audio.writers import Writer
+from tagbox.methods.registry import find_method
+from tagbox.methods.separators import Preparation, Separator, SilentSources
+from tagbox.methods.steering import OnStep, Run
+from tagbox.methods.task import Task
+from tagbox.pipeline.batching import (
+    CAPACITY_BY_DEVICE,
+    batches,
+    separate_halving,
+    why_not_batchable,
+)
+from tagbox.pipeline.segment import SegmentEstimate, separate_segment
+from tagbox.pipeline.survey import ExcerptTagger, Survey, excerpt_seconds, survey_recording
+from tagbox.settings import Settings
+
+OnSegment = Callable[[int, int], None]
+"""Told how many segments are done, of how many."""
+
+FILTER_SAMPLES = 128
+"""Reach of the resampler's filters to the working rate and back, in samples of the lower rate, with a margin."""
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """Sample rate in Hz, channels and length in samples of what is written."""
+
+    rate: int
+    channels: int
+    samples: int
+
+
+@dataclass(frozen=True, eq=False)
+class StreamReport:
+    """What there is to say of a separated recording.
+
+    Attributes:
+        runs: of the loop, in the order of the segments.
+        probabilities: by "mixture", source and "residual", for each tagger (tags,).
+        seconds: by what they were spent on.
+        notes: for run.json where the recording is longer than a segment: segments, excerpts.
+    """
+
+    runs: tuple[Run, ...]
+    probabilities: dict[str, list[Tensor]]
+    seconds: dict[str, float]
+    notes: dict[str, Any] | None
+
+
+def is_long(settings: Settings, samples: int, rate: int) -> bool:
+    """Return whether a recording is cut into segments."""
+    return settings.segment > 0 and samples > settings.segment * rate
+
+
+def output_format(task: Task, reader: Reader) -> OutputFormat:
+    """Return the format of the estimates: the recording's own, unless a reconstruction is separated."""
+    if task.settings.mixture != "reconstruction":
+        return OutputFormat(reader.rate, reader.channels, reader.samples)
+    return OutputFormat(task.rate, 1, -(-reader.samples * task.rate // reader.rate))
+
+
+def segments_of(task: Task, rate: int, samples: int) -> list[Segment]:
+    """Plan the segments of a recording of `samples` samples at `rate` Hz.
+
+    Positions are multiples of the resampler's period, and for components, where frames have to fall on the
+    same samples in every segment, multiples of the STFT's hop length as well.
+    """
+    settings = task.settings
+    if not is_long(settings, samples, rate):
+        return [Segment(0, samples, 0, samples, 0, 0)]
+    ratio = resampling.ratio(rate, task.rate)
+    hop_length = max(settings.fft) // 2
+    align = 1
+    if task.generator is None:
+        align = ratio.numerator * (hop_length // math.gcd(hop_length, ratio.denominator))
+    context = max(settings.fft) / task.rate + FILTER_SAMPLES / min(rate, task.rate)
+    return plan_segments(
+        samples,
+        round(settings.segment * rate),
+        round(settings.overlap * rate),
+        math.ceil(context * rate),
+        ratio.numerator,
+        align,
+    )
+
+
+def separate_stream(
+    reader: Reader,
+    task: Task,
+    writer: Writer,
+    on_step: OnStep | None = None,
+    on_segment: OnSegment | None = None,
+) -> StreamReport:
+    """Separate a recording into `writer`: the sources in the order of the queries, then the residual.
+
+    Raises:
+        TagBoxError: the recording is silent or damaged, or a segment has no room for what it needs.
+    """
+    begin = time.monotonic()
+    rate = reader.rate
+    segments = segments_of(task, rate, reader.samples)
+    survey = survey_recording(reader, task) if len(segments) > 1 else None
+    samples = reader.samples if survey is None else survey.samples
+    if samples != reader.samples:
+        # The header promised more than there is.
+        segments = segments_of(task, rate, samples)
+    surveyed = time.monotonic()
+    separator = find_method(task.settings.steer).make(task, on_step)
+    preparation = Preparation(separator) if survey is None else separator.prepare(survey)
+    prepared = time.monotonic()
+
+    out = output_format(task, reader)
+    out_samples = samples if out.rate == rate else -(-samples * out.rate // rate)
+    ratio = resampling.ratio(rate, out.rate)
+    taggers = _excerpt_taggers(task, survey, ratio, out.rate, out_samples)
+    peak = None if survey is None else survey.peak
+    runs = list(preparation.runs)
+    tail: Tensor | None = None
+    stopped, done, largest_batch = False, 0, 1
+    read = zip(segments, reader.read_spans(segment_spans(segments)), strict=True)
+    for batch in batches(read, partial(_batch_size, task, preparation.separator, rate, peak)):
+        estimates = _separate_batch(
+            [audio for _, audio in batch], rate, task, preparation.separator, peak, stopped
+        )
+        largest_batch = max(largest_batch, len(batch))
+        for (segment, _), estimate in zip(batch, estimates, strict=True):
+            runs += [replace(run, at=segment.read_start / rate) for run in estimate.runs]
+            stopped = stopped or any(run.history.stopped == "interrupted" for run in estimate.runs)
+            mixture_and_estimates = torch.cat([estimate.mixture[None], estimate.estimates])
+            own, place = _without_context(mixture_and_estimates, segment, ratio, out_samples)
+            finished, tail = crossfade(tail, own, place)
+            mixture, sources = finished[:1], finished[1:]
+            tracks = torch.cat([sources, mixture - sources.sum(dim=0, keepdim=True)])
+            writer.add(tracks)
+            for tagger, track in zip(taggers.values(), [*tracks, mixture[0]], strict=False):
+                tagger.push(track)
+            done += 1
+            if on_segment is not None and len(segments) > 1:
+                on_segment(done, len(segments))
+    probabilities = {
+        name: [each.mean(dim=0) for each in tagger.probabilities()] for name, tagger in taggers.items()
+    }
+    if survey is not None:
+        probabilities["mixture"] = [each.mean(dim=0) for each in survey.predictions]
+    names = ["mixture", *task.queries, "residual"]
+    notes = None
+    seconds = {"steering": time.monotonic() - prepared}
+    if survey is not None:
+        notes = {
+            **_segment_notes(segments, survey, rate, task),
+            **preparation.notes,
+            "side_by_side": largest_batch,
+        }
+        seconds = {
+            "survey": surveyed - begin,
+            "digest": prepared - surveyed,
+            "streaming": time.monotonic() - prepared,
+        }
+    return StreamReport(tuple(runs), {name: probabilities[name] for name in names}, seconds, notes)
+
+
+def _separate_batch(
+    segments: list[Tensor],
+    rate: int,
+    task: Task,
+    separator: Separator,
+    peak: float | None,
+    stopped: bool,
+) -> list[SegmentEstimate]:
+    """Separate what was read together; silence, and what comes after Ctrl-C, is left to the residual."""
+    if stopped or not bool(segments[0].any()):
+        silent = SilentSources(task.sources)
+        return [separate_segment(segment, rate, task, silent, peak) for segment in segments]
+    if len(segments) > 1:
+        return separate_halving(segments, rate, task, separator, peak)
+    return [separate_segment(segments[0], rate, task, separator, peak)]
+
+
+def _batch_size(task: Task, separator: Separator, rate: int, peak: float | None, segment: Tensor) -> int:
+    """Measure how many segments as long as `segment` can be separated in one batch."""
+    measure = CAPACITY_BY_DEVICE.get(task.device.type)
+    if measure is None or not separator.batchable or why_not_batchable(task.settings) is not None:
+        return 1
+    one_step = replace(task, settings=replace(task.settings, steps=1))
+    trial_separator = find_method(task.settings.steer).make(one_step, None)
+    return measure(task.device, partial(separate_segment, segment, rate, one_step, trial_separator, peak))
+
+
+def _excerpt_taggers(
+    task: Task, survey: Survey | None, ratio: Fraction, rate: int, samples: int
+) -> dict[str, ExcerptTagger]:
+    """Make what predicts the tags of each result, at the excerpts of the survey or in the whole recording.
+
+    The mixture comes last, and only where no survey has predicted its tags already.
+    """
+    names = [*task.queries, "residual"]
+    if survey is None:
+        names.append("mixture")
+        spans = [(0, samples)]
+    else:
+        up, down = ratio.denominator, ratio.numerator
+        spans = [(first * up // down, last * up // down) for first, last in survey.spans]
+    return {name: ExcerptTagger(spans, rate, task.taggers, task.settings.padding) for name in names}
+
+
+def _without_context(
+    audio: Tensor, segment: Segment, ratio: Fraction, samples: int
+) -> tuple[Tensor, Segment]:
+    """Cut a segment's own part out of all that it read; return it and the segment at the output's rate."""
+    scaled = segment
+    if ratio != 1:
+        scaled = rescale(segment, ratio.denominator, ratio.numerator, samples)
+    # Rates that `resampling.ratio` rounds may be a sample short at the end.
+    whole = pad_or_trim(audio, scaled.read_stop - scaled.read_start)
+    return whole[..., scaled.start - scaled.read_start : scaled.stop - scaled.read_start], scaled
+
+
+def _segment_notes(segments: list[Segment], survey: Survey, rate: int, task: Task) -> dict[str, Any]:
+    longest = max(segment.read_stop - segment.read_start for segment in segments)
+    return {
+        "segments": len(segments),
+        "longest_segment": round(longest / rate, 3),
+        "heard_stretches": len(survey.spans),
+        "stretch": round(excerpt_seconds(task.taggers, task.settings.segment), 3),
+    }

@@ -1,1 +1,0 @@
-"""Things to steer: parameters in, estimates out."""
