@@ -40,7 +40,7 @@ def test_cross_entropy_stays_finite_where_a_tagger_is_certainly_wrong() -> None:
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_the_wanted_tag_heard_more_is_better_unless_the_objective_moves_away(name: str) -> None:
+def test_a_more_probable_target_tag_lowers_the_loss_except_in_ascent(name: str) -> None:
     heard = {"two-sided": 2, "joint": 2}.get(name, 1)
     quiet = random_logits(heard)
     loud = [logits.clone() for logits in quiet]
@@ -64,14 +64,14 @@ def test_other_tags_are_left_free(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["two-sided", "joint"])
-def test_a_tag_heard_everywhere_alike_gains_nothing(name: str) -> None:
+def test_a_tag_as_probable_everywhere_gains_nothing(name: str) -> None:
     logits, wanted = random_logits(3 if name == "joint" else 4), [target(7, 9)] * 2
     louder = [tagger + 3 for tagger in logits]
     objective = objectives.find_objective(name)
     torch.testing.assert_close(objective.loss(louder, wanted), objective.loss(logits, wanted))
 
 
-def test_two_sided_hears_each_sources_own_remainder() -> None:
+def test_two_sided_compares_each_source_with_its_own_remainder() -> None:
     logits = [torch.zeros(4, 1, 1, TAGS)]
     logits[0][2, ..., 7] = 2  # the first source's remainder still has its tag
     logits[0][3, ..., 7] = 5  # that the second one's has it as well is no fault
@@ -88,13 +88,13 @@ def test_joint_is_the_cross_entropy_of_each_tag_over_the_sources() -> None:
     torch.testing.assert_close(value, -(first + second) / 2)
 
 
-def test_what_is_heard_adds_up_to_the_mixture() -> None:
+def test_signals_add_up_to_the_mixture() -> None:
     generator = torch.Generator().manual_seed(0)
     mixture = torch.randn(100, generator=generator)
     estimates = torch.randn(2, 3, 100, generator=generator)
-    joint = OBJECTIVES["joint"].listens(estimates, mixture)
+    joint = OBJECTIVES["joint"].signals(estimates, mixture)
     torch.testing.assert_close(joint.sum(dim=0), mixture.expand(3, 100))
-    two_sided = OBJECTIVES["two-sided"].listens(estimates, mixture)
+    two_sided = OBJECTIVES["two-sided"].signals(estimates, mixture)
     torch.testing.assert_close(two_sided[:2] + two_sided[2:], mixture.expand(2, 3, 100))
 
 

@@ -20,6 +20,7 @@ from tagbox.generators import jukebox, pretrained
 from tagbox.generators.pretrained import VQVAEGenerator
 from tagbox.generators.quantisers import TrainingModeQuantiser
 from tagbox.generators.vqvae import JUKEBOX
+from tagbox.methods import steering
 from tagbox.methods.masks import MixtureSpectrum
 from tagbox.weights import catalogue, store
 
@@ -37,8 +38,27 @@ def duet() -> tagbox.Separation:
     return tagbox.separate(recording.samples, recording.rate, tags=["violin"], preset="steered", steps=12)
 
 
+def refuse(*_: object, **__: object) -> None:
+    raise AssertionError("the default infers; it neither optimises nor computes a gradient")
+
+
+@pytest.mark.parametrize("segment", [30.0, 3.0])
+def test_the_default_runs_no_optimiser_and_no_backward_pass(
+    segment: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering.Adam, "__init__", refuse)
+    monkeypatch.setattr(torch.Tensor, "backward", refuse)
+    monkeypatch.setattr(torch.autograd, "grad", refuse)
+    recording = excerpt("duet/mixture.flac", 3, 4)
+    how = {"segment": segment, "overlap": 0.25, "components": 4, "factorisations": 1}
+    result = tagbox.separate(recording.samples, recording.rate, tags=["violin"], **how)
+    assert not result.sources["violin"].requires_grad
+    with pytest.raises(AssertionError, match="infers"):
+        tagbox.separate(recording.samples, recording.rate, tags=["violin"], steps=2, **how)
+
+
 @pytest.mark.parametrize("preset", ["default", "fast"])
-def test_listening_takes_the_violin_out(preset: str) -> None:
+def test_inference_separates_the_violin(preset: str) -> None:
     recording, truth = excerpt("duet/mixture.flac"), excerpt("duet/violin.flac").samples
     found = tagbox.separate(recording.samples, recording.rate, tags=["violin"], preset=preset)
     assert si_sdr(found.sources["violin"], truth) > si_sdr(recording.samples, truth) + 2
@@ -50,7 +70,7 @@ def test_listening_takes_the_violin_out(preset: str) -> None:
     assert violin > mixture > rest
 
 
-def test_steering_takes_the_violin_out(duet: tagbox.Separation) -> None:
+def test_steering_separates_the_violin(duet: tagbox.Separation) -> None:
     mixture, truth = excerpt("duet/mixture.flac").samples, excerpt("duet/violin.flac").samples
     # Twelve steps: how far it comes differs by half a decibel with the order in which a machine adds.
     assert si_sdr(duet.sources["violin"], truth) > si_sdr(mixture, truth) + 1
@@ -59,7 +79,7 @@ def test_steering_takes_the_violin_out(duet: tagbox.Separation) -> None:
     assert violin > mixture > rest
 
 
-def test_the_history_is_complete_and_falls(duet: tagbox.Separation) -> None:
+def test_the_history_is_complete_and_the_loss_decreases(duet: tagbox.Separation) -> None:
     assert len(duet.history.steps) == 12
     assert duet.history.losses[-1] < 0.5 * duet.history.losses[0]
     assert all(step.probabilities[0].shape == (1, 50) for step in duet.history.steps)
@@ -138,7 +158,7 @@ def test_very_short_audio_keeps_its_length() -> None:
         (torch.ones(1, 44100), ["violin"], {"device": "abacus"}, "'abacus'"),
     ],
 )
-def test_bad_input_gets_a_clear_word(
+def test_bad_input_gets_a_clear_message(
     samples: Tensor, tags: list[str], settings: dict[str, object], words: str
 ) -> None:
     with pytest.raises(TagBoxError, match=words):
@@ -172,7 +192,7 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> VQVAEGenerator:
     torch.save({"model": recipe_weights(jukebox.expected_shapes())}, folder / "vqvae.pth.tar")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAGBOX_HOME", str(folder / "home"))
-        path = store.import_file(catalogue.by_identifier("jukebox"), folder / "vqvae.pth.tar")
+        path = store.import_file(catalogue.model_by_identifier("jukebox"), folder / "vqvae.pth.tar")
     return pretrained.assemble(
         "jukebox", jukebox.read(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
     )
@@ -184,11 +204,11 @@ def jukebox_at_hand(
 ) -> VQVAEGenerator:
     torch.save({"model": full_size.model.state_dict()}, tmp_path / "vqvae.pth.tar")
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
-    store.import_file(catalogue.by_identifier("jukebox"), tmp_path / "vqvae.pth.tar")
+    store.import_file(catalogue.model_by_identifier("jukebox"), tmp_path / "vqvae.pth.tar")
     return full_size
 
 
-def test_paper_returns_what_the_mask_takes_out(jukebox_at_hand: VQVAEGenerator) -> None:
+def test_paper_returns_the_residual_of_the_mask(jukebox_at_hand: VQVAEGenerator) -> None:
     recording = excerpt("duet/mixture.flac", 3, 1)
     result = tagbox.separate(
         recording.samples, recording.rate, tags=["violin"], preset="paper", taggers=EMBEDDED, steps=2
@@ -206,7 +226,7 @@ def test_paper_returns_what_the_mask_takes_out(jukebox_at_hand: VQVAEGenerator) 
 def published_loop(
     generator: VQVAEGenerator, mono: Tensor, tagger: nn.Module, wanted: Tensor, steps: int
 ) -> tuple[list[float], Tensor, Tensor]:
-    """The published program in plain words: losses, the masked audio and what the mask took out."""
+    """The published program, written out: losses, the masked audio and the residual."""
     from tagbox.taggers.windows import cut
 
     mono = mono / mono.abs().max()
@@ -276,7 +296,7 @@ def test_transfer_keeps_length_rate_and_channels(jukebox_at_hand: VQVAEGenerator
         result.save(path)
 
 
-def test_transfer_needs_something_that_plays() -> None:
+def test_transfer_needs_a_generator() -> None:
     with pytest.raises(TagBoxError, match="steers gates"):
         tagbox.transfer(torch.ones(1, 44100), 44100, tags=["guitar"], preset="default")
 

@@ -1,10 +1,11 @@
-"""Long recordings: the same from disk and memory, the same along the piece, nothing lost, memory bounded."""
+"""Long recordings: the same from disk and memory, the same everywhere in the recording, in bounded memory."""
 
 import json
 import os
 import subprocess
 import sys
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,25 +21,48 @@ import tagbox
 from tagbox import audio, presets
 from tagbox.api import separate_file
 from tagbox.audio.readers import FileReader, TensorReader
-from tagbox.audio.segments import Segment, plan_segments
+from tagbox.audio.segments import Segment, crossfade, plan_segments
 from tagbox.audio.writers import TensorWriter
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 from tagbox.generators import pretrained
 from tagbox.generators.training.train import new_model
 from tagbox.generators.vqvae import VQVAEConfig
-from tagbox.methods.gates import Gates
+from tagbox.methods.components import decompose
 from tagbox.methods.nmf import component_masks, gate_mask, infer_activations
-from tagbox.pipeline import segment, streaming
-from tagbox.pipeline.session import Cast, assemble
-from tagbox.pipeline.survey import Listener, choose, places, survey
+from tagbox.methods.separators import LearntGates, Preparation
+from tagbox.methods.steering import Run
+from tagbox.methods.task import Task
+from tagbox.pipeline import streaming
+from tagbox.pipeline.prepare import prepare_task
+from tagbox.pipeline.segment import separate_segment
+from tagbox.pipeline.survey import ExcerptTagger, excerpt_spans, select_excerpts, survey_recording
+from tagbox.settings import Settings
 from tagbox.taggers.tagger import predict_logits
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
-NOBODY = Cast((), {}, (), (), None, torch.device("cpu"))
 SMALL = {"steps": 1, "components": 4, "factorisations": 1, "segment": 3.0, "overlap": 0.25}
 STEERED = {**SMALL, "begin": "even"}
+
+
+def task_of(settings: Settings) -> Task:
+    """A task without models, for separators that need none."""
+    return Task((), {}, (), settings, (), (), None, torch.device("cpu"))
+
+
+@dataclass(frozen=True)
+class FunctionSeparator:
+    """Separates by a function of the mixture at the working rate."""
+
+    function: Callable[[Tensor], Tensor]
+    batchable: bool = False
+
+    def prepare(self, survey: object) -> Preparation:
+        return Preparation(self)
+
+    def separate(self, mixture: Tensor, initial_audio: Tensor) -> tuple[Tensor, tuple[Run, ...]]:
+        return self.function(mixture), ()
 
 
 def band(seconds: float) -> Tensor:
@@ -64,13 +88,11 @@ def test_a_share_of_everything_is_that_share_at_every_rate_in_every_channel(
     """White noise reaches up to half the rate, so what the working rate cannot carry is put to the test."""
     recording = noise(channels, round(rate * seconds), seed)
 
-    def render(working: Tensor, beginning: Tensor) -> tuple[tuple[()], Tensor]:
-        return (), torch.stack([0.25 * working, 0.5 * working])
-
-    passage = segment.take_apart(NOBODY, presets.Settings(), recording, rate, render)
-    assert passage.rate == rate
-    assert passage.estimates.shape == (2, *recording.shape)
-    for share, estimate in zip((0.25, 0.5), passage.estimates, strict=True):
+    separator = FunctionSeparator(lambda mixture: torch.stack([0.25 * mixture, 0.5 * mixture]))
+    result = separate_segment(recording, rate, task_of(Settings()), separator)
+    assert result.rate == rate
+    assert result.estimates.shape == (2, *recording.shape)
+    for share, estimate in zip((0.25, 0.5), result.estimates, strict=True):
         error = (estimate - share * recording).square().mean() / recording.square().mean()
         assert float(error) < 1e-8
 
@@ -79,14 +101,14 @@ def test_normalising_changes_what_is_steered_and_not_how_loud_the_result_is() ->
     recording = noise(2, 20_000)
     seen: list[float] = []
 
-    def render(working: Tensor, beginning: Tensor) -> tuple[tuple[()], Tensor]:
-        seen.append(float(working.abs().amax()))
-        return (), 0.25 * working[None]
+    def quarter(mixture: Tensor) -> Tensor:
+        seen.append(float(mixture.abs().amax()))
+        return 0.25 * mixture[None]
 
-    how = presets.Settings(normalise=True)
+    task = task_of(Settings(normalise=True))
     for peak in (None, 0.5):
-        passage = segment.take_apart(NOBODY, how, recording, 44_100, render, peak)
-        torch.testing.assert_close(passage.estimates[0], 0.25 * recording, atol=1e-6, rtol=0)
+        result = separate_segment(recording, 44_100, task, FunctionSeparator(quarter), peak)
+        torch.testing.assert_close(result.estimates[0], 0.25 * recording, atol=1e-6, rtol=0)
     assert seen[0] == pytest.approx(1)
     assert seen[1] == pytest.approx(2 * float(recording.abs().amax()))
 
@@ -96,13 +118,14 @@ def test_above_the_working_band_sources_follow_their_highest_octave(rate: int) -
     """A source that owns the treble gets what lies above; one that owns the bass gets nothing of it."""
     recording = noise(2, rate)
 
-    def render(working: Tensor, beginning: Tensor) -> tuple[tuple[()], Tensor]:
-        spectrum = torch.fft.rfft(working)
+    def split(mixture: Tensor) -> Tensor:
+        spectrum = torch.fft.rfft(mixture)
         treble = (torch.arange(spectrum.shape[-1]) > spectrum.shape[-1] // 4).float()
-        high = torch.fft.irfft(spectrum * treble, n=working.shape[-1])
-        return (), torch.stack([high, working - high])
+        high = torch.fft.irfft(spectrum * treble, n=mixture.shape[-1])
+        return torch.stack([high, mixture - high])
 
-    treble, bass = segment.take_apart(NOBODY, presets.Settings(), recording, rate, render).estimates
+    separator = FunctionSeparator(split)
+    treble, bass = separate_segment(recording, rate, task_of(Settings()), separator).estimates
     above = round(22_050 / (rate / 2) * (rate // 2)) + 100
     power = [float(torch.fft.rfft(x)[..., above:].abs().square().sum()) for x in (treble, bass, recording)]
     assert power[0] > 0.95 * power[2]
@@ -119,10 +142,10 @@ def test_resampling_in_segments_is_resampling(rate: int, new: int, seed: int) ->
     whole = audio.resample(recording, rate, new)
     context = -(-128 * rate // min(rate, new))
     for segment in plan_segments(recording.shape[1], 8_000 + 6 * context, 100, context, unit=ratio.numerator):
-        part = audio.resample(recording[:, segment.first : segment.last], rate, new)
+        part = audio.resample(recording[:, segment.read_start : segment.read_stop], rate, new)
         first, start, stop = (
             -(-place * ratio.denominator // ratio.numerator)
-            for place in (segment.first, segment.start, segment.stop)
+            for place in (segment.read_start, segment.start, segment.stop)
         )
         torch.testing.assert_close(
             part[:, start - first : stop - first], whole[:, start:stop], atol=1e-6, rtol=0
@@ -146,17 +169,17 @@ def test_long_recordings_keep_rate_channels_and_length_and_add_up(rate: int, cha
     assert 0.01 < float(result.sources["drums"].square().mean() / recording.square().mean()) < 0.9
 
 
-# -- the same along the piece
+# -- the same everywhere in the recording
 
 
 def learnt(components: int = 6) -> tuple[Tensor, Tensor]:
-    """Shapes and gates that differ from component to component."""
+    """A dictionary, and gates that differ from component to component."""
     mono = band(3).mean(dim=0)
-    gates = Gates(mono, 44_100, 1, components, 2048, 16_000, 0, iterations=20)
-    return gates.shapes, torch.linspace(0, 1, components)[None]
+    decomposed = decompose(mono, 44_100, components, 1, 2048, 16_000, seed=0, iterations=20)
+    return decomposed.dictionary, torch.linspace(0, 1, components)[None]
 
 
-def test_a_gated_share_is_the_gates_sum_over_the_components_shares() -> None:
+def test_the_gate_mask_is_the_gated_sum_of_component_masks() -> None:
     random = torch.Generator().manual_seed(0)
     shapes, activations = torch.rand(65, 5, generator=random), torch.rand(5, 30, generator=random)
     activations[:, :3] = 0  # silence: everyone's share is equal
@@ -165,7 +188,7 @@ def test_a_gated_share_is_the_gates_sum_over_the_components_shares() -> None:
     torch.testing.assert_close(gate_mask(shapes, activations, gates), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_activations_of_known_shapes_are_found_frame_by_frame() -> None:
+def test_activations_of_a_known_dictionary_are_found_frame_by_frame() -> None:
     random = torch.Generator().manual_seed(1)
     shapes, truth = torch.rand(65, 4, generator=random), torch.rand(4, 30, generator=random)
     magnitude = shapes @ truth
@@ -177,17 +200,17 @@ def test_activations_of_known_shapes_are_found_frame_by_frame() -> None:
 
 
 def in_segments(recording: Tensor, rate: int, length: float) -> tuple[Tensor, list[Segment]]:
-    """The source of fixed shapes and gates, with segments of `length` seconds."""
-    shapes, gates = learnt()
-    render = partial(streaming._share_out, shapes, gates, 2048, 1)
-    how = presets.Settings(segment=length, overlap=0.25)
-    segments = streaming.segments_of(NOBODY, how, rate, recording.shape[1])
+    """Separate by a fixed dictionary and gates, with segments of `length` seconds."""
+    dictionary, gates = learnt()
+    separator = LearntGates(dictionary, gates, 2048, 1)
+    task = task_of(Settings(segment=length, overlap=0.25))
+    segments = streaming.segments_of(task, rate, recording.shape[1])
     tail, finished = None, []
     for segment in segments:
-        read = recording[:, segment.first : segment.last]
-        made = segment.take_apart(NOBODY, how, read, rate, render).estimates[0]
-        own = made[:, segment.start - segment.first : segment.stop - segment.first]
-        done, tail = streaming.join(tail, own, segment)
+        read = recording[:, segment.read_start : segment.read_stop]
+        source = separate_segment(read, rate, task, separator).estimates[0]
+        own = source[:, segment.start - segment.read_start : segment.stop - segment.read_start]
+        done, tail = crossfade(tail, own, segment)
         finished.append(done)
     return torch.cat(finished, dim=1), segments
 
@@ -202,7 +225,7 @@ def test_where_segments_are_cut_does_not_matter(rate: int) -> None:
     torch.testing.assert_close(cut, whole, atol=1e-4 * scale, rtol=0)
 
 
-def test_what_comes_again_is_separated_the_same_again() -> None:
+def test_a_repeated_phrase_is_separated_alike() -> None:
     phrase = band(13)[:, : 100 * 1024]
     recording = phrase.repeat(1, 6)
     result = tagbox.separate(recording, 44_100, ["guitar"], **STEERED).sources["guitar"]
@@ -215,7 +238,7 @@ def test_what_comes_again_is_separated_the_same_again() -> None:
         torch.testing.assert_close(inside[:, again], inside[:, 0], atol=1e-4 * scale, rtol=0)
 
 
-def test_every_repetition_is_taken_apart_as_well_where_nothing_is_steered() -> None:
+def test_every_repetition_is_separated_as_well_by_inference() -> None:
     mixture, violin = duet("mixture"), duet("violin")
     how = {"segment": 6.0, "factorisations": 4}
     result = tagbox.separate(mixture.repeat(1, 3), 44_100, ["violin"], **how)
@@ -232,7 +255,7 @@ def test_every_repetition_is_taken_apart_as_well_where_nothing_is_steered() -> N
     assert max(gains) - min(gains) < 1
 
 
-def test_where_the_violin_rests_none_is_made_up_because_it_was_asked_for() -> None:
+def test_where_the_violin_rests_the_presence_prior_invents_none() -> None:
     mixture, piano = duet("mixture"), duet("piano")
     how = {"segment": 6.0, "factorisations": 1}
     result = tagbox.separate(torch.cat([mixture, piano], dim=1), 44_100, ["violin"], **how)
@@ -243,7 +266,7 @@ def test_where_the_violin_rests_none_is_made_up_because_it_was_asked_for() -> No
     assert known < 0.7 * unknown
 
 
-def test_ctrl_c_leaves_nothing_where_nothing_is_steered() -> None:
+def test_ctrl_c_leaves_nothing_where_gates_are_inferred() -> None:
     def press(step: object) -> None:
         raise KeyboardInterrupt
 
@@ -278,10 +301,8 @@ def test_seams_are_no_larger_than_what_happens_inside_segments(
     how = {**SMALL, "overlap": 0.5, "generator": str(generator), "fft": (2048,), "lr": 0.3, **way}
     result = tagbox.separate(recording, 44_100, ["guitar"], **how)
     source = result.sources["guitar"]
-    cast = assemble(["guitar"], presets.override(presets.Settings(), **how), "cpu")
-    segments = streaming.segments_of(
-        cast, presets.override(presets.Settings(), **how), 44_100, recording.shape[1]
-    )
+    task = prepare_task(["guitar"], presets.override(Settings(), **how), "cpu")
+    segments = streaming.segments_of(task, 44_100, recording.shape[1])
     assert len(segments) >= 3
     at_seams = torch.zeros(recording.shape[1], dtype=torch.bool)
     for before, after in pairwise(segments):
@@ -345,7 +366,7 @@ def test_the_published_codes_reconstruction_is_streamed_too(generator: Path) -> 
     assert result.manifest["streamed"]["segments"] >= 3
 
 
-def test_ctrl_c_leaves_what_is_not_steered_to_the_residual(generator: Path) -> None:
+def test_ctrl_c_leaves_unsteered_segments_to_the_residual(generator: Path) -> None:
     steps = 0
 
     def press(step: object) -> None:
@@ -363,53 +384,53 @@ def test_ctrl_c_leaves_what_is_not_steered_to_the_residual(generator: Path) -> N
     torch.testing.assert_close(result.residual + result.sources["drums"], recording, atol=1e-5, rtol=0)
 
 
-# -- what is listened to
+# -- the survey
 
 
-def test_places_are_spread_and_never_overlap() -> None:
+def test_excerpts_are_spread_and_never_overlap() -> None:
     for samples, stretch in ((1_000, 10), (1_005, 10), (10, 10), (7, 10), (123_457, 999)):
-        found = places(samples, stretch, 40)
+        found = excerpt_spans(samples, stretch, 40)
         assert found[-1][1] == samples or len(found) == 1
         assert all(0 <= first < last <= samples for first, last in found)
         assert all(before[1] <= after[0] for before, after in pairwise(found))
         assert len(found) == max(1, min(40, samples // stretch))
 
 
-def test_a_digest_is_half_spread_and_half_where_the_tags_are_heard_most() -> None:
+def test_half_of_the_excerpts_are_spread_and_half_are_where_the_tags_are_most_probable() -> None:
     scores = torch.zeros(2, 40)
     scores[0, 30:36] = 0.9
     scores[1, 3] = 0.5
     scores[1, 20:] = -2.0  # silence
-    chosen = choose(scores, 10)
+    chosen = select_excerpts(scores, 10)
     assert len(set(chosen)) == 10 and chosen == sorted(chosen)
     assert all(any(8 * part <= i < 8 * part + 8 for i in chosen) for part in range(5))
     assert 3 in chosen
     assert len([i for i in chosen if 30 <= i < 36]) >= 3
-    assert choose(scores, 10) == chosen
-    assert choose(torch.zeros(1, 4), 10) == [0, 1, 2, 3]
+    assert select_excerpts(scores, 10) == chosen
+    assert select_excerpts(torch.zeros(1, 4), 10) == [0, 1, 2, 3]
 
 
 @given(st.integers(1, 9_000))
 @settings(max_examples=10, deadline=None)
-def test_stretches_are_heard_whole_whatever_the_blocks(block: int) -> None:
+def test_excerpts_are_predicted_whole_whatever_the_blocks(block: int) -> None:
     tagger = tagbox.load_tagger("pons-musicnn", "mtat")
     recording = noise(2, 20_000)
     spans = [(0, 5_000), (5_000, 10_000), (12_000, 17_000)]
-    listener = Listener(spans, 16_000, [tagger], "repeat")
+    excerpt_tagger = ExcerptTagger(spans, 16_000, [tagger], "repeat")
     for at in range(0, 20_000, block):
-        listener.pass_by(recording[:, at : at + block])
-    (heard,) = listener.probabilities()
+        excerpt_tagger.push(recording[:, at : at + block])
+    (probabilities,) = excerpt_tagger.probabilities()
     stretches = torch.stack([recording[:, a:b].mean(dim=0) for a, b in spans])
     with torch.no_grad():
         expected = torch.sigmoid(predict_logits([tagger], stretches)[0]).mean(dim=1)
-    torch.testing.assert_close(heard, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(probabilities, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_a_survey_finds_where_a_tag_is_heard() -> None:
+def test_a_survey_finds_where_a_source_plays() -> None:
     guitar = audio.read(EXAMPLES / "band" / "guitar.flac", 0, 9).samples
     drums = audio.read(EXAMPLES / "band" / "drums.flac", 0, 9).samples
-    cast = assemble(["guitar", "drums"], presets.Settings(), "cpu")
-    known = survey(TensorReader(torch.cat([guitar, drums], dim=1), 44_100), cast, 3.0, "repeat")
+    task = prepare_task(["guitar", "drums"], Settings(segment=24.0), "cpu")
+    known = survey_recording(TensorReader(torch.cat([guitar, drums], dim=1), 44_100), task)
     assert known.samples == 18 * 44_100
     assert known.peak == max(float(guitar.abs().max()), float(drums.abs().max()))
     assert known.scores[0, :3].mean() > known.scores[0, 3:].mean()
@@ -417,10 +438,10 @@ def test_a_survey_finds_where_a_tag_is_heard() -> None:
 
 
 def test_nothing_but_zeros_is_refused() -> None:
-    cast = assemble(["guitar"], presets.Settings(), "cpu")
+    task = prepare_task(["guitar"], Settings(segment=4.0), "cpu")
     silence = TensorReader(torch.zeros(1, 9 * 16_000), 16_000)
     with pytest.raises(TagBoxError, match="silent"):
-        streaming.stream(silence, cast, presets.Settings(segment=4.0), TensorWriter(2, 1, silence.samples))
+        streaming.separate_stream(silence, task, TensorWriter(2, 1, silence.samples))
 
 
 # -- from disk, to disk
@@ -538,15 +559,15 @@ FORMATS = [("wav", "PCM_16"), ("flac", "PCM_24"), ("ogg", "VORBIS"), ("mp3", "MP
 
 
 @pytest.mark.parametrize(("suffix", "subtype"), FORMATS)
-def test_stretches_of_a_file_are_the_recording(suffix: str, subtype: str, tmp_path: Path) -> None:
+def test_spans_of_a_file_are_the_recording(suffix: str, subtype: str, tmp_path: Path) -> None:
     path = tmp_path / f"band.{suffix}"
     soundfile.write(path, np.asarray(band(3).T), 44_100, subtype=subtype)
     whole = audio.read(path, 0.5).samples
     recording = FileReader.of(path, 0.5)
     assert recording.samples == whole.shape[1]
     spans = [(0, 10_000), (5_000, 20_000), (20_000, 20_500), (60_000, 70_000), (69_999, whole.shape[1])]
-    for (first, last), stretch in zip(spans, recording.stretches(spans), strict=True):
-        torch.testing.assert_close(stretch, whole[:, first:last], atol=1e-6, rtol=0)
+    for (first, last), part in zip(spans, recording.read_spans(spans), strict=True):
+        torch.testing.assert_close(part, whole[:, first:last], atol=1e-6, rtol=0)
 
 
 # -- memory

@@ -3,7 +3,7 @@
 How many fit is measured: the memory that one step of one segment takes, against what the GPU has free.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def capacity(free: int, taken: int) -> int:
     return max(1, int(USABLE_MEMORY * free) // max(1, taken))
 
 
-CAPACITY_BY_DEVICE: Mapping[str, Capacity] = {"cuda": cuda_capacity}
+CAPACITY_BY_DEVICE: dict[str, Capacity] = {"cuda": cuda_capacity}
 """By the type of device; others take one segment after the other, which is no slower there."""
 
 

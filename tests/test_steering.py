@@ -1,4 +1,4 @@
-"""The loop, on a problem whose answer is known: two tones, and a tagger that hears which of them sounds."""
+"""The steering loop, on a problem whose answer is known: two tones, and a tagger that tells them apart."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tagbox.errors import TagBoxError
-from tagbox.methods import objectives
+from tagbox.methods.components import decompose
 from tagbox.methods.gates import Gates
 from tagbox.methods.steerable import Estimate
-from tagbox.methods.steering import LoopSettings, Step, steer
+from tagbox.methods.steering import Step, steer
+from tagbox.settings import Settings
 from tagbox.taggers.tagger import Tagger
 
 RATE = 16_000
@@ -56,7 +57,8 @@ def tones() -> tuple[Tensor, Tensor]:
 
 def gates(sources: int = 1, seed: int = 0) -> Gates:
     low, high = tones()
-    return Gates(low + high, RATE, sources, components=2, n_fft=1024, heard_rate=RATE, seed=seed)
+    components = decompose(low + high, RATE, 2, 1, n_fft=1024, audio_rate=RATE, seed=seed)
+    return Gates(components, sources)
 
 
 def signal_to_error_db(estimate: Tensor, truth: Tensor) -> float:
@@ -64,17 +66,16 @@ def signal_to_error_db(estimate: Tensor, truth: Tensor) -> float:
 
 
 @pytest.mark.parametrize("objective", ["joint", "two-sided", "target-logits"])
-def test_the_tone_that_was_asked_for_comes_out(tagger: Tagger, objective: str) -> None:
+def test_the_requested_tone_is_separated(tagger: Tagger, objective: str) -> None:
     low, high = tones()
     steerable = gates()
-    memo, history = steer(
+    snapshot, history = steer(
         steerable,
         [tagger],
         [torch.tensor([[0.0, 1.0]])],
-        objectives.find_objective(objective),
-        LoopSettings(60, 0.3),
+        Settings(objective=objective, steps=60, lr=0.3),
     )
-    estimate = steerable.render(memo, (low + high)[None])
+    estimate = steerable.render(snapshot, (low + high)[None])
     assert estimate.shape == (1, 1, SAMPLES)
     assert signal_to_error_db(estimate[0, 0], high) > 15
     assert history.losses[-1] < history.losses[0]
@@ -82,13 +83,13 @@ def test_the_tone_that_was_asked_for_comes_out(tagger: Tagger, objective: str) -
     assert len(history.steps) == 60
 
 
-def test_sources_share_the_mixture_and_every_channel_gets_the_same_gates(tagger: Tagger) -> None:
+def test_gates_of_two_sources_are_applied_to_every_channel(tagger: Tagger) -> None:
     low, high = tones()
     steerable = gates(sources=2)
     wanted = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    memo, _ = steer(steerable, [tagger], [wanted], objectives.find_objective("joint"), LoopSettings(100, 0.3))
+    snapshot, _ = steer(steerable, [tagger], [wanted], Settings(objective="joint", steps=100, lr=0.3))
     stereo = torch.stack([low + high, 0.5 * (low + high)])
-    first, second = steerable.render(memo, stereo)
+    first, second = steerable.render(snapshot, stereo)
     assert signal_to_error_db(first[0], low) > 10
     assert signal_to_error_db(second[0], high) > 10
     torch.testing.assert_close(0.5 * first[0], first[1], atol=1e-5, rtol=0)
@@ -98,24 +99,21 @@ def test_the_same_seed_gives_the_same_result(tagger: Tagger) -> None:
     results = []
     for seed in (0, 0, 1):
         steerable = gates(seed=seed)
-        memo, history = steer(
+        snapshot, history = steer(
             steerable,
             [tagger],
             [torch.tensor([[0.0, 1.0]])],
-            objectives.find_objective("joint"),
-            LoopSettings(5, 0.3),
+            Settings(objective="joint", steps=5, lr=0.3),
         )
-        results.append((memo, history.losses))
+        results.append((snapshot, history.losses))
     assert torch.equal(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
     assert results[0][1] != results[2][1]
 
 
 def run(tagger: Tagger, steps: int, on_step: Callable[[Step], bool | None] | None = None, **loop: object):
-    settings = LoopSettings(steps, **{"lr": 0.3, **loop})
-    return steer(
-        gates(), [tagger], [torch.tensor([[0.0, 1.0]])], objectives.find_objective("joint"), settings, on_step
-    )
+    settings = Settings(**{"objective": "joint", "steps": steps, "lr": 0.3, **loop})
+    return steer(gates(), [tagger], [torch.tensor([[0.0, 1.0]])], settings, on_step)
 
 
 def test_the_history_holds_every_tags_probability(tagger: Tagger) -> None:
@@ -145,11 +143,11 @@ def test_ctrl_c_keeps_the_best_so_far(tagger: Tagger) -> None:
         if step.index == 7:
             raise KeyboardInterrupt
 
-    memo, history = run(tagger, 50, press)
+    snapshot, history = run(tagger, 50, press)
     assert history.stopped == "interrupted"
     assert history.losses[history.chosen] == min(history.losses)
     again, _ = run(tagger, history.chosen + 1)
-    assert torch.equal(memo, again)
+    assert torch.equal(snapshot, again)
 
 
 def test_ctrl_c_before_the_first_step_is_an_ordinary_interrupt(tagger: Tagger) -> None:
@@ -177,7 +175,7 @@ class GoesWrong:
         self.mixture = sum(tones())
         self._gain = torch.tensor(0.5, requires_grad=True)
         self.parameters = (self._gain,)
-        self.pure = False
+        self.replayable = False
         self._left = wrong_from
 
     def estimate(self) -> Estimate:
@@ -185,21 +183,21 @@ class GoesWrong:
         scale = self._gain if self._left >= 0 else self._gain * float("nan")
         return Estimate((scale * self.mixture)[None, None], self._gain.detach().clone())
 
-    def render(self, memo: Tensor, channels: Tensor) -> Tensor:
-        return (memo * channels)[None]
+    def render(self, snapshot: Tensor, channels: Tensor) -> Tensor:
+        return (snapshot * channels)[None]
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_the_last_finite_result(tagger: Tagger) -> None:
-    objective = objectives.find_objective("target-logits")
-    memo, history = steer(
-        GoesWrong(3), [tagger], [torch.tensor([[0.0, 1.0]])], objective, LoopSettings(50, 0.1)
+def test_a_non_finite_loss_ends_the_run_with_the_last_finite_result(tagger: Tagger) -> None:
+    settings = Settings(objective="target-logits", steps=50, lr=0.1)
+    snapshot, history = steer(
+        GoesWrong(3), [tagger], [torch.tensor([[0.0, 1.0]])], settings
     )
     assert history.stopped == "non-finite"
     assert len(history.steps) == 3
-    assert torch.isfinite(memo).all()
+    assert torch.isfinite(snapshot).all()
 
 
-def test_a_first_loss_that_is_no_number_is_an_error(tagger: Tagger) -> None:
-    objective = objectives.find_objective("target-logits")
+def test_a_non_finite_first_loss_is_an_error(tagger: Tagger) -> None:
+    settings = Settings(objective="target-logits", steps=50, lr=0.1)
     with pytest.raises(TagBoxError, match=r"first loss.*--lr"):
-        steer(GoesWrong(0), [tagger], [torch.tensor([[0.0, 1.0]])], objective, LoopSettings(50, 0.1))
+        steer(GoesWrong(0), [tagger], [torch.tensor([[0.0, 1.0]])], settings)
