@@ -1,1 +1,1 @@
-"""The web page: the package's own functions behind a form, for people without a command line."""
+"""The web page: the package's functions behind a form, for people who do not use a command line."""

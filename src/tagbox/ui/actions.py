@@ -1,4 +1,4 @@
-"""What happens when somebody gives a recording, asks for a run, stops it or cancels it."""
+"""The callbacks of a tab: show a recording and its tags, run a job, stop it or cancel it."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,44 +13,48 @@ import gradio as gr
 from tagbox.errors import TagBoxError
 from tagbox.models import load_tagger
 from tagbox.tagging import predict_windows
-from tagbox.ui import plots, progress_html, result_html, suggestions
+from tagbox.ui import plots, suggestions
+from tagbox.ui.examples import PageExample
 from tagbox.ui.form import Form
-from tagbox.ui.gallery import Example
 from tagbox.ui.jobs import Job, JobQueue
-from tagbox.ui.limits import Limits, about, plain
-from tagbox.ui.session_files import Folder, Signals
-from tagbox.ui.tasks import Task
+from tagbox.ui.limits import Limits, naming_file, without_folder
+from tagbox.ui.processing import JobRequest, JobResult, Process
+from tagbox.ui.progress_html import ProgressView
+from tagbox.ui.result_html import render_message, render_result
+from tagbox.ui.session_files import JobSignals, SessionFolder
 
-NOTHING = ""
-NO_SONG = "no recording is here yet; drop one, record one, or take an example"
-INSIDE = "something went wrong inside TagBox ({}); whoever runs this page finds the reason in its terminal"
+EMPTY = ""
+NO_RECORDING = "no recording is chosen; upload one, record one, or take an example"
+INTERNAL_ERROR = (
+    "something went wrong inside TagBox ({}); whoever runs this page finds the details in its terminal"
+)
 
 
 @dataclass(frozen=True)
 class TabSpec:
-    """What one tab does.
+    """What distinguishes one tab from another.
 
     Attributes:
         name: of the tab and of its button.
-        about: a line or two for people.
-        asks: what the words that are heard are offered for.
-        task: what it runs.
-        presets: those to choose from, the first one first.
+        description: a line or two above its controls.
+        words_label: of the suggested words.
+        process: what its jobs do.
+        presets: names of the presets to choose from, the one chosen at first first.
         examples: recordings that run with one click.
-        goals: from the words that are chosen to what is asked for, a source or a goal each.
+        queries_of: the queries that the chosen words make: each its own, or all together one.
     """
 
     name: str
-    about: str
-    asks: str
-    task: Task
+    description: str
+    words_label: str
+    process: Process
     presets: tuple[str, ...]
-    examples: tuple[Example, ...]
-    goals: Callable[[Sequence[str]], tuple[str, ...]] = tuple
+    examples: tuple[PageExample, ...]
+    queries_of: Callable[[Sequence[str]], tuple[str, ...]] = tuple
 
     @property
     def key(self) -> str:
-        """The name as it stands in the page's identifiers."""
+        """The name as identifiers of the page spell it."""
         return self.name.lower().replace(" ", "-")
 
 
@@ -59,135 +63,171 @@ class PageContext:
     """What all tabs share.
 
     Attributes:
-        folder: private, where everything lies.
-        limits: of a recording.
-        turns: one run goes on at a time.
-        generators: by the name that is shown, what `Settings.generator` is to be.
+        folder: of the sessions' files.
+        limits: on recordings.
+        queue: of the jobs of all pages.
+        generators: for each generator, by the name shown, the value of `Settings.generator`.
     """
 
-    folder: Folder
+    folder: SessionFolder
     limits: Limits
-    turns: JobQueue
+    queue: JobQueue
     generators: Mapping[str, str]
+
+    def close_page(self, request: gr.Request) -> None:
+        """Cancel the jobs of a page that was closed, and remove its files."""
+        self.folder.close_session(_session_key(request))
 
 
 class Actions:
-    """The callbacks of a tab; those who call are told apart by the key that Gradio gives each open page."""
+    """The callbacks of a tab. Gradio gives each open page a session key, by which its files are kept."""
 
-    def __init__(self, kind: TabSpec, house: PageContext, form: Form) -> None:
-        self.kind = kind
-        self._house = house
+    def __init__(self, spec: TabSpec, context: PageContext, form: Form) -> None:
+        self.spec = spec
+        self._context = context
         self._form = form
 
-    def listen(self, request: gr.Request, song: str | None) -> tuple[Any, ...]:
-        """Show a recording and what is heard in it, and offer words; the last results go."""
-        if song is None:
-            return NOTHING, gr.CheckboxGroup([], value=[], visible=False), NOTHING, NOTHING
-        path = Path(song)
-        self._house.folder.session(_key(request)).uploads.add(path)
+    def show_recording(self, request: gr.Request, recording: str | None) -> tuple[Any, ...]:
+        """Draw a recording with its predicted tags, suggest words, and clear the previous results.
+
+        Returns:
+            contents of the drawing, the suggested words, the message and the results.
+        """
+        if recording is None:
+            return EMPTY, _suggestions([]), EMPTY, EMPTY
+        path = Path(recording)
+        self._context.folder.session(_session_key(request)).uploads.add(path)
         try:
-            recording = self._house.limits.read(path)
-            with about(path):
-                (heard,) = predict_windows(recording.samples, recording.rate, [load_tagger()])
+            excerpt = self._context.limits.read_file(path)
+            with naming_file(path):
+                (predictions,) = predict_windows(excerpt.samples, excerpt.rate, [load_tagger()])
         except Exception as error:
-            told = result_html.line(_said(error, path), "wrong")
-            return NOTHING, gr.CheckboxGroup([], value=[], visible=False), told, NOTHING
-        drawn = plots.heard_over_time(recording.samples, recording.rate, heard)
-        offered = [(f"{word} {share:.0%}", word) for word, share in suggestions.suggestions(heard)]
-        return drawn, gr.CheckboxGroup(offered, value=[], visible=True), NOTHING, NOTHING
+            return EMPTY, _suggestions([]), render_message(_user_message(error, path), "error"), EMPTY
+        drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)
+        return drawing, _suggestions(suggestions.suggest_words(predictions)), EMPTY, EMPTY
 
-    def taking(self, example: Example) -> Callable[[gr.Request], tuple[str, list[str]]]:
-        """A callback that puts an example's recording and words into the page."""
+    def take_example(self, request: gr.Request, title: str) -> tuple[str, list[str]]:
+        """Copy the recording of the example with this title to the page's uploads.
 
-        def take(request: gr.Request) -> tuple[str, list[str]]:
-            folder = self._house.folder
-            path = folder.new_upload(example.path, f"{example.path.parent.name}{example.path.suffix}")
-            folder.session(_key(request)).uploads.add(path)
-            return str(path), list(example.words)
+        Returns:
+            the recording's path, and the words.
+        """
+        (example,) = (example for example in self.spec.examples if example.title == title)
+        folder = self._context.folder
+        path = folder.copy_upload(example.path, f"{example.path.parent.name}{example.path.suffix}")
+        folder.session(_session_key(request)).uploads.add(path)
+        return str(path), list(example.words)
 
-        return take
+    def announce(self, request: gr.Request) -> tuple[Any, ...]:
+        """Show at once that a job was asked for, and cancel the previous job of this tab.
 
-    def begin(self, request: gr.Request) -> tuple[Any, ...]:
-        """Show that a run is asked for; it may have to wait. One before it in this tab is over."""
-        signals = self._house.folder.session(_key(request)).signals
-        if self.kind.key in signals:
-            signals[self.kind.key].cancel.set()
-        signals[self.kind.key] = Signals()
-        return (
-            result_html.line("Asked for."),
-            NOTHING,
-            *_buttons(running=True),
-        )
+        Returns:
+            contents of the message, the results and the three buttons, as from `run`.
+        """
+        signals = self._context.folder.session(_session_key(request)).signals
+        if self.spec.key in signals:
+            signals[self.spec.key].cancel.set()
+        signals[self.spec.key] = JobSignals()
+        return render_message("Submitted."), EMPTY, *_buttons(running=True)
 
     def run(
-        self, request: gr.Request, song: str | None, heard: Sequence[str], typed: Sequence[str], *values: Any
+        self,
+        request: gr.Request,
+        recording: str | None,
+        suggested: Sequence[str],
+        typed: Sequence[str],
+        *values: Any,
     ) -> Iterator[tuple[Any, ...]]:
-        """Run, and show how it goes; then what came out, or why nothing did."""
-        folder = self._house.folder
-        signals = folder.session(_key(request)).signals.setdefault(self.kind.key, Signals())
-        path = Path(song or "")
-        try:
-            if song is None:
-                raise TagBoxError(NO_SONG)
-            self._house.limits.check(path)
-            wanted = self._form.request(path, self.kind.goals(_words(heard, typed)), values)
-            settings = wanted.settings()
-        except Exception as error:
-            yield result_html.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
-            return
-        target = folder.new_results(_key(request), self.kind.key)
-        outputs = {w: suggestions.outputs(w, settings.taggers, settings.vocabulary) for w in wanted.words}
-        try:
-            watched = Job(partial(self.kind.task, wanted, target), signals, self._house.turns)
-        except TagBoxError as error:
-            yield result_html.line(str(error), "wrong"), NOTHING, *_buttons(running=False)
-            return
-        for moment in watched:
-            yield (
-                progress_html.shown(moment, wanted, outputs, settings),
-                NOTHING,
-                gr.skip(),
-                gr.skip(),
-                gr.skip(),
-            )
-        shown = progress_html.shown(watched.last(), wanted, outputs, settings, ended=True)
-        try:
-            outcome = watched.outcome()
-        except CancelledError:
-            if self._signals(request) is not signals:
-                return
-            yield result_html.line("Cancelled."), NOTHING, *_buttons(running=False)
-        except Exception as error:
-            yield result_html.line(_said(error, path), "wrong"), NOTHING, *_buttons(running=False)
-        else:
-            yield shown, result_html.results(outcome, path.name), *_buttons(running=False)
+        """Run a job, and yield what to show while it goes on and at its end.
 
-    def stop(self, request: gr.Request) -> Any:
-        """Let the run end at its next step and keep what it has."""
+        Args:
+            suggested: words that were chosen among the suggested ones.
+            typed: other words.
+            values: of the form's controls.
+
+        Yields:
+            contents of the message, the results and the three buttons.
+        """
+        signals = self._signals(request)
+        path = Path(recording or "")
+        try:
+            if recording is None:
+                raise TagBoxError(NO_RECORDING)
+            self._context.limits.check_file(path)
+            wanted = self._form.request(path, self.spec.queries_of(_join_words(suggested, typed)), values)
+            view = _progress_view(wanted)
+            job = self._submit(wanted, signals, request)
+        except Exception as error:
+            yield _ended(render_message(_user_message(error, path), "error"))
+            return
+        for status in job:
+            yield view.render(status), EMPTY, gr.skip(), gr.skip(), gr.skip()
+        try:
+            result = job.result()
+        except CancelledError:
+            # The page may have submitted another job since, which owns the message now.
+            if self._signals(request) is signals:
+                yield _ended(render_message("Cancelled."))
+        except Exception as error:
+            yield _ended(render_message(_user_message(error, path), "error"))
+        else:
+            yield _ended(view.render(job.status(), ended=True), render_result(result, path.name))
+
+    def stop(self, request: gr.Request) -> gr.Button:
+        """Ask the job to end after its current step and keep the result so far."""
         self._signals(request).stop.set()
         return gr.Button("Stopping", interactive=False)
 
-    def cancel(self, request: gr.Request) -> Any:
-        """Let the run be gone at its next step, or at once where it has no turn yet; it says so itself."""
+    def cancel(self, request: gr.Request) -> gr.Button:
+        """Ask the job to end without a result: after its current step, or at once while it waits."""
         self._signals(request).cancel.set()
         return gr.Button("Cancelling", interactive=False)
 
-    def _signals(self, request: gr.Request) -> Signals:
-        return self._house.folder.session(_key(request)).signals.setdefault(self.kind.key, Signals())
+    def _submit(self, wanted: JobRequest, signals: JobSignals, request: gr.Request) -> Job[JobResult]:
+        folder = self._context.folder.new_results(_session_key(request), self.spec.key)
+        return Job(partial(self.spec.process, wanted, folder), signals, self._context.queue)
+
+    def _signals(self, request: gr.Request) -> JobSignals:
+        session = self._context.folder.session(_session_key(request))
+        return session.signals.setdefault(self.spec.key, JobSignals())
 
 
-def _key(request: gr.Request) -> str:
-    """Of the open page that asks."""
+def _session_key(request: gr.Request) -> str:
     return str(request.session_hash)
 
 
-def _words(heard: Sequence[str] | None, typed: Sequence[str] | None) -> tuple[str, ...]:
-    """The words that were tapped, then those that were typed, each once."""
-    return tuple(dict.fromkeys(word.strip() for word in [*(heard or ()), *(typed or ())] if word.strip()))
+def _suggestions(words: Sequence[tuple[str, float]]) -> gr.CheckboxGroup:
+    """Return the group of suggested words with their probabilities, none of them chosen yet."""
+    choices = [(f"{word} {probability:.0%}", word) for word, probability in words]
+    return gr.CheckboxGroup(choices, value=[], visible=bool(choices))
+
+
+def _join_words(suggested: Sequence[str] | None, typed: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the chosen suggestions, then the typed words, each once."""
+    words = [word.strip() for word in [*(suggested or ()), *(typed or ())]]
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def _progress_view(wanted: JobRequest) -> ProgressView:
+    """Check a request, and return how to show the progress of its job.
+
+    Raises:
+        TagBoxError: a setting or a query cannot be used.
+    """
+    settings = wanted.settings()
+    targets = {
+        query: suggestions.target_indices(query, settings.taggers, settings.vocabulary)
+        for query in wanted.queries
+    }
+    return ProgressView(wanted.queries, targets, settings.steps)
+
+
+def _ended(message: str, results: str = EMPTY) -> tuple[Any, ...]:
+    return message, results, *_buttons(running=False)
 
 
 def _buttons(running: bool) -> tuple[gr.Button, gr.Button, gr.Button]:
-    """Go, stop and cancel."""
+    """Return the buttons to start, stop and cancel, as they are while a job runs or while none does."""
     return (
         gr.Button(interactive=not running),
         gr.Button("Stop and keep", interactive=True, visible=running),
@@ -195,9 +235,9 @@ def _buttons(running: bool) -> tuple[gr.Button, gr.Button, gr.Button]:
     )
 
 
-def _said(error: Exception, path: Path) -> str:
-    """One line for people. What we did not foresee goes to the log: it may name what is nobody's business."""
+def _user_message(error: Exception, path: Path) -> str:
+    """Return one line about an error. An unforeseen one goes to the log, as it may reveal what is private."""
     if isinstance(error, TagBoxError):
-        return plain(error, path)
-    logging.getLogger(__name__).error("a run failed", exc_info=error)
-    return INSIDE.format(type(error).__name__)
+        return without_folder(error, path)
+    logging.getLogger(__name__).error("a job failed", exc_info=error)
+    return INTERNAL_ERROR.format(type(error).__name__)

@@ -1,4 +1,4 @@
-"""Every setting as a control of the page, bounded, and the values of the controls as settings again."""
+"""The settings as controls of the page, and the values of these controls as a request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,20 +14,116 @@ from tagbox.methods.registry import METHODS
 from tagbox.presets import CHOICES, Settings
 from tagbox.settings import DEVICES, MIN_OVERLAP_SECONDS, MIN_SEGMENT_SECONDS
 from tagbox.ui.limits import Limits
-from tagbox.ui.tasks import FORMATS, Request, fields_of
+from tagbox.ui.processing import FORMATS, JobRequest, setting_values
 from tagbox.weights import catalogue, store
 
-MOST_STEPS = 1000
-MOST_COMPONENTS = 64
-LONGEST_SEGMENT = 60.0
-FFT_SIZES = [2**power for power in range(8, 14)]
-GENERATOR_ONLY = ("generator", "level", "quantiser")
-MASK_ONLY = ("steer", "output", "fft", "combine", "components", "mixture", "normalise", "segment", "overlap")
+MAX_STEPS = 1000
+MAX_LEARNING_RATE = 1000.0
+MAX_COMPONENTS = 64
+MAX_FACTORISATIONS = 64
+MAX_SEGMENT_SECONDS = 60.0
+MAX_OVERLAP_SECONDS = 15.0
+FFT_SIZES = tuple(2**power for power in range(8, 14))
+MULTIPLE = ("taggers", "fft")
+"""Settings with several values."""
+
+ROWS = (
+    ("taggers", "objective"),
+    ("steps", "lr", "patience", "seed"),
+    ("steer", "components", "factorisations", "begin"),
+    ("generator", "level", "keep", "precision"),
+    ("fft", "segment", "overlap"),
+)
+"""Names of the settings in each row of the accordion "Settings"."""
+
+PUBLISHED_ROWS = (
+    ("output", "combine", "mixture", "normalise"),
+    ("padding", "quantiser", "vocabulary"),
+)
+"""Names of the settings in each row of the accordion "To reproduce the published code"."""
+
+NOT_FOR_TRANSFER = (
+    "steer",
+    "components",
+    "factorisations",
+    "begin",
+    "fft",
+    "combine",
+    "output",
+    "mixture",
+    "normalise",
+    "segment",
+    "overlap",
+)
+"""Settings that have no effect without masks and segments."""
+
+
+@dataclass(frozen=True)
+class NumberControl:
+    """A number within bounds."""
+
+    label: str
+    minimum: float
+    maximum: float
+    whole: bool = True
+
+    def build(self, value: Any) -> gr.Number:
+        """Create the control with `value` in it."""
+        return gr.Number(
+            value,
+            label=self.label,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            precision=0 if self.whole else None,
+            min_width=120,
+        )
+
+
+@dataclass(frozen=True)
+class ChoiceControl:
+    """One or several of a few values; each choice is a value, or a text to show and a value."""
+
+    label: str
+    choices: Sequence[Any]
+    multiple: bool = False
+    searchable: bool = False
+
+    def build(self, value: Any) -> gr.Dropdown:
+        """Create the control with `value` chosen."""
+        return gr.Dropdown(
+            list(self.choices),
+            value=value,
+            label=self.label,
+            multiselect=self.multiple,
+            filterable=self.searchable,
+            min_width=260 if self.multiple else 140,
+        )
+
+
+@dataclass(frozen=True)
+class SwitchControl:
+    """A setting that is on or off."""
+
+    label: str
+
+    def build(self, value: Any) -> gr.Checkbox:
+        """Create the control with `value` in it."""
+        return gr.Checkbox(value, label=self.label, min_width=220)
 
 
 @dataclass(frozen=True)
 class Form:
-    """The controls of a tab: the preset's, each setting's by name, and what belongs to the request alone."""
+    """The controls of a tab.
+
+    Attributes:
+        preset: the preset to start from.
+        settings: for each setting, by field name, its control.
+        start: of the excerpt, seconds.
+        duration: of the excerpt, seconds; 0 takes all.
+        device: on which to compute.
+        format: a key of `FORMATS`.
+        generators: for each generator, by the name shown, the value of `Settings.generator`.
+    """
 
     preset: gr.Dropdown
     settings: Mapping[str, Any]
@@ -39,52 +135,62 @@ class Form:
 
     @property
     def controls(self) -> list[Any]:
-        """All of them, in the order in which `request` takes their values."""
+        """All controls, in the order in which `request` takes their values."""
         return [self.preset, *self.settings.values(), self.start, self.duration, self.device, self.format]
 
-    def request(self, path: Path, words: Sequence[str], values: Sequence[Any]) -> Request:
-        """What is asked for; `values` are those of `controls`. What is empty is the preset's."""
+    def request(self, path: Path, queries: Sequence[str], values: Sequence[Any]) -> JobRequest:
+        """Return a request for `path`; `values` are those of `controls`, where empty means the preset's."""
         preset, *rest = values
         given = dict(zip(self.settings, rest[: len(self.settings)], strict=True))
         start, duration, device, format = rest[len(self.settings) :]
         overrides = {name: value for name, value in given.items() if value not in (None, [], "")}
-        for name in ("taggers", "fft"):
+        for name in MULTIPLE:
             if name in overrides:
                 overrides[name] = tuple(overrides[name])
         if "generator" in overrides:
             overrides["generator"] = self.generators[overrides["generator"]]
-        return Request(path, tuple(words), preset, overrides, device, start or 0.0, duration or None, format)
+        return JobRequest(
+            path, tuple(queries), preset, overrides, device, start or 0.0, duration or None, format
+        )
+
+    def preset_values(self, name: str) -> list[Any]:
+        """Return the values that the preset `name` gives to the controls in `settings`, in their order."""
+        values = _control_values(presets.find(name).settings)
+        return [values[field] for field in self.settings]
 
 
-def build(
-    identifier: str, presets_shown: Sequence[str], limits: Limits, generators: Mapping[str, str]
+def build_form(
+    identifier: str, shown_presets: Sequence[str], limits: Limits, generators: Mapping[str, str]
 ) -> Form:
-    """Lay out the preset's control, and folded away all others; choosing a preset fills them in.
+    """Lay out the presets and, in two closed accordions, all settings; choosing a preset fills them in.
 
     Args:
-        identifier: of what is folded away, in the page.
-        presets_shown: the first one is chosen.
+        identifier: of the accordion of settings in the page; the other's ends in "-published".
+        shown_presets: names of the presets, the one chosen at first first.
         limits: of start and duration.
-        generators: by the name that is shown, what `Settings.generator` is to be.
+        generators: for each generator, by the name shown, the value of `Settings.generator`.
     """
-    first = presets.find(presets_shown[0])
-    about = [(f"{name}: {presets.find(name).help}", name) for name in presets_shown]
-    preset = gr.Dropdown(about, value=first.name, label="Preset", filterable=False)
-    with gr.Accordion("Every setting", open=False, elem_id=identifier):
+    first = presets.find(shown_presets[0])
+    choices = [(f"{name}: {presets.find(name).help}", name) for name in shown_presets]
+    preset = gr.Dropdown(choices, value=first.name, label="Preset", filterable=False)
+    separates = any(presets.find(name).settings.steer == "gates" for name in shown_presets)
+    hidden = () if separates else NOT_FOR_TRANSFER
+    with gr.Accordion("Settings", open=False, elem_id=identifier):
         with gr.Row():
             start = gr.Number(0, label="Start (s)", minimum=0, maximum=limits.seconds, min_width=120)
             duration = gr.Number(
                 0, label="Duration (s; 0: all)", minimum=0, maximum=limits.seconds, min_width=120
             )
-            format = gr.Dropdown(list(FORMATS), label="Files", min_width=120, filterable=False)
-            device = gr.Dropdown(_devices(), label="Device", min_width=120, filterable=False)
-        masks = any(presets.find(name).settings.steer == "gates" for name in presets_shown)
-        controls = _controls(first.settings, generators, masks)
-    form = Form(preset, controls, start, duration, device, format, generators)
+            format = gr.Dropdown(list(FORMATS), label="File format", min_width=120, filterable=False)
+            device = gr.Dropdown(_available_devices(), label="Device", min_width=120, filterable=False)
+        settings = _build_rows(ROWS, first.settings, generators, hidden)
+    with gr.Accordion("To reproduce the published code", open=False, elem_id=f"{identifier}-published"):
+        settings |= _build_rows(PUBLISHED_ROWS, first.settings, generators, hidden)
+    form = Form(preset, settings, start, duration, device, format, generators)
     preset.change(
-        lambda name: _values(presets.find(name).settings, list(controls)),
+        form.preset_values,
         preset,
-        list(controls.values()),
+        list(settings.values()),
         queue=False,
         show_progress="hidden",
         api_visibility="private",
@@ -92,93 +198,69 @@ def build(
     return form
 
 
-def _controls(settings: Settings, generators: Mapping[str, str], masks: bool) -> dict[str, Any]:
-    """A control for each field of `Settings` that has a meaning here, in rows."""
-    values = {**fields_of(settings), "taggers": list(settings.taggers), "fft": list(settings.fft)}
-
-    def choice(name: str, label: str, choices: Sequence[Any], **more: Any) -> Any:
-        shown = {"filterable": False, "min_width": 140, **more}
-        return gr.Dropdown(list(choices), value=values[name], label=label, **shown)
-
-    def number(name: str, label: str, low: float, high: float, whole: bool = True) -> Any:
-        return gr.Number(
-            values[name],
-            label=label,
-            minimum=low,
-            maximum=high,
-            precision=0 if whole else None,
-            min_width=120,
-        )
-
-    made: dict[str, Any] = {}
-    with gr.Row():
-        made["taggers"] = choice(
-            "taggers", "Taggers that listen", _taggers(), multiselect=True, filterable=True, min_width=260
-        )
-        made["objective"] = choice(
-            "objective",
-            "Objective",
-            [(f"{o.name}: {o.help}", o.name) for o in objectives.OBJECTIVES.values()],
-        )
-    with gr.Row():
-        made["steps"] = number("steps", "Steps", 1, MOST_STEPS)
-        made["lr"] = number("lr", "Rate (lr)", 1e-6, 1000, whole=False)
-        made["patience"] = number("patience", "Patience (0: none)", 0, MOST_STEPS)
-        made["seed"] = number("seed", "Seed", 0, 2**31 - 1)
-    with gr.Row():
-        made["keep"] = choice("keep", "Result of the step", CHOICES["keep"])
-        made["padding"] = choice("padding", "Windows filled up by", CHOICES["padding"])
-        made["precision"] = choice("precision", "Numbers", CHOICES["precision"])
-        made["vocabulary"] = choice("vocabulary", "Order of tags", CHOICES["vocabulary"])
-    with gr.Row():
-        if masks:
-            made["steer"] = choice("steer", "What moves", list(METHODS))
-            made["components"] = number("components", "Components", 1, MOST_COMPONENTS)
-        made["generator"] = choice("generator", "Generator", list(generators))
-        made["level"] = number("level", "Its level (0: finest)", 0, 2)
-        made["quantiser"] = choice("quantiser", "Quantiser", CHOICES["quantiser"])
-    if not masks:
-        return made
-    with gr.Row():
-        made["fft"] = choice("fft", "FFT sizes", FFT_SIZES, multiselect=True, min_width=260)
-        made["combine"] = choice("combine", "FFT sizes in the result", CHOICES["combine"])
-        made["output"] = choice("output", "The source is", CHOICES["output"])
-    with gr.Row():
-        made["mixture"] = choice("mixture", "What is masked", CHOICES["mixture"])
-        made["normalise"] = gr.Checkbox(settings.normalise, label="Bring to a peak of 1 first", min_width=220)
-        made["segment"] = number("segment", "Segments (s)", MIN_SEGMENT_SECONDS, LONGEST_SEGMENT, False)
-        made["overlap"] = number("overlap", "Their overlap (s)", MIN_OVERLAP_SECONDS, 15, False)
-    rest = [name for name in values if name not in made]
-    if rest:
-        with gr.Row():
-            # A setting that the rows above do not know yet has a control as well, by its name.
-            made |= {name: _plain(name, values[name]) for name in rest}
-    return made
+def _build_rows(
+    rows: Sequence[Sequence[str]], settings: Settings, generators: Mapping[str, str], hidden: Sequence[str]
+) -> dict[str, Any]:
+    """Create the controls of `rows`, except those of `hidden` settings, by field name."""
+    specifications = _setting_controls(generators)
+    values = _control_values(settings)
+    controls: dict[str, Any] = {}
+    for row in rows:
+        shown = [name for name in row if name not in hidden]
+        if shown:
+            with gr.Row():
+                controls |= {name: specifications[name].build(values[name]) for name in shown}
+    return controls
 
 
-def _plain(name: str, value: Any) -> Any:
-    if name in CHOICES:
-        return gr.Dropdown(list(CHOICES[name]), value=value, label=name, filterable=False, min_width=140)
-    if isinstance(value, bool):
-        return gr.Checkbox(value, label=name, min_width=140)
-    if isinstance(value, int | float):
-        return gr.Number(value, label=name, precision=0 if isinstance(value, int) else None, min_width=120)
-    return gr.Textbox(value, label=name, min_width=140)
+def _setting_controls(
+    generators: Mapping[str, str],
+) -> dict[str, NumberControl | ChoiceControl | SwitchControl]:
+    """Return the control of each field of `Settings`."""
+    losses = [(f"{each.name}: {each.help}", each.name) for each in objectives.OBJECTIVES.values()]
+    return {
+        "taggers": ChoiceControl("Taggers", _tagger_choices(), multiple=True, searchable=True),
+        "objective": ChoiceControl("Objective: the loss to minimise", losses),
+        "steps": NumberControl("Steps", 1, MAX_STEPS),
+        "lr": NumberControl("Learning rate", 1e-6, MAX_LEARNING_RATE, whole=False),
+        "patience": NumberControl("Patience (steps; 0: off)", 0, MAX_STEPS),
+        "seed": NumberControl("Seed", 0, 2**31 - 1),
+        "steer": ChoiceControl("Method", list(METHODS)),
+        "components": NumberControl("Components", 1, MAX_COMPONENTS),
+        "factorisations": NumberControl("Factorisations", 1, MAX_FACTORISATIONS),
+        "begin": ChoiceControl("Initial gates", CHOICES["begin"]),
+        "generator": ChoiceControl("Generator", list(generators)),
+        "level": NumberControl("Its level (0: finest)", 0, 2),
+        "keep": ChoiceControl("Step to keep", CHOICES["keep"]),
+        "precision": ChoiceControl("Precision", CHOICES["precision"]),
+        "fft": ChoiceControl("FFT sizes", FFT_SIZES, multiple=True),
+        "segment": NumberControl("Segment length (s)", MIN_SEGMENT_SECONDS, MAX_SEGMENT_SECONDS, False),
+        "overlap": NumberControl("Segment overlap (s)", MIN_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS, False),
+        "output": ChoiceControl("Source", CHOICES["output"]),
+        "combine": ChoiceControl("Combine FFT sizes", CHOICES["combine"]),
+        "mixture": ChoiceControl("Masked signal", CHOICES["mixture"]),
+        "normalise": SwitchControl("Normalise to a peak of 1"),
+        "padding": ChoiceControl("Padding of windows", CHOICES["padding"]),
+        "quantiser": ChoiceControl("Quantiser", CHOICES["quantiser"]),
+        "vocabulary": ChoiceControl("Order of tags", CHOICES["vocabulary"]),
+    }
 
 
-def _values(settings: Settings, names: Sequence[str]) -> list[Any]:
-    found = {**fields_of(settings), "taggers": list(settings.taggers), "fft": list(settings.fft)}
-    return [found[name] for name in names]
+def _control_values(settings: Settings) -> dict[str, Any]:
+    """Return the settings by field name, as controls take them: several values are a list."""
+    return {
+        name: list(value) if name in MULTIPLE else value for name, value in setting_values(settings).items()
+    }
 
 
-def _taggers() -> list[tuple[str, str]]:
-    """Every tagger, those at hand first; the others say so."""
+def _tagger_choices() -> list[tuple[str, str]]:
+    """Return every tagger with the text to show, those whose weights are on this machine first."""
     models = [model for model in catalogue.MODELS if model.kind == "tagger"]
-    here = {model.identifier for model in models if store.state(model) in ("inside", "cached")}
-    ordered = sorted((model.identifier for model in models), key=lambda name: name not in here)
-    return [(name if name in here else f"{name} (not here yet)", name) for name in ordered]
+    local = {model.identifier for model in models if store.state(model) in ("inside", "cached")}
+    ordered = sorted((model.identifier for model in models), key=lambda name: name not in local)
+    return [(name if name in local else f"{name} (not downloaded)", name) for name in ordered]
 
 
-def _devices() -> list[str]:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return [name for name in DEVICES if there.get(name, True)]
+def _available_devices() -> list[str]:
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name in DEVICES if available.get(name, True)]

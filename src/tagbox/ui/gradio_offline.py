@@ -1,4 +1,4 @@
-"""Gradio without its ways out: this server asks no other for anything."""
+"""Keep Gradio offline: the page's server sends no request to any other machine."""
 
 import os
 from collections.abc import Iterator
@@ -7,33 +7,37 @@ from pathlib import Path
 from typing import Any
 
 FETCHERS = ("async_ssrf_protected_download", "ssrf_protected_download")
+"""Functions of `gradio.processing_utils` that download an address given in place of a file."""
 
 
-def prepare(uploads: Path) -> None:
-    """Switch off what tells on people, and name the folder of uploads; Gradio reads this at its import."""
+def set_environment(uploads: Path) -> None:
+    """Turn telemetry off and make `uploads` the folder of uploaded files; call before Gradio is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
-    # Gradio looks whether it is there at all: by the loopback, which no proxy can see.
+    # At its start Gradio requests its own address; through a proxy that request would fail.
     for name in ("no_proxy", "NO_PROXY"):
-        others = [part for part in os.environ.get(name, "").split(",") if part]
-        os.environ[name] = ",".join(dict.fromkeys([*others, "localhost", "127.0.0.1"]))
+        hosts = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*hosts, "localhost", "127.0.0.1"]))
 
 
 @contextmanager
-def no_fetching() -> Iterator[None]:
-    """Refuse addresses where files belong; Gradio would fetch them, for any of its controls."""
-    from gradio import Error, processing_utils
+def no_downloads() -> Iterator[None]:
+    """Refuse addresses in place of files while the block lasts; Gradio would download them."""
+    from gradio import processing_utils
 
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise Error("that is an address; download the recording first and give the file")
-
-    usual = {name: getattr(processing_utils, name) for name in FETCHERS}
+    originals = {name: getattr(processing_utils, name) for name in FETCHERS}
     for name in FETCHERS:
-        setattr(processing_utils, name, refuse)
+        setattr(processing_utils, name, _refuse_address)
     try:
         yield
     finally:
-        for name, function in usual.items():
+        for name, function in originals.items():
             setattr(processing_utils, name, function)
+
+
+def _refuse_address(*_: Any, **__: Any) -> Any:
+    from gradio import Error
+
+    raise Error("that is an address; download the recording first and give the file")

@@ -1,4 +1,4 @@
-"""A run in a thread of its own, one at a time, watched from outside while it waits and while it goes on."""
+"""Jobs in a background thread, one at a time, that report their progress and can be stopped or cancelled."""
 
 import threading
 import time
@@ -11,27 +11,30 @@ from typing import Any, Generic, Self, TypeVar
 from tagbox.errors import TagBoxError
 from tagbox.methods.steering import OnStep, Step
 from tagbox.pipeline.streaming import OnSegment
-from tagbox.ui.session_files import Signals
+from tagbox.ui.session_files import JobSignals
 
 T = TypeVar("T")
 Work = Callable[[OnStep, OnSegment], T]
+"""What a job does; it calls the first function after every step, the second after every segment."""
+
+STATUS_INTERVAL_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What there is to see of a run.
+    """The progress of a job at one moment.
 
     Attributes:
-        begun: whether it has its turn.
-        before: how many runs have to end first.
-        loops: how many loops began; a generator's latents take one for each source and segment.
-        steps: of the loop that goes on.
-        segments: how many are done, of how many; None where there is one.
-        seconds: since it was asked for.
+        started: whether its work has begun.
+        jobs_before: how many jobs have to end before it starts.
+        loops: how many steering loops have begun; latents take one for each source and segment.
+        steps: of the current loop so far.
+        segments: how many are done, of how many; None where the recording is one segment.
+        seconds: since the job was submitted.
     """
 
-    begun: bool
-    before: int
+    started: bool
+    jobs_before: int
     loops: int
     steps: tuple[Step, ...]
     segments: tuple[int, int] | None
@@ -39,16 +42,16 @@ class JobStatus:
 
 
 class JobQueue:
-    """One thread that runs what is asked for in its order, whatever becomes of those who asked.
+    """A thread that does one piece of work at a time, in the order in which they were submitted.
 
     Args:
-        waiting: how many may wait.
+        max_waiting: how many may wait.
     """
 
-    def __init__(self, waiting: int) -> None:
-        self._waiting = waiting
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="run")
-        self._asked: list[Future[Any]] = []
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="job")
+        self._submitted: list[Future[Any]] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -59,88 +62,102 @@ class JobQueue:
     ) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def ask(self, work: Callable[[], T]) -> Future[T]:
-        """Run `work` when all before it have ended.
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Call `work` once everything submitted before it has ended.
 
         Raises:
             TagBoxError: too many wait already.
         """
         with self._lock:
-            self._asked = [future for future in self._asked if not future.done()]
-            if len(self._asked) > self._waiting:
-                raise TagBoxError(f"too many wait already ({self._waiting}); come back in a while")
+            self._submitted = [future for future in self._submitted if not future.done()]
+            if len(self._submitted) > self._max_waiting:
+                raise TagBoxError(f"too many runs wait already ({self._max_waiting}); come back in a while")
             future = self._executor.submit(work)
-            self._asked.append(future)
+            self._submitted.append(future)
         return future
 
-    def before(self, future: Future[Any]) -> int:
-        """How many runs have to end before this one begins."""
+    def jobs_before(self, future: Future[Any]) -> int:
+        """Count the submitted works that have to end before that of `future` starts."""
         with self._lock:
-            earlier = self._asked[: self._asked.index(future)] if future in self._asked else []
-        return sum(not one.done() for one in earlier)
+            earlier = self._submitted[: self._submitted.index(future)] if future in self._submitted else []
+        return sum(not other.done() for other in earlier)
 
 
 class Job(Generic[T]):
-    """`work` at its turn; iterating gives moments until it ends, `outcome` what came of it."""
+    """Work submitted to a queue. Iterating yields its status until it ends.
 
-    def __init__(self, work: Work[T], signals: Signals, turns: JobQueue, every: float = 0.4) -> None:
+    Args:
+        work: what to do.
+        signals: from whoever submitted it.
+        queue: in which it waits.
+        interval: between two statuses, seconds.
+
+    Raises:
+        TagBoxError: too many jobs wait already.
+    """
+
+    def __init__(
+        self,
+        work: Work[T],
+        signals: JobSignals,
+        queue: JobQueue,
+        interval: float = STATUS_INTERVAL_SECONDS,
+    ) -> None:
+        self._work = work
         self._signals = signals
-        self._every = every
-        self._begin = time.monotonic()
-        self._begun = False
+        self._queue = queue
+        self._interval = interval
+        self._submitted_at = time.monotonic()
+        self._started = False
         self._loops = 0
         self._steps: list[Step] = []
         self._segments: tuple[int, int] | None = None
-        self._turns = turns
-        self._future: Future[T] = turns.ask(lambda: self._run(work))
+        self._future: Future[T] = queue.submit(self._run)
 
     def __iter__(self) -> Iterator[JobStatus]:
         try:
             while not self._future.done():
                 if self._signals.cancel.is_set() and self._future.cancel():
                     return
-                yield self._moment()
-                wait([self._future], self._every)
+                yield self.status()
+                wait([self._future], self._interval)
         finally:
-            # Whoever stops watching before the end has gone.
+            # The iteration ends early when the page is closed: nobody waits for the result any more.
             if not self._future.done():
                 self._signals.cancel.set()
 
-    def outcome(self) -> T:
-        """What the work returned.
+    def result(self) -> T:
+        """Wait for the work and return its result.
 
         Raises:
             CancelledError: it was cancelled.
-            Exception: whatever it raised.
+            Exception: whatever the work raised.
         """
         return self._future.result()
 
-    def last(self) -> JobStatus:
-        """The moment at which it ended."""
-        return self._moment()
+    def status(self) -> JobStatus:
+        """Return the status now; once the job has ended, its final one."""
+        seconds = time.monotonic() - self._submitted_at
+        before = 0 if self._started else self._queue.jobs_before(self._future)
+        return JobStatus(self._started, before, self._loops, tuple(self._steps), self._segments, seconds)
 
-    def _moment(self) -> JobStatus:
-        seconds = time.monotonic() - self._begin
-        before = 0 if self._begun else self._turns.before(self._future)
-        return JobStatus(self._begun, before, self._loops, tuple(self._steps), self._segments, seconds)
+    def _run(self) -> T:
+        self._started = True
+        self._raise_if_cancelled()
+        return self._work(self._on_step, self._on_segment)
 
-    def _run(self, work: Work[T]) -> T:
-        self._begun = True
-        self._leave_if_cancelled()
-        return work(self._step, self._segment)
-
-    def _step(self, step: Step) -> bool:
-        self._leave_if_cancelled()
+    def _on_step(self, step: Step) -> bool:
+        self._raise_if_cancelled()
         if step.index == 0:
             self._loops += 1
             self._steps = []
         self._steps.append(step)
         return self._signals.stop.is_set()
 
-    def _segment(self, done: int, count: int) -> None:
-        self._leave_if_cancelled()
+    def _on_segment(self, done: int, count: int) -> None:
+        self._raise_if_cancelled()
         self._segments = (done, count)
 
-    def _leave_if_cancelled(self) -> None:
+    def _raise_if_cancelled(self) -> None:
         if self._signals.cancel.is_set():
             raise CancelledError

@@ -1,4 +1,4 @@
-"""What the page takes, and how its refusals read."""
+"""Bounds on what the page accepts, and messages that do not reveal the server's folders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +9,19 @@ from tagbox.audio.files import Audio, read
 from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError
 
-LARGEST_RATE = 96_000
-MOST_CHANNELS = 2
-MOST_WORDS = 6
+MAX_RATE_HZ = 96_000
+MAX_CHANNELS = 2
+MAX_QUERIES = 6
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one recording.
+    """Bounds on recordings and on waiting jobs.
 
     Attributes:
-        seconds: the longest.
-        megabytes: the largest file; a longer upload is cut off while it arrives.
-        waiting: how many runs may wait for their turn.
+        seconds: of the longest recording.
+        megabytes: of the largest file; a larger upload is cut off while it arrives.
+        waiting: how many jobs may wait for their turn.
     """
 
     seconds: float = 600.0
@@ -33,41 +33,49 @@ class Limits:
         length = f"{minutes:g} minutes" if minutes >= 2 else f"{self.seconds:g} s"
         return f"up to {length} and {self.megabytes} MB"
 
-    def check(self, path: Path) -> None:
+    def check_file(self, path: Path) -> None:
         """Refuse a file that is too large or, by its header, too long; nothing is decoded.
 
         Raises:
-            TagBoxError: it is, or it is no recording.
+            TagBoxError: it is too large or too long, or it is not a recording.
         """
         if path.is_file() and path.stat().st_size > self.megabytes * 1_000_000:
             raise TagBoxError(f"{path} is larger than {self.megabytes} MB, the most that this page takes")
-        found = FileReader.of(path)
-        lasts = found.samples / found.rate
-        if lasts > self.seconds:
+        header = FileReader.of(path)
+        seconds = header.samples / header.rate
+        if seconds > self.seconds:
             raise TagBoxError(
-                f"{path} lasts {lasts:.0f} s, and this page takes {self.seconds:g} s at the most; give a "
+                f"{path} lasts {seconds:.0f} s, and this page takes {self.seconds:g} s at the most; give a "
                 "shorter excerpt, or use the command line: tagbox separate"
             )
-        if found.samples * found.channels > self.seconds * LARGEST_RATE * MOST_CHANNELS:
+        if header.samples * header.channels > self.seconds * MAX_RATE_HZ * MAX_CHANNELS:
             raise TagBoxError(
-                f"{path} has {found.channels} channels at {found.rate} Hz, more than this page holds at such "
-                "a length; give a shorter excerpt or fewer channels"
+                f"{path} has {header.channels} channels at {header.rate} Hz, more than this page can hold at "
+                "such a length; give a shorter excerpt or fewer channels"
             )
 
-    def read(self, path: Path) -> Audio:
-        """The recording, once it is known to be within the limits."""
-        self.check(path)
+    def read_file(self, path: Path) -> Audio:
+        """Read a recording that is within the limits.
+
+        Raises:
+            TagBoxError: as `check_file`, or it cannot be decoded.
+        """
+        self.check_file(path)
         return read(path, 0.0, self.seconds)
 
 
-def plain(error: TagBoxError, path: Path) -> str:
-    """The error's line as the command line says it from within the recording's folder: no path of ours."""
+def without_folder(error: TagBoxError, path: Path) -> str:
+    """Return an error's message with the name of `path` in place of the path itself."""
     return str(error).replace(str(path), path.name).replace(f"{path.parent}/", "")
 
 
 @contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Give an error of hearing, which names no file, the file's name."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Put `path` before the message of a `TagBoxError` about audio, which names no file.
+
+    Raises:
+        TagBoxError: where the block does.
+    """
     try:
         yield
     except TagBoxError as error:

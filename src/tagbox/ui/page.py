@@ -1,58 +1,68 @@
-"""The whole page: two tabs, and how it looks."""
+"""The whole page: its two tabs and its looks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
 from tagbox.tags.query import UNION
-from tagbox.ui import gallery, tab, tasks
+from tagbox.ui import processing
 from tagbox.ui.actions import PageContext, TabSpec
+from tagbox.ui.examples import separation_examples, transfer_examples
+from tagbox.ui.tab import build_tab
 
 TITLE = "TagBox"
-HEADING = "# TagBox\nName an instrument, get it out of a recording."
-SWEEP_SECONDS = 600
-OLDEST_SECONDS = 6 * 3600
+HEADING = "# TagBox\nSeparate an instrument from a recording by its name."
+CLEANUP_INTERVAL_SECONDS = 600
+MAX_FILE_AGE_SECONDS = 6 * 3600
 STYLE = Path(__file__).parent / "page.css"
-# Fonts that every machine has: the page asks no other server for any.
+# Fonts that every system has: the page loads none from another server.
 FONT = ("system-ui", "sans-serif")
-MONO = ("ui-monospace", "monospace")
+MONOSPACE_FONT = ("ui-monospace", "monospace")
+
+
+def one_target(words: Sequence[str]) -> tuple[str, ...]:
+    """Return a single query that means all of `words`; none where there are no words."""
+    return (UNION.join(words),) if words else ()
+
 
 SEPARATION = TabSpec(
     name="Separate",
-    about="Each word becomes a file, and what is left becomes another: together they are the recording.",
-    asks="Heard in it: take out",
-    task=tasks.separate,
+    description="Each word becomes a source in a file of its own. The residual, in another file, is what "
+    "remains; all of them add up to the recording.",
+    words_label="Detected instruments and voices: choose what to separate",
+    process=processing.process_separation,
     presets=("default", "paper", "published-code"),
-    examples=tuple(gallery.separations()),
+    examples=separation_examples(),
 )
 TRANSFER = TabSpec(
     name="Style transfer",
-    about="A generator plays the recording towards the words. Expect artefacts: its authors compare the "
-    "sound to a recording made in a snowstorm.",
-    asks="Heard in it: turn it towards",
-    task=tasks.transfer,
+    description="A generator re-synthesises the recording, steered towards the words. Expect artefacts: the "
+    "authors of the method compare the sound to a recording made in a snowstorm.",
+    words_label="Detected instruments and voices: choose what to steer towards",
+    process=processing.process_transfer,
     presets=("transfer",),
-    examples=tuple(gallery.transfers()),
-    goals=lambda words: (UNION.join(words),) if words else (),
+    examples=transfer_examples(),
+    queries_of=one_target,
 )
 
 
 def theme() -> gr.themes.Base:
-    """Gradio's plain theme with the system's fonts."""
-    return gr.themes.Default(font=FONT, font_mono=MONO, primary_hue="orange")
+    """Return Gradio's default theme with the system's fonts."""
+    return gr.themes.Default(font=FONT, font_mono=MONOSPACE_FONT, primary_hue="orange")
 
 
-def build(house: PageContext) -> gr.Blocks:
-    """The page; its files are swept away in time, and at once when a page is closed."""
-    blocks = gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(SWEEP_SECONDS, OLDEST_SECONDS))
+def build_page(context: PageContext) -> gr.Blocks:
+    """Build the page. Uploads are removed when their page is closed, or else after `MAX_FILE_AGE_SECONDS`."""
+    blocks = gr.Blocks(
+        title=TITLE,
+        analytics_enabled=False,
+        delete_cache=(CLEANUP_INTERVAL_SECONDS, MAX_FILE_AGE_SECONDS),
+    )
     with blocks:
         gr.Markdown(HEADING)
-        for kind in (SEPARATION, TRANSFER):
-            with gr.Tab(kind.name, elem_id=f"{kind.key}-tab"):
-                tab.build(kind, house)
-
-        def leave(request: gr.Request) -> None:
-            house.folder.leave(str(request.session_hash))
-
-        blocks.unload(leave)
+        for spec in (SEPARATION, TRANSFER):
+            with gr.Tab(spec.name, elem_id=f"{spec.key}-tab"):
+                build_tab(spec, context)
+        blocks.unload(context.close_page)
     return blocks

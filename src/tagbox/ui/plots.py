@@ -1,142 +1,176 @@
-"""Drawings for the page as SVG text: a recording with what is heard in it, and a run's curves."""
+"""Drawings of the page as SVG text: a recording with a tagger's predictions, and the curves of a loop."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 import torch
 from torch import Tensor
 
 from tagbox.evaluation.reports import svg
 from tagbox.tagging import TagPredictions
-from tagbox.tags.resolve import short
+from tagbox.tags.resolve import short_name
 from tagbox.ui.jobs import JobStatus
 
 WIDTH = 640
-LEFT = 96
-RIGHT = 44
-WAVE = 64
-ROW = 18
-ROWS = 10
-COLUMNS = 400
-CURVES = 200
+WAVEFORM_LEFT, WAVEFORM_RIGHT = 96, 44
+WAVEFORM_HEIGHT = 64
+WAVEFORM_COLUMNS = 400
+TAG_ROWS = 10
+TAG_ROW_HEIGHT = 18
+LOOP_HEIGHT = 200
+LOOP_LEFT, LOOP_RIGHT, LOOP_TOP, LOOP_BOTTOM = 46, 58, 12, 26
 COLOURS = ("#d95f02", "#1b9e77", "#7570b3", "#e7298a", "#66a61e", "#a6761d")
+MIN_PEAK = 1e-9
+
+Curve = tuple[str, list[float]]
+"""A query, and at each step the probability of its most probable target tag."""
 
 
-def heard_over_time(samples: Tensor, rate: int, heard: TagPredictions) -> str:
-    """The waveform of `samples` (channels, samples), and under it each tag's probability by window.
+def draw_predictions(samples: Tensor, rate: int, predictions: TagPredictions) -> str:
+    """Draw the waveform of `samples` (channels, samples), and below it each tag's probability by window.
 
-    Rows are the tags that are surest in some window; the figure at the right is the mean over the recording.
+    The rows are the tags with the highest probability in any window; the number on the right is the mean
+    over the recording.
     """
     seconds = samples.shape[-1] / rate
-    width = WIDTH - LEFT - RIGHT
-    shapes = [svg.text(LEFT - 6, WAVE / 2 + 4, "waveform", "end"), _wave(samples, width)]
-    surest = heard.windows.amax(dim=0)
-    for row, tag in enumerate(torch.argsort(surest, descending=True, stable=True)[:ROWS].tolist()):
-        y = WAVE + 8 + row * ROW
-        shapes.append(svg.text(LEFT - 6, y + 13, short(heard.tags[tag]), "end"))
-        for (begin, end), probability in zip(heard.spans, heard.windows[:, tag].tolist(), strict=True):
-            x = LEFT + begin / seconds * width
+    width = WIDTH - WAVEFORM_LEFT - WAVEFORM_RIGHT
+    shapes = [
+        svg.text(WAVEFORM_LEFT - 6, WAVEFORM_HEIGHT / 2 + 4, "waveform", "end"),
+        _waveform(samples, width),
+    ]
+    highest = predictions.windows.amax(dim=0)
+    for row, tag in enumerate(torch.argsort(highest, descending=True, stable=True)[:TAG_ROWS].tolist()):
+        y = WAVEFORM_HEIGHT + 8 + row * TAG_ROW_HEIGHT
+        shapes.append(svg.text(WAVEFORM_LEFT - 6, y + 13, short_name(predictions.tags[tag]), "end"))
+        values = predictions.windows[:, tag].tolist()
+        for (start, stop), probability in zip(predictions.spans, values, strict=True):
+            x = WAVEFORM_LEFT + start / seconds * width
             shapes.append(
-                f'<rect x="{x:.1f}" y="{y}" width="{(end - begin) / seconds * width:.1f}" height="{ROW - 2}" '
-                f'class="heat" fill-opacity="{probability:.2f}"><title>{begin:.1f} to {end:.1f} s: '
-                f"{probability:.0%}</title></rect>"
+                f'<rect x="{x:.1f}" y="{y}" width="{(stop - start) / seconds * width:.1f}" '
+                f'height="{TAG_ROW_HEIGHT - 2}" class="heat" fill-opacity="{probability:.2f}">'
+                f"<title>{start:.1f} to {stop:.1f} s: {probability:.0%}</title></rect>"
             )
-        mean = float(heard.probabilities[tag])
+        mean = float(predictions.probabilities[tag])
         shapes.append(svg.text(WIDTH - 4, y + 13, f"{mean:.0%}", "end"))
-    bottom = WAVE + 8 + ROWS * ROW
+    bottom = WAVEFORM_HEIGHT + 8 + TAG_ROWS * TAG_ROW_HEIGHT
     for tick in svg.ticks(0, seconds, 6):
-        shapes.append(svg.text(LEFT + tick / seconds * width, bottom + 14, f"{tick:g} s", "middle", "faint"))
+        x = WAVEFORM_LEFT + tick / seconds * width
+        shapes.append(svg.text(x, bottom + 14, f"{tick:g} s", "middle", "faint"))
     label = "waveform, and the probability of each tag over time"
     return svg.picture(WIDTH, bottom + 20, shapes, label)
 
 
-def curves(
-    moment: JobStatus, words: Sequence[str], wanted: Mapping[str, Sequence[Sequence[int]]], steps: int
+def draw_loop(
+    status: JobStatus, queries: Sequence[str], targets: Mapping[str, Sequence[Sequence[int]]], steps: int
 ) -> str:
-    """The loss and the wanted tags' probabilities of the loop that goes on, so far.
+    """Draw the loss and the target tags' probabilities of the current loop so far, with a legend.
 
     Args:
-        words: one a source.
-        wanted: for each word, for each tagger, the outputs that it stands for.
-        steps: of the loop, at the most.
+        queries: one a source.
+        targets: for each query, for each tagger, the indices of its target tags.
+        steps: the number of steps that the loop takes at the most.
     """
-    lines = _probabilities(moment, words, wanted)
-    losses = [step.loss for step in moment.steps]
-    left, right, top, height = 46, 58, 12, CURVES - 38
-    width = WIDTH - left - right
-
-    def x(step: int) -> float:
-        return left + width * step / max(steps - 1, 1)
-
-    shapes = []
-    for tick in (0.0, 0.5, 1.0):
-        y = top + height * (1 - tick)
-        shapes += [
-            svg.line(left, y, WIDTH - right, y, "grid"),
-            svg.text(left - 6, y + 4, f"{tick:.0%}", "end"),
-        ]
-    for tick in svg.ticks(0, max(steps - 1, 1), 6):
-        if tick == int(tick):
-            shapes.append(svg.text(x(int(tick)), CURVES - 8, f"{tick:g}", "middle", "faint"))
+    plane = _Plane(steps)
+    losses = [step.loss for step in status.steps]
+    curves = _probability_curves(status, queries, targets)
+    shapes = plane.grid()
     if losses:
-        low, high = min(losses), max(losses)
-        span = (high - low) or 1.0
-        points = [(x(i), top + height * (1 - (loss - low) / span)) for i, loss in enumerate(losses)]
-        shapes.append(_line(points, "currentColor", "loss"))
-        shapes.append(svg.text(WIDTH - right + 4, top + 4, f"{high:.3g}", "start", "faint"))
-        shapes.append(svg.text(WIDTH - right + 4, top + height + 4, f"{low:.3g}", "start", "faint"))
-    for i, (_, values) in enumerate(lines):
-        points = [(x(j), top + height * (1 - value)) for j, value in enumerate(values)]
-        shapes.append(_line(points, COLOURS[i % len(COLOURS)], "probability"))
-    picture = svg.picture(WIDTH, CURVES, shapes, "loss and probabilities by step")
-    return f'<div class="legend">{_legend(lines, losses)}</div>{picture}'
+        shapes += _loss_curve(plane, losses)
+    for i, (_, probabilities) in enumerate(curves):
+        points = [(plane.x(step), plane.y(value)) for step, value in enumerate(probabilities)]
+        shapes.append(_polyline(points, COLOURS[i % len(COLOURS)], "probability"))
+    picture = svg.picture(WIDTH, LOOP_HEIGHT, shapes, "loss and probabilities by step")
+    return f'<div class="legend">{_legend(curves, losses)}</div>{picture}'
 
 
-def _probabilities(
-    moment: JobStatus, words: Sequence[str], wanted: Mapping[str, Sequence[Sequence[int]]]
-) -> list[tuple[str, list[float]]]:
-    """For each source of the loop that goes on, the surest wanted tag at each step, mean over taggers."""
-    if not moment.steps:
+@dataclass(frozen=True)
+class _Plane:
+    """The plane of the curves: steps from left to right, shares of 1 from bottom to top."""
+
+    steps: int
+
+    def x(self, step: float) -> float:
+        width = WIDTH - LOOP_LEFT - LOOP_RIGHT
+        return LOOP_LEFT + width * step / max(self.steps - 1, 1)
+
+    def y(self, share: float) -> float:
+        return LOOP_TOP + (LOOP_HEIGHT - LOOP_TOP - LOOP_BOTTOM) * (1 - share)
+
+    def grid(self) -> list[str]:
+        """Return horizontal lines at 0, 50 and 100 %, and the numbers of some steps."""
+        shapes = []
+        for share in (0.0, 0.5, 1.0):
+            y = self.y(share)
+            shapes += [
+                svg.line(LOOP_LEFT, y, WIDTH - LOOP_RIGHT, y, "grid"),
+                svg.text(LOOP_LEFT - 6, y + 4, f"{share:.0%}", "end"),
+            ]
+        for step in svg.ticks(0, max(self.steps - 1, 1), 6):
+            if step == int(step):
+                shapes.append(svg.text(self.x(step), LOOP_HEIGHT - 8, f"{step:g}", "middle", "faint"))
+        return shapes
+
+
+def _loss_curve(plane: _Plane, losses: Sequence[float]) -> list[str]:
+    """Return the curve of the losses, scaled to the plane's height, with its range on the right."""
+    low, high = min(losses), max(losses)
+    span = (high - low) or 1.0
+    points = [(plane.x(step), plane.y((loss - low) / span)) for step, loss in enumerate(losses)]
+    right = WIDTH - LOOP_RIGHT + 4
+    return [
+        _polyline(points, "currentColor", "loss"),
+        svg.text(right, plane.y(1) + 4, f"{high:.3g}", "start", "faint"),
+        svg.text(right, plane.y(0) + 4, f"{low:.3g}", "start", "faint"),
+    ]
+
+
+def _probability_curves(
+    status: JobStatus, queries: Sequence[str], targets: Mapping[str, Sequence[Sequence[int]]]
+) -> list[Curve]:
+    """Return a curve for each source of the current loop, averaged over the taggers."""
+    if not status.steps:
         return []
-    rows = moment.steps[0].probabilities[0].shape[0]
-    shown = words if rows == len(words) else [words[(moment.loops - 1) % len(words)]]
-    lines = []
-    for row, word in enumerate(shown):
+    sources = status.steps[0].probabilities[0].shape[0]
+    # A loop steers all sources together, or one of them.
+    shown = queries if sources == len(queries) else [queries[(status.loops - 1) % len(queries)]]
+    curves = []
+    for row, query in enumerate(shown):
         values = [
-            sum(float(p[row, tags].max()) for p, tags in zip(step.probabilities, wanted[word], strict=True))
+            sum(float(p[row, tags].max()) for p, tags in zip(step.probabilities, targets[query], strict=True))
             / len(step.probabilities)
-            for step in moment.steps
+            for step in status.steps
         ]
-        lines.append((word, values))
-    return lines
+        curves.append((query, values))
+    return curves
 
 
-def _legend(lines: Sequence[tuple[str, list[float]]], losses: Sequence[float]) -> str:
-    from html import escape
-
-    parts = [
-        f'<span><i style="background:{COLOURS[i % len(COLOURS)]}"></i>{escape(word)} '
+def _legend(curves: Sequence[Curve], losses: Sequence[float]) -> str:
+    entries = [
+        f'<span><i style="background:{COLOURS[i % len(COLOURS)]}"></i>{escape(query)} '
         f"<b>{values[-1]:.0%}</b></span>"
-        for i, (word, values) in enumerate(lines)
+        for i, (query, values) in enumerate(curves)
     ]
     if losses:
-        parts.append(f'<span><i class="dotted"></i>loss <b>{losses[-1]:.4g}</b></span>')
-    return "".join(parts)
+        entries.append(f'<span><i class="dotted"></i>loss <b>{losses[-1]:.4g}</b></span>')
+    return "".join(entries)
 
 
-def _line(points: Sequence[tuple[float, float]], colour: str, style: str) -> str:
-    drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{drawn}" fill="none" stroke="{colour}" class="{style}"/>'
+def _polyline(points: Sequence[tuple[float, float]], colour: str, style: str) -> str:
+    coordinates = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{coordinates}" fill="none" stroke="{colour}" class="{style}"/>'
 
 
-def _wave(samples: Tensor, width: float) -> str:
-    """The range of `samples` (channels, samples) in each of `COLUMNS` stretches, as one filled shape."""
+def _waveform(samples: Tensor, width: float) -> str:
+    """Return the range of `samples` (channels, samples) in each of `WAVEFORM_COLUMNS`, as a filled shape."""
     mono = samples.mean(dim=0)
-    columns = min(COLUMNS, mono.shape[0])
-    per = mono.shape[0] // columns
-    pieces = mono[: columns * per].reshape(columns, per)
-    high, low = pieces.amax(dim=1), pieces.amin(dim=1)
-    scale = WAVE / 2 / max(float(mono.abs().max()), 1e-9)
-    xs = [LEFT + width * (i + 0.5) / columns for i in range(columns)]
-    above = [f"{x:.1f},{WAVE / 2 - scale * value:.1f}" for x, value in zip(xs, high.tolist(), strict=True)]
-    below = [f"{x:.1f},{WAVE / 2 - scale * value:.1f}" for x, value in zip(xs, low.tolist(), strict=True)]
-    return f'<polygon points="{" ".join([*above, *below[::-1]])}" class="wave"/>'
+    columns = min(WAVEFORM_COLUMNS, mono.shape[0])
+    per_column = mono.shape[0] // columns
+    by_column = mono[: columns * per_column].reshape(columns, per_column)
+    high, low = by_column.amax(dim=1), by_column.amin(dim=1)
+    middle = WAVEFORM_HEIGHT / 2
+    scale = middle / max(float(mono.abs().max()), MIN_PEAK)
+    xs = [WAVEFORM_LEFT + width * (i + 0.5) / columns for i in range(columns)]
+    upper = [f"{x:.1f},{middle - scale * value:.1f}" for x, value in zip(xs, high.tolist(), strict=True)]
+    lower = [f"{x:.1f},{middle - scale * value:.1f}" for x, value in zip(xs, low.tolist(), strict=True)]
+    return f'<polygon points="{" ".join([*upper, *lower[::-1]])}" class="wave"/>'

@@ -1,40 +1,49 @@
-"""HTML of a run that goes on: how far it is, how long it may take, and its curves."""
+"""The progress of a job as HTML: a line, a bar with the time left, and the curves of its loop."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from tagbox.presets import Settings
 from tagbox.ui import plots
 from tagbox.ui.jobs import JobStatus
-from tagbox.ui.tasks import Request
 
 
-def shown(
-    moment: JobStatus,
-    request: Request,
-    outputs: Mapping[str, Sequence[Sequence[int]]],
-    settings: Settings,
-    ended: bool = False,
-) -> str:
-    """A line, a bar and the curves; `outputs` are each word's for each tagger."""
-    done = len(moment.steps)
-    bar = "" if ended else f'<progress max="{settings.steps}" value="{done}"></progress>'
-    line = f'<p class="line told" role="status">{escape(_line(moment, settings.steps, ended))}</p>'
-    return line + bar + (plots.curves(moment, request.words, outputs, settings.steps) if done else "")
+@dataclass(frozen=True)
+class ProgressView:
+    """How the page shows the progress of one job.
 
+    Attributes:
+        queries: one a source.
+        targets: for each query, for each tagger, the indices of its target tags.
+        steps: the number of steps that a loop takes at the most; 1 where nothing is steered.
+    """
 
-def _line(moment: JobStatus, steps: int, ended: bool) -> str:
-    done = len(moment.steps)
-    if ended:
-        return f"Done: {done} step{'s' * (done != 1)}, {moment.seconds:.0f} s."
-    if not moment.begun:
-        runs = f"{moment.before} run{'s' * (moment.before != 1)}"
-        return f"Waiting: {runs} to end before this one begins · {moment.seconds:.0f} s"
-    if not done:
-        return f"Getting ready: {moment.seconds:.0f} s"
-    parts = [f"Step {done} of {steps}" + (f", loop {moment.loops}" if moment.loops > 1 else "")]
-    if moment.segments is not None:
-        parts.append("part {} of {} written".format(*moment.segments))
-    left = moment.steps[-1].seconds / done * (steps - done)
-    parts.append(f"about {left:.0f} s left" if done < steps else "finishing")
-    return " · ".join(parts)
+    queries: Sequence[str]
+    targets: Mapping[str, Sequence[Sequence[int]]]
+    steps: int
+
+    def render(self, status: JobStatus, ended: bool = False) -> str:
+        """Return a line of text, a bar unless the job has ended, and the curves of the current loop."""
+        done = len(status.steps)
+        bar = "" if ended else f'<progress max="{self.steps}" value="{done}"></progress>'
+        text = self._final_text(status) if ended else self._text(status)
+        line = f'<p class="line message" role="status">{escape(text)}</p>'
+        return line + bar + (plots.draw_loop(status, self.queries, self.targets, self.steps) if done else "")
+
+    def _text(self, status: JobStatus) -> str:
+        done = len(status.steps)
+        if not status.started:
+            others = "1 other run" if status.jobs_before == 1 else f"{status.jobs_before} other runs"
+            return f"Waiting for {others} to end · {status.seconds:.0f} s"
+        if not done:
+            return f"Preparing · {status.seconds:.0f} s"
+        parts = [f"Step {done} of {self.steps}" + (f", loop {status.loops}" if status.loops > 1 else "")]
+        if status.segments is not None:
+            parts.append("segment {} of {} done".format(*status.segments))
+        seconds_left = status.steps[-1].seconds / done * (self.steps - done)
+        parts.append(f"about {seconds_left:.0f} s left" if done < self.steps else "finishing")
+        return " · ".join(parts)
+
+    def _final_text(self, status: JobStatus) -> str:
+        done = len(status.steps)
+        return f"Done: {done} step{'s' * (done != 1)}, {status.seconds:.0f} s"

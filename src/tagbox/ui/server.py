@@ -1,141 +1,176 @@
-"""The server of the page: private folder, routes for results, and nothing that leaves this machine."""
+"""The page's server: a private folder, a route for results, and no request to any other machine."""
 
 import logging
 import signal
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tagbox.errors import TagBoxError
 from tagbox.ui import gradio_offline
 from tagbox.ui.limits import Limits
-from tagbox.ui.session_files import Folder
+from tagbox.ui.session_files import SessionFolder
 
 if TYPE_CHECKING:
+    import gradio
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-NEEDED = "the web page needs Gradio; install it with: pip install 'tagbox[ui]'"
-POLICY = (
+    from tagbox.ui.actions import PageContext
+
+GRADIO_MISSING = "the web page needs Gradio; install it with: pip install 'tagbox[ui]'"
+CONTENT_SECURITY_POLICY = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'"
 )
-"""What a browser is to load: what comes from here. Gradio's own page asks for more."""
+"""Lets a browser load from this server only; Gradio's own page refers to others."""
+
+HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+BUILT_IN_GENERATORS = ("embedded", "jukebox")
+# Gradio's own queue. Jobs wait in the page's `JobQueue`, which shows how many are before one.
+REQUESTS_PER_WAITING_JOB = 4
 
 
 @contextmanager
 def serving(
     host: str, port: int, limits: Limits, generators: Mapping[str, Path] | None = None
 ) -> Iterator[str]:
-    """Serve the page until the block ends; yields its address. All files go with it.
+    """Serve the page until the block ends, and yield its address. All files are removed at the end.
 
     Args:
-        host: whom to listen to; "127.0.0.1" is this machine alone.
+        host: address to listen on; "127.0.0.1" is reachable from this machine only.
         port: of the server.
-        limits: of recordings.
+        limits: on recordings and waiting jobs.
         generators: files to offer beside the embedded generator and Jukebox, by the name to show.
 
     Raises:
-        TagBoxError: Gradio is not installed, or the port cannot be had.
+        TagBoxError: Gradio is not installed, or the port is not available.
     """
     with tempfile.TemporaryDirectory(prefix="tagbox-ui-", ignore_cleanup_errors=True) as root:
-        folder = Folder(Path(root))
-        folder.prepare()
-        gradio_offline.prepare(folder.uploads)
+        folder = SessionFolder(Path(root))
+        folder.create()
+        gradio_offline.set_environment(folder.uploads)
         try:
-            import gradio
+            import gradio  # noqa: F401
         except ImportError as error:
-            raise TagBoxError(NEEDED) from error
-        from starlette.middleware import Middleware
-        from starlette.routing import Route
-
-        from tagbox.ui import page
+            raise TagBoxError(GRADIO_MISSING) from error
         from tagbox.ui.actions import PageContext
         from tagbox.ui.jobs import JobQueue
-        from tagbox.ui.result_html import ADDRESS
 
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        with gradio_offline.no_fetching(), JobQueue(limits.waiting) as turns:
-            offered = {name: name for name in ("embedded", "jukebox")}
-            offered |= {name: str(path) for name, path in (generators or {}).items()}
-            blocks = page.build(PageContext(folder, limits, turns, offered))
-            # Runs wait in our own line, where a page sees how many are before it.
-            blocks.queue(max_size=4 * limits.waiting, api_open=False)
-            try:
-                _, address, _ = blocks.launch(
-                    server_name=host,
-                    server_port=port,
-                    share=False,
-                    inline=False,
-                    quiet=True,
-                    prevent_thread_lock=True,
-                    ssr_mode=False,
-                    show_error=False,
-                    run_history=False,
-                    footer_links=[],
-                    enable_monitoring=False,
-                    max_file_size=limits.megabytes * 1_000_000,
-                    theme=page.theme(),
-                    css_paths=[page.STYLE],
-                    app_kwargs={
-                        "routes": [Route(f"/{ADDRESS}/{{token}}/{{name}}", _giving(folder))],
-                        "middleware": [Middleware(_Headers)],
-                        "docs_url": None,
-                        "redoc_url": None,
-                    },
-                )
-            except (OSError, gradio.exceptions.Error) as error:
-                raise TagBoxError(
-                    f"the page cannot be served at {host}:{port} ({error}); give another --port"
-                ) from error
+        with gradio_offline.no_downloads(), JobQueue(limits.waiting) as queue:
+            names = {name: name for name in BUILT_IN_GENERATORS}
+            names |= {name: str(path) for name, path in (generators or {}).items()}
+            blocks, address = _launch(host, port, PageContext(folder, limits, queue, names))
             try:
                 yield address
             finally:
-                folder.close()
+                folder.cancel_jobs()
                 blocks.close(verbose=False)
 
 
-def serve(
+def serve_until_interrupted(
     host: str, port: int, limits: Limits, generators: Mapping[str, Path] | None = None
 ) -> Iterator[str]:
-    """Yield the address once the page is there, then block until Ctrl-C or a request to end (SIGTERM)."""
+    """Yield the address once the page is served, then block until Ctrl-C or SIGTERM.
+
+    Raises:
+        TagBoxError: as `serving`.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with serving(host, port, limits, generators) as address:
         yield address
         threading.Event().wait()
 
 
-def _giving(folder: Folder) -> "Callable[[Request], Awaitable[Response]]":
-    from starlette.responses import FileResponse, PlainTextResponse
+def _launch(host: str, port: int, context: "PageContext") -> "tuple[gradio.Blocks, str]":
+    """Start the server in a thread of its own; return the page and its address.
 
-    async def give(request: "Request") -> "Response":
-        path = folder.result(request.path_params["token"], request.path_params["name"])
+    Raises:
+        TagBoxError: the port is not available.
+    """
+    import gradio
+
+    from tagbox.ui import page
+
+    blocks = page.build_page(context)
+    blocks.queue(max_size=REQUESTS_PER_WAITING_JOB * context.limits.waiting, api_open=False)
+    try:
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            inline=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            ssr_mode=False,
+            show_error=False,
+            run_history=False,
+            footer_links=[],
+            enable_monitoring=False,
+            max_file_size=context.limits.megabytes * 1_000_000,
+            theme=page.theme(),
+            css_paths=[page.STYLE],
+            app_kwargs=_app_options(context.folder),
+        )
+    except (OSError, gradio.exceptions.Error) as error:
+        raise TagBoxError(
+            f"the page cannot be served at {host}:{port} ({error}); give another --port"
+        ) from error
+    return blocks, address
+
+
+def _app_options(folder: SessionFolder) -> dict[str, Any]:
+    """Return options of the web application: a route for results, headers, and no pages about its API."""
+    from starlette.middleware import Middleware
+    from starlette.routing import Route
+
+    from tagbox.ui.result_html import ROUTE
+
+    return {
+        "routes": [Route(f"/{ROUTE}/{{token}}/{{name}}", _ResultFiles(folder).respond)],
+        "middleware": [Middleware(_SecurityHeaders)],
+        "docs_url": None,
+        "redoc_url": None,
+    }
+
+
+@dataclass(frozen=True)
+class _ResultFiles:
+    """Serves the files of results."""
+
+    folder: SessionFolder
+
+    async def respond(self, request: "Request") -> "Response":
+        from starlette.responses import FileResponse, PlainTextResponse
+
+        path = self.folder.find_result(request.path_params["token"], request.path_params["name"])
         if path is None:
             return PlainTextResponse("there is no such result", status_code=404)
         return FileResponse(path, headers={"Cache-Control": "private, no-store"})
 
-    return give
 
-
-class _Headers:
-    """Adds to every answer what a browser is to refrain from."""
+class _SecurityHeaders:
+    """Middleware that adds `HEADERS` to every response."""
 
     def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        async def sending(message: "Message") -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"content-security-policy", POLICY.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
+        await self._app(scope, receive, partial(_send_with_headers, send))
 
-        await self._app(scope, receive, sending)
+
+async def _send_with_headers(send: "Send", message: "Message") -> None:
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message.get("headers", []), *HEADERS]
+    await send(message)

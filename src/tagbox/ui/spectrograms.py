@@ -1,4 +1,4 @@
-"""Spectrograms of tracks of any length, drawn alike so that they can be compared side by side."""
+"""Spectrograms of tracks of any length, on one colour scale so that they can be compared side by side."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +12,12 @@ from tagbox.plots import FLOOR_DB, HIGHEST_HZ, level_db
 
 COLUMNS = 600
 BLOCK_SECONDS = 20
-FAINT = 0.01
-"""What levels are told against at first: so faint that `FLOOR_DB` below it is under any picture's floor."""
+REFERENCE_MAGNITUDE = 0.01
+"""Of `level_db`; so small that its floor, `FLOOR_DB` below it, lies under the floor of every picture."""
 
 
-def save(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Draw each track as a PNG in `folder`; 0 dB is the loudest point of the first.
+def save_spectrograms(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """Draw each track as a PNG in `folder`; 0 dB is the highest level of the first track.
 
     Raises:
         TagBoxError: matplotlib is not installed, or a track cannot be read.
@@ -27,45 +27,52 @@ def save(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise TagBoxError("plots need matplotlib; install it with: pip install 'tagbox[ui]'") from error
-    drawn = {}
-    loudest: float | None = None
+    pictures = {}
+    highest: float | None = None
     for name, path in tracks.items():
-        recording = FileReader.of(path)
-        levels = _levels(recording)
-        loudest = float(levels.max()) if loudest is None else loudest
-        seconds = recording.samples / recording.rate
+        reader = FileReader.of(path)
+        levels = pooled_levels(reader)
+        highest = float(levels.max()) if highest is None else highest
+        seconds = reader.samples / reader.rate
         figure = Figure(figsize=(4.4, 2.2), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         axes.imshow(
-            levels - loudest,
+            levels - highest,
             origin="lower",
             aspect="auto",
             cmap="magma",
             vmin=FLOOR_DB,
             vmax=0,
-            extent=(0, seconds, 0, recording.rate / 2000),
+            extent=(0, seconds, 0, reader.rate / 2000),
         )
-        axes.set(xlabel="s", ylabel="kHz", ylim=(0, min(recording.rate / 2, HIGHEST_HZ) / 1000))
-        drawn[name] = folder / f"{path.stem}.png"
-        figure.savefig(drawn[name], dpi=110, format="png")
-    return drawn
+        axes.set(xlabel="s", ylabel="kHz", ylim=(0, min(reader.rate / 2, HIGHEST_HZ) / 1000))
+        pictures[name] = folder / f"{path.stem}.png"
+        figure.savefig(pictures[name], dpi=110, format="png")
+    return pictures
 
 
-def _levels(recording: FileReader) -> NDArray[np.float32]:
-    """Level in dB, (bins, columns): a stretch at a time, the loudest frame of each column."""
-    block = BLOCK_SECONDS * recording.rate
-    spans = [(at, min(recording.samples, at + block)) for at in range(0, recording.samples, block)]
+def pooled_levels(reader: FileReader) -> NDArray[np.float32]:
+    """Return levels in dB, (bins, columns), with at most `COLUMNS` columns: each is its loudest frame.
+
+    The file is read in blocks of `BLOCK_SECONDS`, so that memory does not grow with its length.
+    """
+    block_samples = BLOCK_SECONDS * reader.rate
+    spans = [
+        (start, min(reader.samples, start + block_samples))
+        for start in range(0, reader.samples, block_samples)
+    ]
     columns = max(1, COLUMNS // len(spans))
-    parts = []
-    for stretch in recording.read_spans(spans):
-        if stretch.shape[-1]:
-            share = max(1, round(columns * stretch.shape[-1] / block)) if len(spans) > 1 else columns
-            parts.append(_loudest(level_db(stretch, FAINT), share))
-    return np.concatenate(parts, axis=1)
+    pooled = []
+    for block in reader.read_spans(spans):
+        samples = block.shape[-1]
+        if samples:
+            share = max(1, round(columns * samples / block_samples)) if len(spans) > 1 else columns
+            pooled.append(_pool_columns(level_db(block, REFERENCE_MAGNITUDE), share))
+    return np.concatenate(pooled, axis=1)
 
 
-def _loudest(levels: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+def _pool_columns(levels: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
     frames = levels.shape[1]
     if frames <= columns:
         return levels

@@ -1,52 +1,53 @@
-"""Words to ask for: what the tagger hears, in the words that people take sources out by."""
+"""Suggest words to separate: the instruments and voices that a tagger predicts in the recording."""
 
 from collections.abc import Sequence
 
+from tagbox.taggers.names import TaggerName
 from tagbox.tagging import TagPredictions
-from tagbox.tags.published import published_names
-from tagbox.tags.query import UNION
-from tagbox.tags.resolve import can_express, meaning, short
-from tagbox.tags.synonyms import PRESETS
+from tagbox.tags.query import target_tags
+from tagbox.tags.resolve import can_express, meaning, short_name
+from tagbox.tags.synonyms import TAG_GROUPS
 from tagbox.tags.vocabularies import TAGS
 
 NOT_A_SOURCE = ("no vocals",)
-SUGGESTED = 6
+MAX_SUGGESTIONS = 6
 
 
-def suggestions(heard: TagPredictions, most: int = SUGGESTED) -> list[tuple[str, float]]:
-    """Sources that may be in a recording, the surest first, with the probability of their surest tag.
+def suggest_words(predictions: TagPredictions, count: int = MAX_SUGGESTIONS) -> list[tuple[str, float]]:
+    """Return the `count` most probable sources of a recording, the most probable first, with probabilities.
 
-    A source that plays only for a while counts by its best window.
+    A word's probability is that of its most probable tag in the window where this is highest, so that a
+    source that plays only for a while is suggested, too.
     """
-    surest = heard.windows.amax(dim=0)
-    found = {
-        word: max(float(surest[heard.tags.index(tag)]) for tag in meaning(word, heard.data))
-        for word in sources(heard.data)
+    highest = predictions.windows.amax(dim=0)
+    probabilities = {
+        word: max(float(highest[predictions.tags.index(tag)]) for tag in meaning(word, predictions.data))
+        for word in source_words(predictions.data)
     }
-    return sorted(found.items(), key=lambda item: -item[1])[:most]
+    return sorted(probabilities.items(), key=lambda item: -item[1])[:count]
 
 
-def sources(data: str) -> list[str]:
-    """The words for instruments and voices that the vocabulary `data` has."""
-    return [preset.name for preset in PRESETS if data in preset.tags and preset.name not in NOT_A_SOURCE]
+def source_words(data: str) -> list[str]:
+    """Return the words for instruments and voices that the vocabulary `data` can express."""
+    return [group.name for group in TAG_GROUPS if data in group.tags and group.name not in NOT_A_SOURCE]
 
 
-def known(taggers: Sequence[str]) -> list[str]:
-    """Every word that all of `taggers`, as data/architecture, know; those for sources first."""
-    learnt = {name.partition("/")[0] for name in taggers}
-    names = [preset.name for preset in PRESETS]
-    tags = [short(tag) for data in sorted(learnt) for tag in TAGS[data]]
-    return [word for word in dict.fromkeys([*names, *tags]) if learnt <= set(can_express(word))]
+def known_words(taggers: Sequence[str]) -> list[str]:
+    """Return every word that all of `taggers`, as data/architecture, can express; those for sources first."""
+    vocabularies = {TaggerName.parse(name).data for name in taggers}
+    names = [group.name for group in TAG_GROUPS]
+    tags = [short_name(tag) for data in sorted(vocabularies) for tag in TAGS[data]]
+    return [word for word in dict.fromkeys([*names, *tags]) if vocabularies <= set(can_express(word))]
 
 
-def outputs(word: str, taggers: Sequence[str], vocabulary: str) -> list[list[int]]:
-    """For each tagger, as data/architecture, the outputs that `word`, perhaps a union, stands for."""
-    parts = [part.strip() for part in word.split(UNION) if part.strip()]
-    found = []
-    for data in (name.partition("/")[0] for name in taggers):
-        if vocabulary == "published":
-            tags: Sequence[str] = published_names(parts, data)
-        else:
-            tags = [tag for part in parts for tag in meaning(part, data)]
-        found.append([TAGS[data].index(tag) for tag in dict.fromkeys(tags)])
-    return found
+def target_indices(query: str, taggers: Sequence[str], vocabulary: str) -> list[list[int]]:
+    """Return for each tagger, as data/architecture, the indices of the tags that `query` means.
+
+    Args:
+        vocabulary: "right" or "published", as in `tagbox.tags.query.target_tags`.
+
+    Raises:
+        TagBoxError: the query is empty or means nothing to one of the taggers.
+    """
+    vocabularies = [TaggerName.parse(name).data for name in taggers]
+    return [[TAGS[data].index(tag) for tag in target_tags(query, data, vocabulary)] for data in vocabularies]

@@ -1,4 +1,4 @@
-"""A tab of the page: a recording, what is heard in it, words, settings, a run to watch, and what came out."""
+"""A tab of the page: a recording and its tags, words, settings, the progress of a job, and its result."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,104 +6,103 @@ from typing import Any
 import gradio as gr
 
 from tagbox import presets
-from tagbox.ui import form, suggestions
+from tagbox.ui import suggestions
 from tagbox.ui.actions import Actions, PageContext, TabSpec
-from tagbox.ui.form import Form
+from tagbox.ui.form import Form, build_form
 
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {"queue": False, "api_visibility": "private", "show_progress": "hidden"}
+"""Options of callbacks that answer at once."""
 
 
 @dataclass(frozen=True)
-class Controls:
-    """The tab's components that its callbacks read and write."""
+class TabControls:
+    """The components of a tab that its callbacks read and write."""
 
-    song: gr.Audio
+    recording: gr.Audio
     examples: tuple[gr.Button, ...]
-    picture: gr.HTML
-    heard: gr.CheckboxGroup
+    drawing: gr.HTML
+    suggested: gr.CheckboxGroup
     typed: gr.Dropdown
     form: Form
-    go: gr.Button
+    start: gr.Button
     stop: gr.Button
     cancel: gr.Button
-    told: gr.HTML
+    message: gr.HTML
     results: gr.HTML
 
 
-def build(kind: TabSpec, house: PageContext) -> None:
-    """Lay out a tab, inside a `gr.Tab`, and say what its buttons do."""
-    controls = _lay_out(kind, house)
-    _wire(controls, Actions(kind, house, controls.form), house)
+def build_tab(spec: TabSpec, context: PageContext) -> None:
+    """Lay out a tab, inside a `gr.Tab`, and connect its controls to their callbacks."""
+    controls = _lay_out(spec, context)
+    _connect(controls, Actions(spec, context, controls.form), context)
 
 
-def _lay_out(kind: TabSpec, house: PageContext) -> Controls:
-    key = kind.key
-    gr.Markdown(kind.about)
-    song = gr.Audio(
+def _lay_out(spec: TabSpec, context: PageContext) -> TabControls:
+    key = spec.key
+    gr.Markdown(spec.description)
+    recording = gr.Audio(
         sources=["upload", "microphone"],
         type="filepath",
         editable=False,
-        label=f"Recording, {house.limits}",
-        elem_id=f"{key}-song",
+        label=f"Recording, {context.limits}",
+        elem_id=f"{key}-recording",
         buttons=[],
     )
     examples = []
-    if kind.examples:
+    if spec.examples:
         with gr.Row(elem_classes="examples"):
-            for example in kind.examples:
-                examples.append(gr.Button(example.title, size="sm", min_width=150))
-    picture = gr.HTML(elem_id=f"{key}-picture", elem_classes="picture")
-    heard = gr.CheckboxGroup([], label=kind.asks, visible=False, elem_id=f"{key}-heard")
+            examples = [gr.Button(example.title, size="sm", min_width=150) for example in spec.examples]
+    drawing = gr.HTML(elem_id=f"{key}-drawing", elem_classes="drawing")
+    suggested = gr.CheckboxGroup([], label=spec.words_label, visible=False, elem_id=f"{key}-suggested")
     typed = gr.Dropdown(
-        suggestions.known(presets.find(kind.presets[0]).settings.taggers),
+        suggestions.known_words(presets.find(spec.presets[0]).settings.taggers),
         value=[],
-        label="Any other word",
-        info="violin+cello is one source of two words",
+        label="Other words",
+        info="violin+cello is one source of two instruments",
         multiselect=True,
         allow_custom_value=True,
         elem_id=f"{key}-typed",
     )
-    settings = form.build(f"{key}-settings", kind.presets, house.limits, house.generators)
+    form = build_form(f"{key}-settings", spec.presets, context.limits, context.generators)
     with gr.Row():
-        go = gr.Button(kind.name, variant="primary", elem_id=f"{key}-go", min_width=120)
+        start = gr.Button(spec.name, variant="primary", elem_id=f"{key}-start", min_width=120)
         stop = gr.Button("Stop and keep", visible=False, elem_id=f"{key}-stop", min_width=120)
         cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id=f"{key}-cancel", min_width=120)
-    told = gr.HTML(elem_id=f"{key}-told", elem_classes="told-box")
+    message = gr.HTML(elem_id=f"{key}-message", elem_classes="progress-box")
     results = gr.HTML(elem_id=f"{key}-results", elem_classes="results")
-    return Controls(song, tuple(examples), picture, heard, typed, settings, go, stop, cancel, told, results)
+    return TabControls(
+        recording, tuple(examples), drawing, suggested, typed, form, start, stop, cancel, message, results
+    )
 
 
-def _wire(controls: Controls, actions: Actions, house: PageContext) -> None:
-    hearing: dict[str, Any] = {
-        "fn": actions.listen,
-        "inputs": [controls.song],
-        "outputs": [controls.picture, controls.heard, controls.told, controls.results],
-        "concurrency_id": "listen",
+def _connect(controls: TabControls, actions: Actions, context: PageContext) -> None:
+    show: dict[str, Any] = {
+        "fn": actions.show_recording,
+        "inputs": [controls.recording],
+        "outputs": [controls.drawing, controls.suggested, controls.message, controls.results],
+        "concurrency_id": "show",
         "concurrency_limit": 1,
         "api_visibility": "private",
         "show_progress": "minimal",
-        "show_progress_on": [controls.picture],
+        "show_progress_on": [controls.drawing],
     }
-    shown = [controls.told, controls.results, controls.go, controls.stop, controls.cancel]
-    running: dict[str, Any] = {
+    job_outputs = [controls.message, controls.results, controls.start, controls.stop, controls.cancel]
+    run: dict[str, Any] = {
         "fn": actions.run,
-        "inputs": [controls.song, controls.heard, controls.typed, *controls.form.controls],
-        "outputs": shown,
+        "inputs": [controls.recording, controls.suggested, controls.typed, *controls.form.controls],
+        "outputs": job_outputs,
         "concurrency_id": "run",
-        "concurrency_limit": house.limits.waiting + 2,
+        "concurrency_limit": context.limits.waiting + 2,
         "api_visibility": "private",
         "show_progress": "minimal",
-        "show_progress_on": [controls.told],
+        "show_progress_on": [controls.message],
     }
-    given = [controls.song.upload, controls.song.stop_recording, controls.song.clear]
-    # A recording that comes while another is still being listened to must not be missed.
-    gr.on(given, trigger_mode="always_last", **hearing)
-    controls.go.click(actions.begin, None, shown, queue=False, **QUIET).then(**running)
-    for button, example in zip(controls.examples, actions.kind.examples, strict=True):
-        taken = button.click(
-            actions.taking(example), None, [controls.song, controls.typed], queue=False, **QUIET
-        )
-        begun = taken.then(**hearing).then(actions.begin, None, shown, queue=False, **QUIET)
-        begun.then(**running)
-    controls.stop.click(actions.stop, None, [controls.stop], queue=False, **QUIET)
-    controls.cancel.click(actions.cancel, None, [controls.cancel], queue=False, **QUIET)
+    recording = controls.recording
+    # "always_last": a recording that arrives while the previous one is still analysed must not be missed.
+    gr.on([recording.upload, recording.stop_recording, recording.clear], trigger_mode="always_last", **show)
+    controls.start.click(actions.announce, None, job_outputs, **QUIET).then(**run)
+    for button in controls.examples:
+        taken = button.click(actions.take_example, button, [recording, controls.typed], **QUIET)
+        taken.then(**show).then(actions.announce, None, job_outputs, **QUIET).then(**run)
+    controls.stop.click(actions.stop, None, [controls.stop], **QUIET)
+    controls.cancel.click(actions.cancel, None, [controls.cancel], **QUIET)
