@@ -104,7 +104,7 @@ class Actions:
         except Exception as error:
             return EMPTY, _suggestions([]), render_message(_user_message(error, path), "error"), EMPTY
         drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)
-        return drawing, _suggestions(suggestions.suggest_words(predictions)), EMPTY, EMPTY
+        return drawing, _suggestions(suggestions.suggest_sources(predictions)), EMPTY, EMPTY
 
     def take_example(self, request: gr.Request, title: str) -> tuple[str, list[str]]:
         """Copy the recording of the example with this title to the page's uploads.

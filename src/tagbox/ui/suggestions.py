@@ -13,7 +13,7 @@ NOT_A_SOURCE = ("no vocals",)
 MAX_SUGGESTIONS = 6
 
 
-def suggest_words(predictions: TagPredictions, count: int = MAX_SUGGESTIONS) -> list[tuple[str, float]]:
+def suggest_sources(predictions: TagPredictions, count: int = MAX_SUGGESTIONS) -> list[tuple[str, float]]:
     """Return the `count` most probable sources of a recording, the most probable first, with probabilities.
 
     A word's probability is that of its most probable tag in the window where this is highest, so that a
