@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tagbox.audio.segments import crossfade, fade, plan_segments, rescale, weights
+from tagbox.audio.segments import crossfade, fade_in, plan_segments, rescale, segment_gains
 from tagbox.errors import TagBoxError
 
 lengths = st.integers(1, 400_000)
@@ -29,18 +29,18 @@ def test_segments_cover_the_recording_once_and_read_no_more_than_they_may(
         # Rounded up to the unit, overlap and context may leave no room; only then.
         assert length - 3 * (overlap + unit) - 2 * (context + unit) <= unit
         return
-    assert segments[0].start == segments[0].first == 0
-    assert segments[-1].stop == segments[-1].last == samples
+    assert segments[0].start == segments[0].read_start == 0
+    assert segments[-1].stop == segments[-1].read_stop == samples
     for segment in segments:
-        assert 0 <= segment.first <= segment.start < segment.stop <= segment.last <= samples
-        assert segment.last - segment.first <= max(length, samples if len(segments) == 1 else 0)
+        assert 0 <= segment.read_start <= segment.start < segment.stop <= segment.read_stop <= samples
+        assert segment.read_stop - segment.read_start <= max(length, samples if len(segments) == 1 else 0)
         assert segment.fade_in + segment.fade_out <= segment.stop - segment.start
     for before, after in pairwise(segments):
         assert before.stop - after.start == before.fade_out == after.fade_in
         assert before.fade_out >= overlap
-        assert after.start - after.first >= context
-        assert before.last - before.stop == min(samples - before.stop, after.start - after.first)
-        for place in (after.first, after.start, before.stop, after.fade_in):
+        assert after.start - after.read_start >= context
+        assert before.read_stop - before.stop == min(samples - before.stop, after.start - after.read_start)
+        for place in (after.read_start, after.start, before.stop, after.fade_in):
             assert place % unit == 0
 
 
@@ -49,7 +49,7 @@ def test_segments_cover_the_recording_once_and_read_no_more_than_they_may(
 def test_weights_are_a_partition_of_unity(samples: int, length: int, overlap: int, context: int) -> None:
     total = torch.zeros(samples, dtype=torch.float64)
     for segment in plan_segments(samples, length, overlap, context):
-        total[segment.start : segment.stop] += weights(segment).double()
+        total[segment.start : segment.stop] += segment_gains(segment).double()
     torch.testing.assert_close(total, torch.ones_like(total), atol=1e-7, rtol=0)
 
 
@@ -77,13 +77,13 @@ def test_a_seam_goes_from_one_to_the_other_without_a_step() -> None:
     # The steepest place of sin^2 over v samples has the slope pi / 2v.
     assert float(seam.diff().max()) <= torch.pi / 2 / 100 + 1e-6
     assert bool((seam.diff() >= -1e-7).all())
-    torch.testing.assert_close(fade(100) + fade(100).flip(0), torch.ones(100))
+    torch.testing.assert_close(fade_in(100) + fade_in(100).flip(0), torch.ones(100))
 
 
 def test_a_recording_that_fits_is_one_segment() -> None:
     (only,) = plan_segments(1_000, 1_000, 100, 50, unit=7, align=64)
-    assert (only.first, only.last, only.start, only.stop) == (0, 1_000, 0, 1_000)
-    assert torch.equal(weights(only), torch.ones(1_000))
+    assert (only.read_start, only.read_stop, only.start, only.stop) == (0, 1_000, 0, 1_000)
+    assert torch.equal(segment_gains(only), torch.ones(1_000))
 
 
 def test_segments_are_about_equal() -> None:
@@ -95,7 +95,7 @@ def test_hops_stay_on_the_grid_of_resampler_and_stft() -> None:
     # 48 kHz to 44.1 kHz repeats every 160 samples, hops of 1024 samples there every 160 * 1024 samples here.
     segments = plan_segments(48_000 * 300, 48_000 * 30, 48_000, 4_000, unit=160, align=160 * 1024)
     assert len(segments) > 5
-    assert all(segment.first % (160 * 1024) == 0 for segment in segments)
+    assert all(segment.read_start % (160 * 1024) == 0 for segment in segments)
 
 
 def test_no_room_gets_a_clear_word() -> None:

@@ -1,6 +1,5 @@
-"""What taggers hear in a recording: over the whole of it, window by window, each and together."""
+"""Predict the tags of a recording, window by window, with one tagger or several."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -8,30 +7,29 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tagbox.audio.arrays import as_channels
+from tagbox.audio.arrays import as_channels, check_audible
 from tagbox.audio.resampling import resample, to_mono
-from tagbox.errors import TagBoxError
 from tagbox.models import load_tagger
 from tagbox.taggers import windows
 from tagbox.taggers.tagger import Tagger, predict_logits
 
-EMBEDDED = (("pons-musicnn", "mtat"),)
-QUIETEST = 1e-4  # peak; -80 dB. Below it there is dither at best, and taggers rename noise.
-SHORTEST = 0.1  # seconds; less is a click, and repeating it makes a tone that is not in it.
-BATCH_SECONDS = 30  # of audio in one pass: bounds the memory, whatever the length of the recording
+DEFAULT_TAGGERS = (("pons-musicnn", "mtat"),)
+"""As (architecture, data); ships with TagBox."""
+BATCH_SECONDS = 30
+"""How much audio one batch of windows holds: memory does not grow with the length of the recording."""
 
 
 @dataclass(frozen=True, eq=False)
 class TagPredictions:
-    """What one tagger, or several of one vocabulary in the mean, heard.
+    """The predictions of one tagger, or the mean of several that share a vocabulary.
 
     Attributes:
         name: of the tagger as data/architecture, or of the mean.
         data: the vocabulary.
-        tags: its tags, in the order of the outputs.
+        tags: of the vocabulary, in the order of the tagger's outputs.
         probabilities: (tags,), the mean over the windows.
         windows: (windows, tags).
-        spans: of each window, where it starts and ends in the recording (s).
+        spans: start and end of each window in the recording, s.
     """
 
     name: str
@@ -42,7 +40,7 @@ class TagPredictions:
     spans: tuple[tuple[float, float], ...]
 
     def top(self, count: int, window: int | None = None) -> dict[str, float]:
-        """The `count` most probable tags of the recording, or of one window, the most probable first."""
+        """Return the `count` most probable tags of the recording, or of one window, most probable first."""
         values = self.probabilities if window is None else self.windows[window]
         best = torch.argsort(values, descending=True, stable=True)[:count]
         return {self.tags[i]: float(values[i]) for i in best.tolist()}
@@ -51,41 +49,41 @@ class TagPredictions:
 def tag(
     audio: ArrayLike | Tensor,
     rate: int,
-    taggers: Sequence[tuple[str, str]] = EMBEDDED,
+    taggers: Sequence[tuple[str, str]] = DEFAULT_TAGGERS,
     top: int = 10,
     padding: str = "repeat",
     device: str = "cpu",
 ) -> dict[str, float]:
-    """The tags that are heard in `audio`, the most probable first.
+    """Predict the tags of `audio`; return the most probable first.
 
     Args:
         audio: (samples,) or (channels, samples), full scale at -1 and 1.
         rate: Hz.
         taggers: each as (architecture, data), for example ("fcn", "jamendo"). A tag's probability is the mean
-            over the taggers that know it.
+            over the taggers whose vocabulary has it.
         top: how many tags.
         padding: what fills a window that the recording does not: "repeat" (the recording again) or "zeros".
         device: where the taggers run.
 
     Raises:
-        TagBoxError: the audio is silent, too short, not finite or of another shape, or a tagger is not there.
+        UnreadableRecordingError: the audio is silent, too short, not finite or of another shape.
+        TagBoxError: there is no such tagger, or its weights are not on this machine.
 
     >>> import torch
     >>> noise = 0.1 * torch.randn(2, 3 * 44100, generator=torch.Generator().manual_seed(0))
-    >>> heard = tag(noise, 44100, top=3)
-    >>> len(heard)
+    >>> len(tag(noise, 44100, top=3))
     3
     """
     samples = as_channels(audio)
     check_audible(samples, rate)
-    heard = predict_windows(
+    predictions = predict_windows(
         samples, rate, [load_tagger(name, data, device) for name, data in taggers], padding
     )
-    known: dict[str, list[float]] = {}
-    for one in heard:
-        for name, probability in one.top(len(one.tags)).items():
-            known.setdefault(name, []).append(probability)
-    means = {name: sum(values) / len(values) for name, values in known.items()}
+    by_tag: dict[str, list[float]] = {}
+    for each in predictions:
+        for name, probability in each.top(len(each.tags)).items():
+            by_tag.setdefault(name, []).append(probability)
+    means = {name: sum(values) / len(values) for name, values in by_tag.items()}
     return dict(sorted(means.items(), key=lambda item: -item[1])[:top])
 
 
@@ -95,53 +93,69 @@ def predict_windows(
     taggers: Sequence[Tagger],
     padding: str = "repeat",
     on_progress: Callable[[float], None] = lambda share: None,
+    subject: str = "the recording",
 ) -> list[TagPredictions]:
-    """What each of `taggers` hears in `samples` (channels, samples) at `rate` Hz; no gradients.
+    """Predict the tags of a recording with each of `taggers`, without gradients.
 
-    Taggers with the same rate and window listen together, so that spectrograms they share are computed once.
-    `on_progress` is told the share that is done.
+    Taggers of one sample rate and window predict together, so that spectrograms they share are computed once.
+
+    Args:
+        samples: (channels, samples).
+        rate: Hz.
+        taggers: any.
+        padding: what fills the last window, "repeat" or "zeros".
+        on_progress: called with the share that is done, from 0 to 1.
+        subject: what error messages call the recording.
+
+    Returns:
+        for each tagger, in the order given.
 
     Raises:
-        TagBoxError: there is nothing to hear (see `check_audible`).
+        UnreadableRecordingError: the recording has nothing to tag (see `check_audible`).
     """
-    check_audible(samples, rate)
+    check_audible(samples, rate, subject)
     mono = to_mono(samples)[None]
     duration = samples.shape[-1] / rate
-    alike: dict[tuple[int, int, torch.device], list[Tagger]] = {}
+    groups: dict[tuple[int, int, torch.device], list[Tagger]] = {}
     for tagger in taggers:
-        alike.setdefault((tagger.rate, tagger.window, tagger.device), []).append(tagger)
-    found: dict[int, TagPredictions] = {}
-    for (tagger_rate, window, device), group in alike.items():
-        pieces = windows.cut(resample(mono, rate, tagger_rate), window, window, padding)[0].to(device)
-        batch = max(1, round(BATCH_SECONDS * tagger_rate / window))
-        parts: list[list[Tensor]] = [[] for _ in group]
-        for at in range(0, len(pieces), batch):
+        groups.setdefault((tagger.rate, tagger.window, tagger.device), []).append(tagger)
+    predictions: dict[int, TagPredictions] = {}
+    for (tagger_rate, window, device), group in groups.items():
+        resampled = resample(mono, rate, tagger_rate)
+        cut = windows.cut(resampled, window, window, padding)[0].to(device)
+        batch_size = max(1, round(BATCH_SECONDS * tagger_rate / window))
+        batches: list[list[Tensor]] = [[] for _ in group]
+        for first in range(0, len(cut), batch_size):
             with torch.no_grad():
-                logits = predict_logits(group, pieces[at : at + batch], padding)
-            for part, one in zip(parts, logits, strict=True):
-                part.append(torch.sigmoid(one[:, 0]).cpu())
-            share = min(1.0, (at + batch) / len(pieces))
-            on_progress((len(found) + share * len(group)) / len(taggers))
-        length = window / tagger_rate
-        spans = tuple((i * length, min((i + 1) * length, duration)) for i in range(len(pieces)))
-        for tagger, part in zip(group, parts, strict=True):
-            each = torch.cat(part)
-            name = f"{tagger.data}/{tagger.name}"
-            found[id(tagger)] = TagPredictions(name, tagger.data, tagger.tags, each.mean(0), each, spans)
-    return [found[id(tagger)] for tagger in taggers]
+                logits = predict_logits(group, cut[first : first + batch_size], padding)
+            for own_batches, own_logits in zip(batches, logits, strict=True):
+                own_batches.append(torch.sigmoid(own_logits[:, 0]).cpu())
+            share = min(1.0, (first + batch_size) / len(cut))
+            on_progress((len(predictions) + share * len(group)) / len(taggers))
+        seconds = window / tagger_rate
+        spans = tuple((i * seconds, min((i + 1) * seconds, duration)) for i in range(len(cut)))
+        for tagger, own_batches in zip(group, batches, strict=True):
+            by_window = torch.cat(own_batches)
+            predictions[id(tagger)] = TagPredictions(
+                tagger.identifier, tagger.data, tagger.tags, by_window.mean(0), by_window, spans
+            )
+    return [predictions[id(tagger)] for tagger in taggers]
 
 
-def average_by_vocabulary(heard: Sequence[TagPredictions]) -> list[TagPredictions]:
-    """The mean over the taggers of each vocabulary that several of them share; windows are left out."""
+def average_by_vocabulary(predictions: Sequence[TagPredictions]) -> list[TagPredictions]:
+    """Average the predictions of the taggers that share a vocabulary; the means have no windows.
+
+    Vocabularies of a single tagger are left out.
+    """
     by_data: dict[str, list[TagPredictions]] = {}
-    for one in heard:
-        by_data.setdefault(one.data, []).append(one)
+    for each in predictions:
+        by_data.setdefault(each.data, []).append(each)
     return [
         TagPredictions(
             f"{data}/mean",
             data,
             group[0].tags,
-            torch.stack([one.probabilities for one in group]).mean(0),
+            torch.stack([each.probabilities for each in group]).mean(0),
             torch.empty(0, len(group[0].tags)),
             (),
         )
@@ -150,47 +164,16 @@ def average_by_vocabulary(heard: Sequence[TagPredictions]) -> list[TagPrediction
     ]
 
 
-def check_audible(samples: Tensor, rate: int) -> None:
-    """Raise `TagBoxError` where taggers have nothing to hear in `samples` (channels, samples).
-
-    They answer silence, a click and a constant with confident tags, so those are refused instead.
-    """
-    duration = samples.shape[-1] / rate
-    if duration < SHORTEST:
-        raise TagBoxError(
-            f"lasts {_seconds(samples.shape[-1], rate)}, too short to hear anything in; "
-            f"give {SHORTEST:g} s or more"
-        )
-    # A constant is silence, however large.
-    swing = samples - samples.mean(dim=-1, keepdim=True)
-    peak = float(swing.abs().max())
-    if not math.isfinite(peak):
-        raise TagBoxError("has values that are not finite (NaN or infinity); export the recording again")
-    if peak < QUIETEST:
-        level = (
-            f"peaks at {20 * math.log10(peak):.0f} dB" if peak > 1e-12 else "nothing but zeros or a constant"
-        )
-        raise TagBoxError(
-            f"is silent ({level}), so there is nothing to tag; give another excerpt or recording"
-        )
-
-
-def _seconds(samples: int, rate: int) -> str:
-    return f"{samples / rate:.3g} s ({samples} sample{'s' * (samples != 1)})"
-
-
-def _device(tagger: Tagger) -> torch.device:
-    return next(tagger.network.parameters()).device
-
-
 def predict_recording(
     taggers: Sequence[Tagger], channels: Tensor, rate: int, padding: str = "repeat"
 ) -> list[Tensor]:
-    """Predict the tags of `channels` (channels, samples): for each tagger probabilities (tags,).
+    """Predict the tags of a whole recording: for each tagger probabilities (tags,), the mean over its windows.
 
     Args:
-        taggers: all at one rate.
+        taggers: all of one sample rate.
+        channels: (channels, samples).
         rate: of `channels`, Hz.
+        padding: what fills the last window, "repeat" or "zeros".
     """
     with torch.no_grad():
         mono = resample(channels.to(taggers[0].device).mean(dim=0, keepdim=True), rate, taggers[0].rate)

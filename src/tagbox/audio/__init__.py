@@ -1,6 +1,6 @@
-"""Recordings: files, arrays, rates, spectra and segments.
+"""Recordings: files, arrays, sample rates, spectra and segments.
 
-What programs use is imported with its first use: PyTorch alone takes over a second.
+The names that programs use are imported on first access, because importing PyTorch takes over a second.
 """
 
 from importlib import import_module
@@ -24,6 +24,7 @@ __all__ = ["Audio", "fingerprint", "ratio", "read", "resample", "to_mono", "writ
 
 
 def __getattr__(name: str) -> Any:
+    """Import `name` from its module on first access (PEP 562)."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)

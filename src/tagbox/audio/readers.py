@@ -1,7 +1,7 @@
 """Read recordings span by span, front to back: from a file, or from memory.
 
-Nothing is ever read backwards, and no position in a compressed stream is reached by seeking: decoders
-of mp3 and ogg do not land on the sample that was asked for.
+Files are decoded forwards only, and a compressed stream is never sought in: the decoders of mp3 and ogg do
+not land on the sample that was asked for.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from tagbox.audio import files
-from tagbox.errors import TagBoxError
+from tagbox.audio.arrays import check_finite
 
 SEEKABLE_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "FLAC", "CAF", "AU")
 """Formats in which seeking to a sample lands on that sample."""
 
+BLOCK_SAMPLES = 1 << 18
+"""Decoded at once where a file is passed through from end to end."""
+
 Spans = Sequence[tuple[int, int]]
-"""Spans as (from, to) in samples, each neither beginning nor ending before the one before."""
+"""Spans as (start, stop) in samples; along the sequence neither starts nor stops decrease."""
 
 
 class Reader(Protocol):
@@ -29,20 +32,24 @@ class Reader(Protocol):
 
     @property
     def rate(self) -> int:
-        """Hz."""
+        """Return the sample rate in Hz."""
         ...
 
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Return the number of channels."""
+        ...
 
     @property
-    def samples(self) -> int: ...
+    def samples(self) -> int:
+        """Return the length in samples."""
+        ...
 
     def read_spans(self, spans: Spans) -> Iterator[Tensor]:
-        """Yield each of `spans` as (channels, samples) float32; shorter where the recording breaks off before.
+        """Yield each of `spans` as (channels, samples) float32; shorter where the recording ends too early.
 
         Raises:
-            TagBoxError: the recording is damaged.
+            UnreadableRecordingError: the recording is damaged or has values that are not finite.
         """
         ...
 
@@ -56,21 +63,31 @@ class TensorReader:
 
     @property
     def channels(self) -> int:
+        """Return the number of channels."""
         return self.values.shape[0]
 
     @property
     def samples(self) -> int:
+        """Return the length in samples."""
         return self.values.shape[1]
 
     def read_spans(self, spans: Spans) -> Iterator[Tensor]:
-        """Yield views of the values."""
-        for first, last in spans:
-            yield self.values[:, first:last]
+        """Yield each of `spans` as a view of the values, (channels, samples)."""
+        for start, stop in spans:
+            yield self.values[:, start:stop]
 
 
 @dataclass(frozen=True)
 class FileReader:
-    """A file, or `samples` samples of it from `offset` on."""
+    """A recording in a file, or an excerpt of one.
+
+    Attributes:
+        path: of the file.
+        rate: Hz.
+        channels: how many.
+        samples: length of the excerpt.
+        offset: samples of the file before the excerpt.
+    """
 
     path: Path
     rate: int
@@ -80,58 +97,60 @@ class FileReader:
 
     @classmethod
     def of(cls, path: str | Path, start: float = 0.0, duration: float | None = None) -> "FileReader":
-        """Open `path`, or `duration` seconds of it from `start` on (s), by what its header says.
+        """Make a reader of `duration` seconds of `path` from `start` seconds on, by what its header says.
 
         Raises:
-            TagBoxError: it cannot be read, or the excerpt lies outside it (see `tagbox.audio.read`).
+            UnreadableRecordingError: the file is missing, empty, or of an unknown format.
+            TagBoxError: the excerpt lies outside the recording.
         """
-        with files.opened(path) as file:
-            first, count = files.excerpt(path, file, start, duration)
-            if count <= 0:
-                raise files.no_audio(path)
-            return cls(Path(path), file.samplerate, file.channels, count, first)
+        with files.open_recording(path) as file:
+            offset, samples = files.excerpt_range(path, file, start, duration)
+            if samples <= 0:
+                raise files.empty_recording(path)
+            return cls(Path(path), file.samplerate, file.channels, samples, offset)
 
     def read_spans(self, spans: Spans) -> Iterator[Tensor]:
-        """Decode each of `spans` as it is asked for; what two neighbours share is decoded once."""
-        held = torch.zeros(self.channels, 0)
-        at = 0
-        with files.opened(self.path) as file:
+        """Decode and yield each of `spans`, (channels, samples); what neighbours share is decoded once.
+
+        Raises:
+            UnreadableRecordingError: the recording is damaged or has values that are not finite.
+        """
+        buffer = torch.zeros(self.channels, 0)
+        buffer_start = 0
+        with files.open_recording(self.path) as file:
             _skip(self.path, file, self.offset)
-            for first, last in spans:
-                known = at + held.shape[1]
-                if first > known:
-                    _skip(self.path, file, first - known)
-                    held = held[:, :0]
+            for start, stop in spans:
+                decoded = buffer_start + buffer.shape[1]
+                if start > decoded:
+                    _skip(self.path, file, start - decoded)
+                    buffer = buffer[:, :0]
                 else:
-                    held = held[:, first - at :]
-                at = first
-                missing = min(last, self.samples) - at - held.shape[1]
+                    buffer = buffer[:, start - buffer_start :]
+                buffer_start = start
+                missing = min(stop, self.samples) - start - buffer.shape[1]
                 if missing > 0:
-                    held = torch.cat([held, _decode(self.path, file, missing)], dim=1)
-                yield held[:, : last - first]
+                    buffer = torch.cat([buffer, _decode(self.path, file, missing)], dim=1)
+                yield buffer[:, : stop - start]
 
 
 def _skip(path: Path, file: soundfile.SoundFile, samples: int) -> None:
+    """Move `file` forwards by `samples`: decode them where seeking is not exact."""
     if file.format in SEEKABLE_FORMATS:
         file.seek(samples, soundfile.SEEK_CUR)
         return
     while samples > 0:
-        some = _decode(path, file, min(samples, 1 << 18)).shape[1]
-        if not some:
+        decoded = _decode(path, file, min(samples, BLOCK_SAMPLES)).shape[1]
+        if not decoded:
             return
-        samples -= some
+        samples -= decoded
 
 
 def _decode(path: Path, file: soundfile.SoundFile, samples: int) -> Tensor:
-    """Decode the next `samples` samples, fewer at the end: (channels, samples)."""
+    """Decode the next `samples` samples, fewer at the end of the file, as (channels, samples)."""
     try:
         values = file.read(samples, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise files.damaged(path, error) from error
+        raise files.damaged_recording(path, error) from error
     decoded = torch.from_numpy(np.ascontiguousarray(values.T))
-    if not bool(torch.isfinite(decoded).all()):
-        bad = int((~torch.isfinite(decoded)).sum())
-        raise TagBoxError(
-            f"{path} has {bad} values that are not finite (NaN or infinity); export the recording again"
-        )
+    check_finite(decoded, str(path))
     return decoded

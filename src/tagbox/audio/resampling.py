@@ -1,4 +1,4 @@
-"""Resample, mix down and fit lengths; differentiable where a gradient may pass."""
+"""Resample, mix down to mono, and pad or trim to a length; all differentiable."""
 
 from fractions import Fraction
 from functools import lru_cache
@@ -10,15 +10,19 @@ from torch.nn import functional
 
 from tagbox.errors import TagBoxError
 
-# julius keeps old x new numbers once the common factor is out: 44,101 to 16,000 Hz would take gigabytes.
-LARGEST_DENOMINATOR = 1000
+MAX_DENOMINATOR = 1000
+"""Of a ratio of sample rates: larger ones would need gigabytes of filters, 44,101:16,000 for example."""
 
 
 def resample(x: Tensor, old: int, new: int) -> Tensor:
-    """Resample `x` (..., samples) from `old` to `new` Hz by windowed sinc, inside the graph.
+    """Resample `x` (..., samples) from `old` to `new` Hz with a windowed sinc filter.
 
-    The result has ceil(samples new / old) samples. Rates without a common factor are brought to the nearest
-    ratio of small numbers, off by less than one in a million.
+    The result has ceil(samples new / old) samples. A ratio of rates that has a large denominator is replaced
+    by the nearest one with a denominator up to `MAX_DENOMINATOR`, which differs by less than one in a
+    million.
+
+    Raises:
+        TagBoxError: a rate is below 1 Hz.
     """
     if old < 1 or new < 1:
         raise TagBoxError(f"sample rates are positive whole numbers in Hz, not {old} and {new}")
@@ -29,18 +33,18 @@ def resample(x: Tensor, old: int, new: int) -> Tensor:
     kernel = _resampler(period.numerator, period.denominator, str(x.device), x.dtype)
     longest = -(-x.shape[-1] * period.denominator // period.numerator)
     if float(torch.tensor(period.denominator * x.shape[-1] / period.numerator).ceil()) < longest:
-        # julius counts in float32 and refuses the last sample where that rounds down; it extends what it
-        # is given by the last value, so that more of that changes nothing.
+        # julius counts in float32 and refuses the last sample where that rounds down. It extends its input by
+        # the last value, so appending that value changes nothing else.
         more = period.numerator + x.shape[-1] // 2**20
         x = torch.cat([x, x[..., -1:].expand(*x.shape[:-1], more)], dim=-1)
     y: Tensor = kernel(x, output_length=min(length, longest))
-    return torch.nn.functional.pad(y, (0, length - y.shape[-1])) if y.shape[-1] < length else y
+    return functional.pad(y, (0, length - y.shape[-1])) if y.shape[-1] < length else y
 
 
 def ratio(old: int, new: int) -> Fraction:
-    """What `resample` takes `old` / `new` Hz to be: so many samples become so many, over and over again."""
+    """Return the ratio `old` / `new` that `resample` uses: numerator samples become denominator samples."""
     exact = Fraction(old, new)
-    return exact if exact.denominator <= LARGEST_DENOMINATOR else exact.limit_denominator(LARGEST_DENOMINATOR)
+    return exact if exact.denominator <= MAX_DENOMINATOR else exact.limit_denominator(MAX_DENOMINATOR)
 
 
 @lru_cache(maxsize=32)
@@ -49,7 +53,7 @@ def _resampler(old: int, new: int, device: str, dtype: torch.dtype) -> ResampleF
 
 
 def to_mono(x: Tensor) -> Tensor:
-    """The mean of the channels: (..., channels, samples) to (..., samples)."""
+    """Average the channels: (..., channels, samples) to (..., samples)."""
     return x.mean(dim=-2)
 
 

@@ -1,17 +1,17 @@
 r"""Plan overlapping segments of a recording, and crossfade their results without seams.
 
-Segment i reads from i h on, h being the hop, so that everything which works on a grid from the start of what
-it is given (resampling by p/q, an STFT) keeps one grid for the whole recording where h is a multiple of the
-grid's period. Of what it reads it answers for the part from :math:`a_i = i h + c` to :math:`a_{i+1} + v`: the
-context c at both ends is heard and thrown away, since filters see an edge there, and over the overlap v it is
-crossfaded with its neighbour. With the fade
+Segment i reads from i h on, where h is the hop. Where h is a multiple of the period of resampling by p/q and
+of the STFT's hop length, both work on one grid for the whole recording. Of what it reads, a segment
+contributes the part from :math:`a_i = i h + c` to :math:`a_{i+1} + v`. The context c at both ends is read and
+discarded, since filters see an edge there; over the overlap v the segment is crossfaded with its neighbour.
+With the fade
 
 .. math::  u(n) = \sin^2 \left( \frac{\pi}{2} \frac{n + 1/2}{v} \right), \qquad 0 \le n < v
 
-the later segment counts u(n) and the earlier one 1 - u(n) = u(v - 1 - n), and each counts 1 elsewhere: the
-weights of all segments add up to one at every sample. So whatever two segments agree on comes out unchanged,
-and sources that add up to the recording in every segment add up to it in the whole. Amplitudes, not powers,
-are complementary, because both sides are estimates of the same signal.
+the later segment is weighted by u(n) and the earlier one by 1 - u(n) = u(v - 1 - n), and each by 1 elsewhere:
+the gains of all segments add up to one at every sample. So whatever two segments agree on stays unchanged,
+and estimates that add up to the mixture in every segment add up to it in the whole recording. Amplitudes, not
+powers, are complementary, because both sides are estimates of the same signal.
 """
 
 import math
@@ -29,12 +29,12 @@ class Segment:
     """A part of a recording, in samples of it.
 
     Attributes:
-        read_start: where reading begins.
-        read_stop: where reading ends (not read any more).
-        start: where its own part begins, context left out.
-        stop: where its own part ends.
-        fade_in: samples that it shares with the segment before.
-        fade_out: samples that it shares with the segment after.
+        read_start: first sample that is read.
+        read_stop: end of what is read, exclusive.
+        start: first sample of its own part, which excludes the context.
+        stop: end of its own part, exclusive.
+        fade_in: samples of its own part that it shares with the segment before.
+        fade_out: samples of its own part that it shares with the segment after.
     """
 
     read_start: int
@@ -74,7 +74,7 @@ def plan_segments(
             f"{context} at both ends; take longer segments (--segment) or a smaller overlap (--overlap)"
         )
     to_cover = samples - context - overlap
-    # As even as the grid allows: a last segment of one second would be decided by one second.
+    # As even as the grid allows: a last segment of one second would be separated by one second of evidence.
     hop = _round_up(math.ceil(to_cover / math.ceil(to_cover / longest)), step)
     count = max(1, math.ceil(to_cover / hop))
     segments = []
@@ -94,20 +94,20 @@ def plan_segments(
     return segments
 
 
-def weights(segment: Segment) -> Tensor:
-    """Return the segment's gain at each sample of its own part, (stop - start,) float32."""
-    values = torch.ones(segment.stop - segment.start)
+def segment_gains(segment: Segment) -> Tensor:
+    """Compute the crossfade's gain at each sample of a segment's own part, (stop - start,) float32."""
+    gains = torch.ones(segment.stop - segment.start)
     if segment.fade_in:
-        values[: segment.fade_in] = fade_in(segment.fade_in)
+        gains[: segment.fade_in] = fade_in(segment.fade_in)
     if segment.fade_out:
-        values[len(values) - segment.fade_out :] = 1 - fade_in(segment.fade_out)
-    return values
+        gains[len(gains) - segment.fade_out :] = 1 - fade_in(segment.fade_out)
+    return gains
 
 
 def fade_in(samples: int) -> Tensor:
-    """Return gains from 0 to 1, (samples,) float32, that add up to one with their reverse."""
-    places = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
-    return torch.sin(0.5 * torch.pi * places).square().float()
+    """Compute gains from 0 to 1, (samples,) float32, that add up to one with their reverse."""
+    positions = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
+    return torch.sin(0.5 * torch.pi * positions).square().float()
 
 
 def crossfade(tail: Tensor | None, part: Tensor, segment: Segment) -> tuple[Tensor, Tensor | None]:
@@ -120,7 +120,7 @@ def crossfade(tail: Tensor | None, part: Tensor, segment: Segment) -> tuple[Tens
     Returns:
         what is finished, (..., stop - start - fade_out), and what the next segment is added to.
     """
-    weighted = part * weights(segment).to(part)
+    weighted = part * segment_gains(segment).to(part)
     if tail is not None:
         weighted[..., : segment.fade_in] += tail
     finished = part.shape[-1] - segment.fade_out
@@ -128,22 +128,22 @@ def crossfade(tail: Tensor | None, part: Tensor, segment: Segment) -> tuple[Tens
 
 
 def rescale(segment: Segment, up: int, down: int, samples: int) -> Segment:
-    """Convert a segment to `up` / `down` times its sample rate, in a recording of `samples` samples there.
+    """Convert a segment to `up` / `down` times its sample rate.
 
-    Positions have to be multiples of `down`, but for the recording's end.
+    Args:
+        segment: its positions are multiples of `down`, except for the recording's end.
+        up: numerator of the ratio of sample rates.
+        down: denominator of the ratio of sample rates.
+        samples: length of the whole recording at the new rate.
     """
-
-    def at(place: int, ends: bool) -> int:
-        return samples if ends else place // down * up
-
-    final = not segment.fade_out
+    is_last = not segment.fade_out
     return Segment(
-        at(segment.read_start, False),
-        at(segment.read_stop, final),
-        at(segment.start, False),
-        at(segment.stop, final),
-        at(segment.fade_in, False),
-        at(segment.fade_out, False),
+        read_start=segment.read_start // down * up,
+        read_stop=samples if is_last else segment.read_stop // down * up,
+        start=segment.start // down * up,
+        stop=samples if is_last else segment.stop // down * up,
+        fade_in=segment.fade_in // down * up,
+        fade_out=segment.fade_out // down * up,
     )
 
 

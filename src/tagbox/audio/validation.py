@@ -1,52 +1,61 @@
-"""The files that people give: refused with what to do next, before anything heavy is loaded."""
+"""Check files that are to be read as recordings, without PyTorch; messages say what to give instead.
+
+Decoded samples are checked in `tagbox.audio.arrays`.
+"""
 
 import codecs
 import difflib
 from pathlib import Path
 
-from tagbox.errors import TagBoxError
+from tagbox.errors import UnreadableRecordingError
 
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".w64")
-"""Of recordings, where a folder's are counted or a wrong name's neighbours are sought."""
+"""Endings by which recordings in a folder are recognised."""
 
 
-def regular_file(path: str | Path) -> Path:
-    """`path`, if something can be read there that may be a recording.
+def require_regular_file(path: str | Path) -> Path:
+    """Check that `path` is a file that may be a recording; return it.
 
     Raises:
-        TagBoxError: it is an address, a folder, not there, empty or a text.
+        UnreadableRecordingError: `path` is an address, a folder, missing, unreadable, empty or a text file.
     """
     if is_address(path):
-        raise TagBoxError(f"{_address(path)} is an address; download the recording first and give the file")
+        raise UnreadableRecordingError(
+            f"{_address(path)} is an address; download the recording first and give the file"
+        )
     path = Path(path)
     if path.is_dir():
-        raise TagBoxError(_folder(path))
+        raise UnreadableRecordingError(_folder_message(path))
     if not path.exists():
-        raise TagBoxError(_missing(path))
+        raise UnreadableRecordingError(_missing_message(path))
     if not path.is_file():
-        raise TagBoxError(f"{path} is not an ordinary file; give a recording that is saved on disk")
+        raise UnreadableRecordingError(
+            f"{path} is not an ordinary file; give a recording that is saved on disk"
+        )
     try:
         with path.open("rb") as file:
-            beginning = file.read(1024)
+            header = file.read(1024)
     except OSError as error:
-        raise TagBoxError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
-    if not beginning:
-        raise TagBoxError(f"{path} is empty (0 bytes); give another recording")
-    # libmpg123, which libsndfile asks about names in .mp3, prints pages about a text file before it gives up.
-    if _is_text(beginning):
-        raise TagBoxError(
+        raise UnreadableRecordingError(
+            f"{path} cannot be opened ({error.strerror}); check its permissions"
+        ) from error
+    if not header:
+        raise UnreadableRecordingError(f"{path} is empty (0 bytes); give another recording")
+    # libmpg123, by which libsndfile decodes .mp3, prints pages about a text file before it gives up.
+    if _is_text(header):
+        raise UnreadableRecordingError(
             f"{path} is a text file, no recording that can be read; give wav, flac, ogg, mp3 or aiff"
         )
     return path
 
 
 def is_address(path: str | Path) -> bool:
-    """Whether somebody gave a URL; a `Path` has lost one of its slashes."""
+    """Tell whether `path` is a URL; a `Path` made of one has lost a slash."""
     return "://" in str(path) or str(path).startswith(("http:/", "https:/"))
 
 
-def recordings_in(folder: Path) -> list[Path]:
-    """The files in `folder` whose names end as recordings' do."""
+def list_recordings(folder: Path) -> list[Path]:
+    """List the files in `folder` that end in one of `ENDINGS`, sorted; none where it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
     except OSError:
@@ -58,31 +67,32 @@ def _address(path: str | Path) -> str:
     return f"{scheme}://{rest.lstrip('/')}"
 
 
-def _folder(folder: Path) -> str:
-    found = recordings_in(folder)
-    if not found:
+def _folder_message(folder: Path) -> str:
+    recordings = list_recordings(folder)
+    if not recordings:
         return f"{folder} is a folder without recordings in it; give files, such as song.wav"
-    holds = f"{len(found)} recordings" if len(found) > 1 else "a recording"
-    endings = list(dict.fromkeys(path.suffix for path in found))
-    files = " ".join(str(folder / f"*{ending}") for ending in endings) if len(found) > 1 else str(found[0])
-    return f"{folder} is a folder with {holds}; name the files: {files}"
+    if len(recordings) == 1:
+        return f"{folder} is a folder with a recording; name the files: {recordings[0]}"
+    endings = dict.fromkeys(path.suffix for path in recordings)
+    patterns = " ".join(str(folder / f"*{ending}") for ending in endings)
+    return f"{folder} is a folder with {len(recordings)} recordings; name the files: {patterns}"
 
 
-def _missing(path: Path) -> str:
+def _missing_message(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no file {path}, nor a folder {folder}; check the spelling and the folder"
-    by_name = {each.name.casefold(): each for each in recordings_in(folder)}
+    by_name = {each.name.casefold(): each for each in list_recordings(folder)}
     near = difflib.get_close_matches(path.name.casefold(), by_name, n=1, cutoff=0.6)
     near = near or [name for name, each in by_name.items() if each.stem == path.stem][:1]
     hint = f"did you mean {by_name[near[0]]}?" if near else "check the spelling and the folder"
     return f"there is no file {path}; {hint}"
 
 
-def _is_text(beginning: bytes) -> bool:
-    """Whether these bytes are text and nothing else; every format of audio has others in its first ones."""
+def _is_text(header: bytes) -> bool:
+    """Tell whether `header` is printable UTF-8; every audio format begins with some bytes that are not."""
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(beginning)
+        text = codecs.getincrementaldecoder("utf-8")().decode(header)
     except UnicodeDecodeError:
         return False
     return all(letter.isprintable() or letter in "\t\n\r\f\ufeff" for letter in text)

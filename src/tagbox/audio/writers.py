@@ -1,10 +1,9 @@
-"""Where results go as they are finished: files that appear whole or not at all, or memory."""
+"""Write results as they are finished: into memory, or into files that appear whole or not at all."""
 
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -14,20 +13,20 @@ import torch
 from torch import Tensor
 
 from tagbox.atomic_files import refuse_to_overwrite, write_json
-from tagbox.audio.files import SUBTYPES, Bits, default_bits, file_name, quantised
-from tagbox.audio.readers import FileReader
-from tagbox.errors import TagBoxError
+from tagbox.audio.files import SUBTYPES, Bits, check_bit_depth, default_bits, file_name, peak, quantise
+from tagbox.audio.readers import BLOCK_SAMPLES, FileReader
+from tagbox.errors import TagBoxError, UnwritableOutputError
 
-BLOCK = 1 << 18
-LARGEST_WAV = 2**32 - 2**16
-FLAC_CHANNELS = 8
+MAX_WAV_BYTES = 2**32 - 2**16
+"""A wav file's header counts its bytes with 32 bits; larger files are RF64."""
+MAX_FLAC_CHANNELS = 8
 
 
 class Writer(Protocol):
-    """Several signals of one rate and length that grow together."""
+    """Tracks of one sample rate and length that are written block by block."""
 
-    def add(self, blocks: Tensor) -> None:
-        """Append (tracks, channels, samples)."""
+    def add(self, block: Tensor) -> None:
+        """Append `block` (tracks, channels, samples)."""
         ...
 
 
@@ -36,95 +35,121 @@ class TensorWriter:
 
     def __init__(self, tracks: int, channels: int, samples: int) -> None:
         self.values = torch.empty(tracks, channels, samples)
-        self._at = 0
+        self._written = 0
 
-    def add(self, blocks: Tensor) -> None:
-        """Append (tracks, channels, samples)."""
-        self.values[..., self._at : self._at + blocks.shape[-1]] = blocks
-        self._at += blocks.shape[-1]
+    def add(self, block: Tensor) -> None:
+        """Append `block` (tracks, channels, samples)."""
+        self.values[..., self._written : self._written + block.shape[-1]] = block
+        self._written += block.shape[-1]
 
 
-@dataclass
 class StemWriter:
-    """Tracks that are written beside the files which they become at the end.
+    """Tracks in temporary files, which take their final names in `finish`.
 
-    Attributes:
-        folder: where the files will appear.
-        names: of the tracks, without an ending.
-        format: "wav" or "flac".
-        bits: "16", "24" or "float".
-        force: whether files that exist are replaced.
-        peaks: of the tracks so far.
+    The temporary files are float wav, because the peak is unknown until the last block.
     """
 
-    folder: Path
-    names: Sequence[str]
-    rate: int
-    channels: int
-    samples: int
-    format: str
-    bits: str
-    force: bool
-    beside: Path
-    peaks: list[float] = field(default_factory=list)
-    _open: list[soundfile.SoundFile] = field(default_factory=list)
+    def __init__(
+        self,
+        folder: Path,
+        temporary: Path,
+        names: Sequence[str],
+        rate: int,
+        channels: int,
+        samples: int,
+        format: str,
+        bits: str,
+        force: bool,
+    ) -> None:
+        """Open a temporary file for each track.
 
-    def begin(self) -> None:
-        """Open the files that grow; float samples, since nobody knows yet how loud they will be."""
-        large = 4 * self.channels * self.samples > LARGEST_WAV
-        for name in self.names:
-            path = self.beside / f"{name}.float.wav"
-            self._open.append(
-                soundfile.SoundFile(
-                    path, "w", self.rate, self.channels, "FLOAT", format="RF64" if large else "WAV"
-                )
-            )
-        self.peaks = [0.0] * len(self.names)
+        Args:
+            folder: where the results will appear.
+            temporary: an empty folder on the same disk.
+            names: of the tracks, without an ending.
+            rate: Hz.
+            channels: of each track.
+            samples: of each track.
+            format: "wav" or "flac".
+            bits: "16", "24" or "float".
+            force: replace files that exist.
 
-    def add(self, blocks: Tensor) -> None:
-        """Append (tracks, channels, samples)."""
-        for i, (file, block) in enumerate(zip(self._open, blocks, strict=True)):
-            if block.shape[-1]:
-                self.peaks[i] = max(self.peaks[i], float(block.abs().amax()))
+        Raises:
+            UnwritableOutputError: the files cannot be opened.
+        """
+        self._folder, self._temporary, self._names = folder, temporary, tuple(names)
+        self._format, self._bits, self._force = format, bits, force
+        self._peaks = [0.0] * len(names)
+        container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAV"
+        try:
+            self._files = [
+                soundfile.SoundFile(self._float_path(name), "w", rate, channels, "FLOAT", format=container)
+                for name in names
+            ]
+        except (soundfile.SoundFileError, OSError) as error:
+            raise self._unwritable(error) from error
+
+    def add(self, block: Tensor) -> None:
+        """Append `block` (tracks, channels, samples).
+
+        Raises:
+            UnwritableOutputError: the disk is full.
+        """
+        for i, (file, track) in enumerate(zip(self._files, block, strict=True)):
+            self._peaks[i] = max(self._peaks[i], peak(track))
             try:
-                file.write(np.ascontiguousarray(block.T.numpy()))
+                file.write(np.ascontiguousarray(track.T.numpy()))
             except (soundfile.SoundFileError, OSError) as error:
-                raise TagBoxError(f"cannot write to {self.folder} ({error}); is the disk full?") from error
+                raise self._unwritable(error) from error
 
     def finish(self, manifest: Mapping[str, Any]) -> tuple[list[Path], str | None]:
-        """Give the files their names and write run.json; say what had to be different from what was asked.
+        """Convert the tracks to the format that was asked for, and write run.json beside them.
 
-        Integers hold -1 to 1. Where a track is louder nothing is clipped: all are written as float wav.
+        Integers hold -1 to 1. Where a track is louder, nothing is clipped: all are written as float wav.
+
+        Returns:
+            the files, and a note where their format is not the one that was asked for.
+
+        Raises:
+            OutputExistsError: a file exists and `force` was not given.
         """
         self.close()
-        format, bits, note = self.format, self.bits, None
-        if bits != "float" and max(self.peaks) > 1:
+        format, bits, note = self._format, self._bits, None
+        if bits != "float" and max(self._peaks) > 1:
             note = (
-                f"a result peaks at {max(self.peaks):.2f}, which {format} at {bits} bits would clip: "
+                f"a result peaks at {max(self._peaks):.2f}, which {format} at {bits} bits would clip: "
                 "written as wav with float samples"
             )
             format, bits = "wav", "float"
-        paths = [self.folder / f"{name}.{format}" for name in self.names]
-        for path in [*paths, self.folder / "run.json"]:
-            refuse_to_overwrite(path, self.force)
-        ready = []
-        for name in self.names:
-            written = self.beside / f"{name}.float.wav"
-            if bits != "float":
-                whole = self.beside / f"{name}.{format}"
-                _convert(written, whole, bits)
-                written.unlink()
-                written = whole
-            ready.append(written)
-        for written, path in zip(ready, paths, strict=True):
-            written.replace(path)
-        write_json(manifest, self.folder / "run.json", self.force)
+        paths = [self._folder / f"{name}.{format}" for name in self._names]
+        for path in [*paths, self._folder / "run.json"]:
+            refuse_to_overwrite(path, self._force)
+        finished = [self._convert(name, format, bits) for name in self._names]
+        for temporary, path in zip(finished, paths, strict=True):
+            temporary.replace(path)
+        write_json(manifest, self._folder / "run.json", self._force)
         return paths, note
 
     def close(self) -> None:
-        """Close what is open; closing twice does no harm."""
-        for file in self._open:
+        """Close the temporary files; closing twice does no harm."""
+        for file in self._files:
             file.close()
+
+    def _float_path(self, name: str) -> Path:
+        return self._temporary / f"{name}.float.wav"
+
+    def _convert(self, name: str, format: str, bits: str) -> Path:
+        """Convert a track's temporary file; return the temporary file of that format."""
+        source = self._float_path(name)
+        if bits == "float":
+            return source
+        target = self._temporary / f"{name}.{format}"
+        _convert_to_integers(source, target, cast(Bits, bits))
+        source.unlink()
+        return target
+
+    def _unwritable(self, error: Exception) -> UnwritableOutputError:
+        return UnwritableOutputError(f"cannot write to {self._folder} ({error}); is the disk full?")
 
 
 @contextmanager
@@ -138,48 +163,58 @@ def open_stem_writer(
     bits: str | None,
     force: bool,
 ) -> Iterator[StemWriter]:
-    """Tracks for `tags` and the residual that become files in `folder`; without `finish` nothing stays.
+    """Yield a writer of a track for each of `tags` and of the residual; without `finish` no file stays.
+
+    Args:
+        folder: for the results; made where it is missing.
+        tags: one a source.
+        rate: Hz.
+        channels: of each track.
+        samples: of each track.
+        format: "wav" or "flac".
+        bits: "16", "24" or "float"; the default of the format unless given.
+        force: replace files that exist.
 
     Raises:
-        TagBoxError: the folder cannot be written.
+        UnwritableOutputError: the folder cannot be written.
     """
-    made = next((parent for parent in [folder, *folder.parents][::-1] if not parent.exists()), None)
+    missing = [parent for parent in [folder, *folder.parents] if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".tagbox-", dir=folder))
+        temporary = Path(tempfile.mkdtemp(prefix=".tagbox-", dir=folder))
     except OSError as error:
-        raise TagBoxError(
+        raise UnwritableOutputError(
             f"cannot write to {folder} ({error.strerror}); choose a folder that you can write"
         ) from error
     names = [*(file_name(tag) for tag in tags), "residual"]
     depth = bits or default_bits(format)
-    files = StemWriter(folder, names, rate, channels, samples, format, depth, force, beside)
     try:
-        files.begin()
-        yield files
+        writer = StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force)
+        with closing(writer):
+            yield writer
     except BaseException:
-        files.close()
-        shutil.rmtree(beside, ignore_errors=True)
-        if made is not None:
-            _remove_empty(folder, made)
+        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_empty(missing)
         raise
-    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_output(
     folder: Path, tags: Sequence[str], channels: int, format: str, bits: str | None, force: bool
 ) -> None:
-    """Refuse before any work what would fail after all of it.
+    """Check before the computation that its results can be written.
 
     Raises:
-        TagBoxError: a file exists and `force` is not given, or the format cannot hold the result.
+        OutputExistsError: a file exists and `force` is not given.
+        UnwritableOutputError: the format cannot hold the bit depth or the channels.
+        TagBoxError: the bit depth is unknown, or two tags would have the same file name.
     """
-    if bits not in (None, *SUBTYPES):
-        raise TagBoxError(f"there is no bit depth {bits!r}; choose 16, 24 or float")
-    if format == "flac" and bits == "float":
-        raise TagBoxError("FLAC holds integers only; choose 16 or 24 bits, or write wav for float")
-    if format == "flac" and channels > FLAC_CHANNELS:
-        raise TagBoxError(f"FLAC holds {FLAC_CHANNELS} channels at most, and there are {channels}; write wav")
+    if bits is not None:
+        check_bit_depth(format, bits)
+    if format == "flac" and channels > MAX_FLAC_CHANNELS:
+        raise UnwritableOutputError(
+            f"FLAC holds {MAX_FLAC_CHANNELS} channels at most, and there are {channels}; write wav"
+        )
     names = [f"{file_name(tag)}.{format}" for tag in [*tags, "residual"]] + ["run.json"]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice and len(set(tags)) == len(tags):
@@ -188,23 +223,22 @@ def check_output(
         refuse_to_overwrite(folder / name, force)
 
 
-def _convert(source: Path, target: Path, bits: str) -> None:
-    """Write a float recording again as integers, a block at a time, rounded to the nearest."""
+def _convert_to_integers(source: Path, target: Path, bits: Bits) -> None:
+    """Convert a float recording to integers, rounded to the nearest, block by block."""
     reader = FileReader.of(source)
-    blocks = [(at, min(reader.samples, at + BLOCK)) for at in range(0, reader.samples, BLOCK)]
-    subtype = SUBTYPES[bits]
-    with soundfile.SoundFile(target, "w", reader.rate, reader.channels, subtype) as file:
+    blocks = [
+        (start, min(reader.samples, start + BLOCK_SAMPLES))
+        for start in range(0, reader.samples, BLOCK_SAMPLES)
+    ]
+    with soundfile.SoundFile(target, "w", reader.rate, reader.channels, SUBTYPES[bits]) as file:
         for block in reader.read_spans(blocks):
-            file.write(quantised(block.double(), cast(Bits, bits), target).T)
+            file.write(quantise(block.double(), bits, target).T)
 
 
-def _remove_empty(folder: Path, made: Path) -> None:
-    """Take back folders that were made for nothing, from `folder` up to `made`."""
-    while True:
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove `folders`, innermost first, up to the first that is not empty."""
+    for folder in folders:
         try:
             folder.rmdir()
         except OSError:
             return
-        if folder == made:
-            return
-        folder = folder.parent
