@@ -167,7 +167,7 @@ def average_by_vocabulary(predictions: Sequence[TagPredictions]) -> list[TagPred
 def predict_recording(
     taggers: Sequence[Tagger], channels: Tensor, rate: int, padding: str = "repeat"
 ) -> list[Tensor]:
-    """Predict the tags of a whole recording: for each tagger probabilities (tags,), the mean over its windows.
+    """Predict the tags of a whole recording; return each tagger's mean over its windows, (tags,).
 
     Args:
         taggers: all of one sample rate.

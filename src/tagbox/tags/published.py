@@ -1,11 +1,9 @@
-"""How the published TagBox code reads tags, so that its preset can be as wrong as it was.
+"""Read words as the published code reads them, so that its preset can keep its faults.
 
-The models of MTG-Jamendo were trained with their labels in alphabetical order; the code lists them in
-another one (that of the data set's file), so that its "violin" steers the models' "electric piano". And its
-"sitar" for MagnaTagATune is one place off.
+The models of MTG-Jamendo were trained with their labels in alphabetical order, but the published code lists
+them in the order of the data set's file, so that its "violin" steers towards the electric piano. Its "sitar"
+for MagnaTagATune is one place off and selects "solo".
 """
-
-from collections.abc import Sequence
 
 from tagbox.tags.resolve import meaning
 from tagbox.tags.vocabularies import TAGS
@@ -24,22 +22,18 @@ JAMENDO_ORDER = (
     "instrument---computer", "mood/theme---film", "genre---triphop", "genre---jazz", "genre---funk",
     "mood/theme---relaxing",
 )  # fmt: skip
+"""Jamendo's tags as the published code numbers them."""
 
 
 def published_meaning(word: str, data: str) -> tuple[str, ...]:
-    """The tags, rightly named, that the published code steers when it is asked for `word`.
+    """Return the tags, by their true names, towards which the published code steers for `word`.
 
     Raises:
-        TagBoxError: the vocabulary `data` cannot express the word.
+        UnknownTagError: the vocabulary `data` cannot express the word.
     """
-    meant = meaning(word, data)
+    tags = meaning(word, data)
     if data == "jamendo":
-        return tuple(TAGS["jamendo"][JAMENDO_ORDER.index(tag)] for tag in meant)
+        return tuple(TAGS["jamendo"][JAMENDO_ORDER.index(tag)] for tag in tags)
     if data == "mtat":
-        return tuple("solo" if tag == "sitar" else tag for tag in meant)
-    return meant
-
-
-def published_names(words: Sequence[str], data: str) -> tuple[str, ...]:
-    """The union of what `words` steer in the published code, each tag once."""
-    return tuple(dict.fromkeys(tag for word in words for tag in published_meaning(word, data)))
+        return tuple("solo" if tag == "sitar" else tag for tag in tags)
+    return tags

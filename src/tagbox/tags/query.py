@@ -1,21 +1,21 @@
-"""Read queries: the word or the union of words that names one source, as tags of a vocabulary."""
+"""Resolve queries: a query is the word, or the union of words, that names one source."""
 
 from collections.abc import Sequence
 
 from tagbox.errors import TagBoxError, UnknownTagError
-from tagbox.tags.published import published_names
+from tagbox.tags.published import published_meaning
 from tagbox.tags.resolve import can_express, meaning
 from tagbox.tags.vocabularies import EXCLUSIVE
 
 UNION = "+"
-"""Joins words that are one source together: "violin+cello"."""
+"""Joins the words of a query: "violin+cello" is one source of two tags."""
 
 
 def words_of(query: str) -> tuple[str, ...]:
     """Split a query at its `UNION` signs.
 
     Raises:
-        TagBoxError: it has no word.
+        TagBoxError: the query has no word.
 
     >>> words_of("violin + cello")
     ('violin', 'cello')
@@ -27,10 +27,10 @@ def words_of(query: str) -> tuple[str, ...]:
 
 
 def check_queries(queries: Sequence[str]) -> None:
-    """Check that there are queries, and that none is given twice.
+    """Check that there is a query, and that none occurs twice.
 
     Raises:
-        TagBoxError: there is none, or one is given twice.
+        TagBoxError: there is none, or one occurs twice.
     """
     if not queries:
         raise TagBoxError("no tag is given; name what to take out, for example --tags violin")
@@ -42,19 +42,29 @@ def target_tags(query: str, data: str, vocabulary: str = "right") -> tuple[str, 
     """Return the tags of the vocabulary `data` that a query means, each once.
 
     Args:
+        query: a word, or words joined by `UNION`.
+        data: the vocabulary.
         vocabulary: "right", or "published" for the order of tags that the published code assumes.
 
     Raises:
-        TagBoxError: the query is empty or means nothing in this vocabulary.
+        UnknownTagError: this vocabulary cannot express one of the words.
+        TagBoxError: the query has no word.
     """
     words = words_of(query)
     if vocabulary == "published":
-        return published_names(words, data)
-    for word in words:
-        others = can_express(word)
-        if data in EXCLUSIVE and others and data not in others:
-            raise UnknownTagError(
-                f"the listener has no word for {word!r}, and other taggers do; try --preset steered"
-                f" ({', '.join(others)})"
-            )
-    return tuple(dict.fromkeys(tag for word in words for tag in meaning(word, data)))
+        by_word = [published_meaning(word, data) for word in words]
+    else:
+        for word in words:
+            _check_exclusive(word, data)
+        by_word = [meaning(word, data) for word in words]
+    return tuple(dict.fromkeys(tag for tags in by_word for tag in tags))
+
+
+def _check_exclusive(word: str, data: str) -> None:
+    """Suggest another preset where only other vocabularies than the listener's have `word`."""
+    others = can_express(word)
+    if data in EXCLUSIVE and others and data not in others:
+        raise UnknownTagError(
+            f"the listener has no word for {word!r}, and other taggers do; try --preset steered"
+            f" ({', '.join(others)})"
+        )

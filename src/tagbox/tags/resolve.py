@@ -1,31 +1,35 @@
-"""From a word to the outputs of a tagger.
+"""Resolve a word to tags of a vocabulary.
 
-A word is read the way a person means it; case, spaces, hyphens and a plural's "s" do not matter:
+Case, spaces, hyphens and a plural's "s" do not matter. A word is looked up in this order:
 
-1. `tag:vocal` is that one tag of the vocabulary, nothing else; so is a name in full, `instrument---violin`.
-2. The name of a preset, or another word for it: "vocals", "singer", "Voice" are fourteen tags of mtat.
-3. Any tag of the vocabulary; Jamendo's go without their prefix too: "film", "classical".
-4. Another spelling of a tag: "rap" for hip hop.
+1. `tag:vocal` is the one tag of that spelling, nothing else; so is a name in full, `instrument---violin`.
+2. The name of a tag group, or a synonym of it: "vocals", "singer", "Voice" are fourteen tags of mtat.
+3. Any tag of the vocabulary, without Jamendo's prefixes too: "film", "classical".
+4. An alias of a tag: "rap" for hip hop.
 """
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
-from tagbox.errors import TagBoxError
-from tagbox.tags.synonyms import LIKE, PRESETS, Preset
+from tagbox.errors import TagBoxError, UnknownTagError
+from tagbox.tags.synonyms import ALIASES, TAG_GROUPS, TagGroup
 from tagbox.tags.vocabularies import TAGS
 
-RAW = "tag:"
-ALIKE = 0.75  # of difflib's ratio, for a word to be taken for a misspelling of another
+TAG_PREFIX = "tag:"
+"""Marks a word as the spelling of a single tag."""
+MIN_SIMILARITY = 0.75
+"""Of two spellings, by `difflib`, for one to be suggested for the other."""
+MAX_SUGGESTIONS = 3
 
 
 def resolve(words: Sequence[str], data: str) -> tuple[int, ...]:
-    """The outputs of a tagger of the vocabulary `data` that `words` mean together, each once.
+    """Return the outputs of a tagger of the vocabulary `data` that `words` mean together, each once.
 
     Raises:
-        TagBoxError: there is no word, a word that this vocabulary cannot express, or no such vocabulary.
+        UnknownTagError: this vocabulary cannot express one of the words.
+        TagBoxError: there is no word, a word is empty, or there is no such vocabulary.
     """
     if not words:
         raise TagBoxError("no tag was given; `tagbox tags` lists what can be asked for")
@@ -34,85 +38,97 @@ def resolve(words: Sequence[str], data: str) -> tuple[int, ...]:
 
 
 def meaning(word: str, data: str) -> tuple[str, ...]:
-    """The tags that `word` means in the vocabulary `data`.
+    """Return the tags that `word` means in the vocabulary `data`.
 
     Raises:
-        TagBoxError: this vocabulary cannot express the word; the message names those that can, or the nearest
-            words.
+        UnknownTagError: this vocabulary cannot express the word; the message names those that can, or the
+            most similar words.
+        TagBoxError: the word is empty, or there is no such vocabulary.
     """
     check_vocabulary(data)
-    if not key(_without_mark(word)):
+    if not normalise_word(_without_prefix(word)):
         raise TagBoxError("a tag is empty; `tagbox tags` lists what can be asked for")
     tags = _look_up(word, data)
     if tags:
         return tags
-    able = can_express(word)
-    if able:
-        others = " and ".join(f"--data {other}" for other in able)
-        raise TagBoxError(f"the vocabulary {data} cannot express {word!r}; use {others}")
-    raise TagBoxError(unknown(word, data))
+    others = can_express(word)
+    if others:
+        options = " and ".join(f"--data {other}" for other in others)
+        raise UnknownTagError(f"the vocabulary {data} cannot express {word!r}; use {options}")
+    raise UnknownTagError(unknown_word_message(word, data))
 
 
 def can_express(word: str) -> tuple[str, ...]:
-    """The vocabularies that have tags for `word`; none where the word is unknown."""
-    return tuple(data for data in TAGS if key(_without_mark(word)) and _look_up(word, data))
+    """Return the vocabularies that have tags for `word`; none where the word is unknown."""
+    if not normalise_word(_without_prefix(word)):
+        return ()
+    return tuple(data for data in TAGS if _look_up(word, data))
 
 
 def check_vocabulary(data: str) -> None:
-    """Raise `TagBoxError` where there is no vocabulary `data`."""
+    """Check that there is a vocabulary called `data`.
+
+    Raises:
+        TagBoxError: there is none.
+    """
     if data not in TAGS:
         raise TagBoxError(f"there is no vocabulary {data!r}; choose {', '.join(TAGS)}")
 
 
-def short(tag: str) -> str:
-    """A tag without the prefix of Jamendo's: "instrument---violin" is "violin"."""
+def short_name(tag: str) -> str:
+    """Return a tag without Jamendo's prefix: "instrument---violin" is "violin"."""
     return tag.rsplit("---", 1)[-1]
 
 
-def nearest(word: str, data: str | None = None) -> tuple[str, ...]:
-    """Up to three known words spelled most like `word`, best first; those of `data` if it has any."""
+def suggest_words(word: str, data: str | None = None) -> tuple[str, ...]:
+    """Return up to three known words that are spelled most like `word`, the most similar first.
+
+    Args:
+        word: unknown.
+        data: the vocabulary whose words are preferred; all unless given.
+    """
     vocabularies = tuple(TAGS) if data is None else (data,)
-    names: dict[str, str] = {}
-    if not _is_raw(word):
-        for preset in PRESETS:
-            if any(vocabulary in preset.tags for vocabulary in vocabularies):
-                for name in _names(preset):
-                    names.setdefault(key(name), name)
-    mark = RAW if _is_raw(word) else ""
+    spellings: dict[str, str] = {}
+    if not _has_prefix(word):
+        for group in TAG_GROUPS:
+            if any(vocabulary in group.tags for vocabulary in vocabularies):
+                for name in group.names:
+                    spellings.setdefault(normalise_word(name), name)
+    prefix = TAG_PREFIX if _has_prefix(word) else ""
     for vocabulary in vocabularies:
         for tag in TAGS[vocabulary]:
-            names.setdefault(key(short(tag)), mark + short(tag))
-    wanted = key(_without_mark(word))
-    found = difflib.get_close_matches(wanted, names, n=8, cutoff=ALIKE)
-    if not found and data is not None:
-        return nearest(word)
-    # Several spellings of one preset are one suggestion.
-    chosen: dict[str, str] = {}
-    for one in found:
-        known = _presets().get(_singular(one))
-        chosen.setdefault(names[one] if known is None or mark else known.name, names[one])
-    return tuple(chosen.values())[:3]
+            spellings.setdefault(normalise_word(short_name(tag)), prefix + short_name(tag))
+    target = normalise_word(_without_prefix(word))
+    matches = difflib.get_close_matches(target, spellings, n=8, cutoff=MIN_SIMILARITY)
+    if not matches and data is not None:
+        return suggest_words(word)
+    # Several names of one group are one suggestion.
+    suggestions: dict[str, str] = {}
+    for match in matches:
+        known = None if prefix else _groups_by_name().get(_singular(match))
+        suggestions.setdefault(spellings[match] if known is None else known.name, spellings[match])
+    return tuple(suggestions.values())[:MAX_SUGGESTIONS]
 
 
-def unknown(word: str, data: str | None = None) -> str:
-    """What to say of a word that no vocabulary has."""
-    near = nearest(word, data)
+def unknown_word_message(word: str, data: str | None = None) -> str:
+    """Return the message about a word that no vocabulary has, with similar words."""
+    near = suggest_words(word, data)
     hint = f"did you mean {' or '.join(near)}?" if near else "`tagbox tags` lists what can be asked for"
     return f"no tagger knows {word!r}; {hint}"
 
 
-def key(word: str) -> str:
-    """What is compared of a word: its letters and figures, in lower case, without accents."""
+def normalise_word(word: str) -> str:
+    """Reduce a word to what is compared: its letters and digits, in lower case, without accents."""
     plain = unicodedata.normalize("NFKD", word.casefold().replace("&", "n"))
     return "".join(letter for letter in plain if letter.isalnum())
 
 
-def _is_raw(word: str) -> bool:
-    return word.strip().casefold().startswith(RAW)
+def _has_prefix(word: str) -> bool:
+    return word.strip().casefold().startswith(TAG_PREFIX)
 
 
-def _without_mark(word: str) -> str:
-    return word.strip()[len(RAW) :] if _is_raw(word) else word
+def _without_prefix(word: str) -> str:
+    return word.strip()[len(TAG_PREFIX) :] if _has_prefix(word) else word
 
 
 def _singular(word: str) -> str:
@@ -122,37 +138,39 @@ def _singular(word: str) -> str:
 
 
 def _look_up(word: str, data: str) -> tuple[str, ...]:
-    if _is_raw(word) or "---" in word:
-        return _raw(_without_mark(word), data)
-    preset = _presets().get(_singular(key(word)))
-    if preset is not None:
-        return preset.tags.get(data, ())
-    return _raw(word, data) or _number(word, data) or _spelled_otherwise(word, data)
+    if _has_prefix(word) or "---" in word:
+        return _tag_by_spelling(_without_prefix(word), data)
+    group = _groups_by_name().get(_singular(normalise_word(word)))
+    if group is not None:
+        return group.tags.get(data, ())
+    return _tag_by_spelling(word, data) or _tag_by_singular(word, data) or _tag_by_alias(word, data)
 
 
-def _raw(word: str, data: str) -> tuple[str, ...]:
-    """The one tag that is spelled so, with or without its prefix."""
-    wanted = key(word)
-    return tuple(tag for tag in TAGS[data] if wanted in (key(tag), key(short(tag))))[:1]
+def _tag_by_spelling(word: str, data: str) -> tuple[str, ...]:
+    """Return the one tag that is spelled like `word`, with or without its prefix."""
+    target = normalise_word(word)
+    for tag in TAGS[data]:
+        if target in (normalise_word(tag), normalise_word(short_name(tag))):
+            return (tag,)
+    return ()
 
 
-def _number(word: str, data: str) -> tuple[str, ...]:
-    """The one tag that is spelled so but for an "s" at its end."""
-    wanted = _singular(key(word))
-    return tuple(tag for tag in TAGS[data] if wanted == _singular(key(short(tag))))[:1]
+def _tag_by_singular(word: str, data: str) -> tuple[str, ...]:
+    """Return the one tag that differs from `word` only by a final "s"."""
+    target = _singular(normalise_word(word))
+    for tag in TAGS[data]:
+        if target == _singular(normalise_word(short_name(tag))):
+            return (tag,)
+    return ()
 
 
-def _spelled_otherwise(word: str, data: str) -> tuple[str, ...]:
-    for other, tag in LIKE.items():
-        if key(other) == key(word):
-            return _raw(tag, data)
+def _tag_by_alias(word: str, data: str) -> tuple[str, ...]:
+    for alias, tag in ALIASES.items():
+        if normalise_word(alias) == normalise_word(word):
+            return _tag_by_spelling(tag, data)
     return ()
 
 
 @cache
-def _presets() -> dict[str, Preset]:
-    return {_singular(key(name)): preset for preset in PRESETS for name in _names(preset)}
-
-
-def _names(preset: Preset) -> Iterable[str]:
-    return (preset.name, *preset.also)
+def _groups_by_name() -> dict[str, TagGroup]:
+    return {_singular(normalise_word(name)): group for group in TAG_GROUPS for name in group.names}

@@ -1,25 +1,37 @@
-"""Words that mean more than the tag they are spelled like, and what they mean in each vocabulary.
+"""Words that stand for groups of tags, and aliases of single tags.
 
-For MagnaTagATune these are the presets of the published notebook, by name rather than by number (its "sitar"
-was one place off). A word for a family (vocals, guitar, strings) takes every member of it that the vocabulary
-knows.
+A word for a family (vocals, guitar, strings) means every member of it that a vocabulary has. For
+MagnaTagATune the groups are the presets of the published notebook, by name rather than by number (its "sitar"
+was one place off).
 """
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A word, other words for it, and the tags that it stands for by vocabulary."""
+class TagGroup:
+    """A word, its synonyms, and the tags that they mean in each vocabulary.
+
+    Attributes:
+        name: the word by which the group is listed.
+        synonyms: other words for it.
+        tags: by vocabulary; a vocabulary that cannot express the word is left out.
+    """
 
     name: str
-    also: tuple[str, ...]
+    synonyms: tuple[str, ...]
     tags: dict[str, tuple[str, ...]]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name and its synonyms."""
+        return (self.name, *self.synonyms)
 
-def _variants(who: tuple[str, ...]) -> tuple[str, ...]:
-    kinds = ("vocal", "voice", "singer", "singing", "vocalist")
-    return who + tuple(f"{one} {kind}" for one in who for kind in kinds)
+
+def _singers(adjectives: tuple[str, ...]) -> tuple[str, ...]:
+    """Combine each of `adjectives` with each word for a singer; return them and the adjectives."""
+    nouns = ("vocal", "voice", "singer", "singing", "vocalist")
+    return adjectives + tuple(f"{adjective} {noun}" for adjective in adjectives for noun in nouns)
 
 
 _MALE = ("vocal", "male", "singing", "vocals", "male vocal", "man", "male voice")
@@ -28,8 +40,8 @@ _FEMALE = ("vocal", "female", "woman", "voice", "female vocal", "female voice")
 _VOCALS = ("vocal", "female", "male", "singing", "vocals", "woman", "male vocal", "man", "choir", "voice",
            "male voice", "female vocal", "female voice", "choral")  # fmt: skip
 
-PRESETS: tuple[Preset, ...] = (
-    Preset(
+TAG_GROUPS: tuple[TagGroup, ...] = (
+    TagGroup(
         "vocals",
         ("voice", "singing", "singer", "vocalist", "vox", "human voice", "lead vocals", "song voice"),
         {
@@ -39,19 +51,19 @@ PRESETS: tuple[Preset, ...] = (
             "msd": ("female vocalists", "male vocalists", "female vocalist"),
         },
     ),
-    Preset("male vocals", _variants(("male", "man", "men's")), {"mtat": _MALE, "msd": ("male vocalists",)}),
-    Preset(
+    TagGroup("male vocals", _singers(("male", "man", "men's")), {"mtat": _MALE, "msd": ("male vocalists",)}),
+    TagGroup(
         "female vocals",
-        _variants(("female", "woman", "women's")),
+        _singers(("female", "woman", "women's")),
         {"mtat": _FEMALE, "msd": ("female vocalists", "female vocalist")},
     ),
-    Preset("choir", ("chorus",), {"rendered": ("choir",), "mtat": ("choir",)}),
-    Preset(
+    TagGroup("choir", ("chorus",), {"rendered": ("choir",), "mtat": ("choir",)}),
+    TagGroup(
         "no vocals",
         ("no voice", "no singing", "without vocals", "instrumental"),
         {"mtat": ("no vocals", "no vocal", "no voice"), "msd": ("instrumental",)},
     ),
-    Preset(
+    TagGroup(
         "guitar",
         (),
         {
@@ -61,56 +73,58 @@ PRESETS: tuple[Preset, ...] = (
             "msd": ("guitar",),
         },
     ),
-    Preset(
+    TagGroup(
         "acoustic guitar",
         ("classical guitar",),
         {"rendered": ("acoustic guitar",), "jamendo": ("instrument---acousticguitar",)},
     ),
-    Preset(
+    TagGroup(
         "electric guitar",
         ("e-guitar",),
         {"rendered": ("electric guitar",), "jamendo": ("instrument---electricguitar",)},
     ),
-    Preset(
+    TagGroup(
         "bass",
         ("bass guitar", "electric bass", "bassline"),
         {"rendered": ("bass",), "jamendo": ("instrument---bass",)},
     ),
-    Preset(
+    TagGroup(
         "drums",
         ("percussion", "drum kit", "drum set"),
         {"rendered": ("drums",), "mtat": ("drums", "beat", "beats"), "jamendo": ("instrument---drums",)},
     ),
-    Preset("drum machine", ("drum computer", "electronic drums"), {"jamendo": ("instrument---drummachine",)}),
-    Preset(
+    TagGroup(
+        "drum machine", ("drum computer", "electronic drums"), {"jamendo": ("instrument---drummachine",)}
+    ),
+    TagGroup(
         "piano",
         ("grand piano", "pianoforte"),
         {"rendered": ("piano",), "mtat": ("piano", "harpsichord"), "jamendo": ("instrument---piano",)},
     ),
-    Preset(
+    TagGroup(
         "electric piano",
         ("e-piano", "rhodes"),
         {"rendered": ("electric piano",), "jamendo": ("instrument---electricpiano",)},
     ),
-    Preset("keyboard", ("keys",), {"rendered": ("keyboard",), "jamendo": ("instrument---keyboard",)}),
-    Preset("harpsichord", ("cembalo",), {"rendered": ("harpsichord",), "mtat": ("harpsichord",)}),
-    Preset(
+    TagGroup("keyboard", ("keys",), {"rendered": ("keyboard",), "jamendo": ("instrument---keyboard",)}),
+    TagGroup("harpsichord", ("cembalo",), {"rendered": ("harpsichord",), "mtat": ("harpsichord",)}),
+    TagGroup(
         "synth",
         ("synthesizer", "synthesiser"),
         {"rendered": ("synth",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
     ),
-    Preset(
+    TagGroup(
         "synth lead",
         ("lead synth",),
         {"rendered": ("synth lead",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
     ),
-    Preset(
+    TagGroup(
         "synth pad",
         ("pad",),
         {"rendered": ("synth pad",), "mtat": ("synth",), "jamendo": ("instrument---synthesizer",)},
     ),
-    Preset("computer", (), {"jamendo": ("instrument---computer",)}),
-    Preset(
+    TagGroup("computer", (), {"jamendo": ("instrument---computer",)}),
+    TagGroup(
         "strings",
         ("string section", "string ensemble", "bowed strings"),
         {
@@ -119,19 +133,18 @@ PRESETS: tuple[Preset, ...] = (
             "jamendo": ("instrument---strings", "instrument---violin"),
         },
     ),
-    Preset(
+    TagGroup(
         "violin",
         ("fiddle",),
         {"rendered": ("violin",), "mtat": ("violin",), "jamendo": ("instrument---violin",)},
     ),
-    Preset("cello", ("violoncello",), {"rendered": ("cello",), "mtat": ("cello",)}),
-    Preset("harp", (), {"rendered": ("harp",), "mtat": ("harp",)}),
-    Preset("flute", (), {"rendered": ("flute",), "mtat": ("flute",)}),
-    Preset("sitar", (), {"rendered": ("sitar",), "mtat": ("sitar",)}),
+    TagGroup("cello", ("violoncello",), {"rendered": ("cello",), "mtat": ("cello",)}),
+    TagGroup("harp", (), {"rendered": ("harp",), "mtat": ("harp",)}),
+    TagGroup("flute", (), {"rendered": ("flute",), "mtat": ("flute",)}),
+    TagGroup("sitar", (), {"rendered": ("sitar",), "mtat": ("sitar",)}),
 )
 
-# Other spellings of single tags: taken where the vocabulary has no tag of that very spelling.
-LIKE: dict[str, str] = {
+ALIASES: dict[str, str] = {
     "rap": "hip hop",
     "r&b": "rnb",
     "rhythm and blues": "rnb",
@@ -160,3 +173,4 @@ LIKE: dict[str, str] = {
     "glockenspiel": "chromatic percussion",
     "church organ": "organ",
 }
+"""Other names of single tags, for vocabularies that have no tag of that very spelling."""

@@ -1,11 +1,11 @@
-"""The words that the published taggers were trained with, each in the order of its network's outputs.
+"""Define the tag vocabularies, each in the order of its taggers' outputs.
 
 MagnaTagATune (Law et al., "Evaluation of algorithms using games", ISMIR 2009), MTG-Jamendo (Bogdanov et al.,
 ICML workshop on machine learning for music discovery, 2019) and the Last.fm tags of the Million Song Dataset
-(Bertin-Mahieux et al., ISMIR 2011): the fifty most frequent of each.
+(Bertin-Mahieux et al., ISMIR 2011) are represented by the fifty most frequent tags of each.
 
-Jamendo's networks were trained with labels in alphabetical order, and that order stands here. The list in the
-taggers' published code has another one, under which "violin" (37) steers towards the electric piano.
+Jamendo's taggers were trained with labels in alphabetical order, which is the order used here. The published
+code lists them in another order, by which "violin" (37) steers towards the electric piano.
 """
 
 # fmt: off
@@ -59,7 +59,7 @@ RENDERED_FAMILIES = {
     "keyboard": ("acoustic piano", "electric piano", "harpsichord", "organ"),
     "vocals": ("solo singing", "choir"),
 }
-"""Tags that mean several of the classes that the listener tells apart."""
+"""Tags that stand for several of the listener's classes."""
 
 TAGS: dict[str, tuple[str, ...]] = {
     "mtat": _MTAT,
@@ -69,11 +69,11 @@ TAGS: dict[str, tuple[str, ...]] = {
 }
 
 EXCLUSIVE: dict[str, tuple[str, ...]] = {"rendered": RENDERED_CLASSES}
-"""Of vocabularies whose taggers answer with shares of energy: the tags whose shares add up to one."""
+"""By vocabulary, where taggers predict shares of energy: the tags whose shares add up to one."""
 
 
 def members(tag: str, data: str) -> tuple[str, ...]:
-    """The exclusive tags that `tag` of the vocabulary `data` is made of.
+    """Return the exclusive tags of which `tag` of the vocabulary `data` consists.
 
     >>> members("synth", "rendered"), members("flute", "rendered")
     (('synth lead', 'synth pad'), ('flute',))
