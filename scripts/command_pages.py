@@ -1,58 +1,49 @@
-#!/usr/bin/env python3
-"""Write what the documentation says of commands and presets from the program itself.
+"""Generate the parts of the documentation that the program determines: commands, presets, tags, weights.
 
-    command_pages.py [--check]
-
-docs/commands.md holds every command's help, and docs/presets.md between two comments the table of presets.
-Tests check that both are current; --check does, too, and writes nothing.
+Nothing of it is committed. `make docs` (by scripts/site_pages.py) puts the commands on a page of their own,
+and each table where a page has its marker, such as ``<!-- table of presets -->``.
 """
 
-import argparse
 import dataclasses
 import inspect
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
 
 from tagbox.cli import app
+from tagbox.cli.tags import presets_as_markdown
 from tagbox.presets import PRESETS, Settings
-
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-BEGIN, END = "<!-- written by scripts/command_pages.py -->", "<!-- as far as here -->"
+from tagbox.tags.vocabularies import TAGS
+from tagbox.weights.catalogue import MODELS
 
 HEAD = """# All commands
 
-Written from the program itself by `scripts/command_pages.py`. `tagbox COMMAND --help` says the same, and
-[the command line](command-line.md) what all of them have in common.
+The output of `tagbox COMMAND --help`. [The command line](command-line.md) describes what all commands share.
 """
 
 
 def commands() -> str:
-    """docs/commands.md: every command with its arguments and options."""
+    """Return the page of all commands with their arguments and options."""
     program = typer.main.get_command(app)
-    parts = [HEAD, *(_section(*each) for each in walk(program))]
-    return "\n".join(parts)
+    return "\n".join([HEAD, *(_section(*each) for each in walk(program))])
 
 
-def walk(command: Any, names: Sequence[str] = ("tagbox",), above: Any = None) -> Iterator[tuple[Any, Any]]:
-    """Every command below `command` with its context, groups that do something by themselves too."""
-    context = type(command).context_class(command, info_name=names[-1], parent=above)
-    inner = getattr(command, "commands", {})
-    if above is not None:
+def walk(command: Any, names: Sequence[str] = ("tagbox",), parent: Any = None) -> Iterator[tuple[Any, Any]]:
+    """Yield every command below `command` with its context, groups that can be called themselves included."""
+    context = type(command).context_class(command, info_name=names[-1], parent=parent)
+    if parent is not None:
         yield command, context
-    for name, each in inner.items():
+    for name, each in getattr(command, "commands", {}).items():
         yield from walk(each, (*names, name), context)
 
 
 def presets() -> str:
-    """The table of presets: what each is for, and in which settings it differs from the default."""
+    """Return the table of presets: what each is for, and how its settings differ from the default's."""
     rows = ["| preset | what it is | differs from `default` in |", "|---|---|---|"]
     for preset in PRESETS.values():
         changed = [
-            f"{field.name} {_spoken(getattr(preset.settings, field.name))}"
+            f"{field.name} {_format(getattr(preset.settings, field.name))}"
             for field in dataclasses.fields(Settings)
             if getattr(preset.settings, field.name) != getattr(Settings(), field.name)
         ]
@@ -60,85 +51,85 @@ def presets() -> str:
     return "\n".join(rows)
 
 
-def with_presets(page: str) -> str:
-    """docs/presets.md with the table of today between its two comments."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{presets()}\n\n{END}{after}"
+def tags() -> str:
+    """Return the table of words and the tags that they select in each vocabulary."""
+    return presets_as_markdown(tuple(TAGS))
 
 
-def pages() -> dict[Path, str]:
-    """What is written by this script, as it should be."""
-    page = DOCS / "presets.md"
-    return {DOCS / "commands.md": commands(), page: with_presets(page.read_text(encoding="utf-8"))}
+def weights() -> str:
+    """Return the table of models that can be downloaded or imported, with their checksums."""
+    rows = ["| model | licence | git blob id | SHA-256 |", "|---|---|---|---|"]
+    for model in MODELS:
+        if not model.inside:
+            checksums = [f"`{value}`" if value else "" for value in (model.git_blob, model.sha256)]
+            rows.append(f"| `{model.identifier}` | {model.licence} | {' | '.join(checksums)} |")
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"presets": presets, "tags": tags, "weights": weights}
+
+
+def marker(table: str) -> str:
+    """Return the comment that stands for a table in a page."""
+    return f"<!-- table of {table} -->"
+
+
+def with_tables(page: str) -> str:
+    """Replace the markers in `page` by their tables."""
+    for name, table in TABLES.items():
+        if marker(name) in page:
+            page = page.replace(marker(name), table())
+    return page
 
 
 def _section(command: Any, context: Any) -> str:
     path = context.command_path
-    lines = [f"{'#' * len(path.split())} {path}", "", *_prose(inspect.cleandoc(command.help or "")), ""]
+    lines = [f"{'#' * len(path.split())} {path}", "", *_help(inspect.cleandoc(command.help or "")), ""]
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     lines += ["```text", usage, "```", ""]
     records = [(each, each.get_help_record(context)) for each in command.params]
-    for title, kind in (("argument", "argument"), ("option", "option")):
+    for kind in ("argument", "option"):
         own = [record for each, record in records if record and each.param_type_name == kind]
         if own:
-            lines += [f"| {title} | meaning |", "|---|---|"]
-            lines += [f"| `{_cell(name)}` | {_cell(meaning, prose=True)} |" for name, meaning in own]
+            lines += [f"| {kind} | meaning |", "|---|---|"]
+            lines += [f"| `{_cell(name)}` | {_escape(_cell(meaning))} |" for name, meaning in own]
             lines.append("")
     return "\n".join(lines)
 
 
-def _prose(text: str) -> Iterator[str]:
-    """Help as Markdown: paragraphs, and indented examples as one block of code."""
-    block: list[str] = []
+def _help(text: str) -> Iterator[str]:
+    """Yield the lines of help as Markdown: paragraphs, and indented examples as blocks of code."""
+    examples: list[str] = []
     for paragraph in text.split("\n\n"):
         if paragraph.startswith("  "):
-            block.append(inspect.cleandoc(paragraph))
+            examples.append(inspect.cleandoc(paragraph))
             continue
-        yield from _fenced(block)
-        block = []
-        yield from (_escaped(paragraph), "")
-    yield from _fenced(block)
+        yield from _fence(examples)
+        examples = []
+        yield from (_escape(paragraph), "")
+    yield from _fence(examples)
 
 
-def _fenced(block: Sequence[str]) -> Iterator[str]:
-    if block:
-        yield from ("```", *block, "```", "")
+def _fence(lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield from ("```", *lines, "```", "")
 
 
-def _cell(text: str, prose: bool = False) -> str:
-    """Text in a table's cell, on one line."""
-    line = " ".join(text.split()).replace("|", "\\|")
-    return _escaped(line) if prose else line
+def _cell(text: str) -> str:
+    """Put text on one line, as a table's cell has to be."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
-def _escaped(text: str) -> str:
-    """Help is no Markdown: what Markdown would read into it stays as it stands."""
+def _escape(text: str) -> str:
+    """Escape what Markdown would interpret: help is plain text."""
     for sign in "*_[":
         text = text.replace(sign, f"\\{sign}")
     return text.replace("<", "&lt;")
 
 
-def _spoken(value: object) -> str:
+def _format(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def main() -> int:
-    """Write the pages, or say which are not current."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="only say which pages are not current")
-    check = parser.parse_args().check
-    stale = [
-        (path, page)
-        for path, page in pages().items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != page
-    ]
-    for path, page in stale:
-        print(f"{'not current' if check else 'written'}: {path.relative_to(DOCS.parent)}")
-        if not check:
-            path.write_text(page, encoding="utf-8")
-    return int(check and bool(stale))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    print(commands())

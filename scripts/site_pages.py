@@ -1,38 +1,55 @@
-"""Hooks of MkDocs: what the site has beyond docs/, and what it does without in an unfinished checkout."""
+"""Hooks of MkDocs: the pages and tables that the site has beyond docs/."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-NOTICES = "NOTICE.md"
-PLACE = "notices.md"
+ROOT = Path(__file__).resolve().parents[1]
+AT_ROOT = {"NOTICE.md": "notices.md", "CONTRIBUTING.md": "contributing.md"}
+"""Files at the repository's root to the site's pages."""
+COMMANDS = "commands.md"
 
 
 def on_config(config: Any) -> Any:
-    """Keep the entries of `nav` whose files are there."""
-    config.nav = _present(config.nav, Path(config.docs_dir))
+    """Keep the entries of `nav` whose files exist."""
+    config.nav = _existing(config.nav, Path(config.docs_dir))
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Give the notices, which lie at the repository's root, a page of their own."""
+    """Add the files at the repository's root, and the page of all commands."""
     from mkdocs.structure.files import File
 
-    text = (Path(config.docs_dir).parent / NOTICES).read_text(encoding="utf-8")
-    files.append(File.generated(config, PLACE, content=text.replace("](docs/", "](")))
+    for name, page in AT_ROOT.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
+    files.append(File.generated(config, COMMANDS, content=_command_pages().commands()))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Let links to the notices lead to that page."""
-    return markdown.replace(f"](../{NOTICES})", f"]({PLACE})")
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Link to the pages of files at the root, and put generated tables in their places."""
+    up = "../" * page.file.src_uri.count("/")
+    for name, target in AT_ROOT.items():
+        markdown = markdown.replace(f"](../{up}{name})", f"]({up}{target})")
+    return str(_command_pages().with_tables(markdown))
 
 
-def _present(entries: list[dict[str, Any]], docs: Path) -> list[dict[str, Any]]:
+def _command_pages() -> Any:
+    # MkDocs loads this file by its path, so the folder of its neighbours is not on the import path.
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from scripts import command_pages
+
+    return command_pages
+
+
+def _existing(entries: list[dict[str, Any]], docs: Path) -> list[dict[str, Any]]:
     kept = []
     for entry in entries:
         ((title, target),) = entry.items()
         if isinstance(target, list):
-            kept.append({title: _present(target, docs)})
-        elif target == PLACE or (docs / target).is_file():
+            kept.append({title: _existing(target, docs)})
+        elif target in (*AT_ROOT.values(), COMMANDS) or (docs / target).is_file():
             kept.append(entry)
     return kept
