@@ -21,8 +21,9 @@ from tagbox import models
 from tagbox.audio.resampling import resample
 from tagbox.audio.stft import istft, stft
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.bootstrap import interval
-from tagbox.evaluation.datasets import registry as datasets
+from tagbox.evaluation.bootstrap import bootstrap_interval
+from tagbox.evaluation.datasets.registry import find_dataset
+from tagbox.evaluation.datasets.track import Track
 from tagbox.evaluation.metrics import si_sdr
 from tagbox.methods.components import components_per_factorisation
 from tagbox.methods.gate_inference import GatePrior, component_shares, gates_within_segment
@@ -127,7 +128,7 @@ def classes_of(word: str) -> Tensor:
     return torch.tensor([float(one in meant) for one in EXCLUSIVE[DATA]])
 
 
-def gains_of(track: datasets.Track, tagger: Tagger) -> dict[str, dict[str, float]]:
+def gains_of(track: Track, tagger: Tagger) -> dict[str, dict[str, float]]:
     """By row and word, how much better than the mixture, dB."""
     mixture = track.mixture.read()
     mono = resample(mixture.samples.mean(dim=0), mixture.rate, RATE)
@@ -161,7 +162,7 @@ def table(title: str, results: Mapping[str, Mapping[str, Mapping[str, float]]]) 
     for name in ROWS:
         gains = [(gain, track) for track, rows in results.items() for gain in rows[name].values()]
         values = [gain for gain, _ in gains]
-        over = interval(values, [track for _, track in gains])
+        over = bootstrap_interval(values, [track for _, track in gains])
         worse = sum(value < 0 for value in values)
         lines.append(
             f"| {name} | {over.mean:+.2f} | {over.low:+.2f} to {over.high:+.2f} | {worse} of {len(values)} |"
@@ -187,7 +188,7 @@ def main() -> None:
     with torch.inference_mode():
         for root in args.datasets:
             results = {}
-            tracks = datasets.find(root, limit=args.limit).tracks
+            tracks = find_dataset(root, limit=args.limit).tracks
             for track in tracks:
                 results[track.name] = gains_of(track, tagger)
                 best = ", ".join(

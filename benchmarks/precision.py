@@ -18,7 +18,7 @@ from benchmarks.golden import SHARED
 from benchmarks.reports import options_of
 from tagbox import separate
 from tagbox.audio.files import read
-from tagbox.evaluation.datasets import registry
+from tagbox.evaluation.datasets.registry import find_dataset
 from tagbox.evaluation.metrics import si_sdr
 from tagbox.kernels import allocator
 
@@ -38,7 +38,7 @@ def pieces(folder: Path | None, seconds: float, limit: int | None) -> Iterator[P
         sources = {name: read(DUET / f"{name}.flac", 0, seconds).samples for name in ("violin", "piano")}
         yield "examples/duet", mixture.rate, mixture.samples, sources
         return
-    for track in registry.find(folder, limit=limit).tracks:
+    for track in find_dataset(folder, limit=limit).tracks:
         mixture = track.mixture.read(0, seconds)
         sources = {word: signal.read(0, seconds).samples for word, signal in track.sources.items()}
         yield track.name, mixture.rate, mixture.samples, {w: s for w, s in sources.items() if s.any()}

@@ -1,4 +1,4 @@
-"""The measures against the packages that define them, the bootstrap by hand, and the cheats."""
+"""Measures against reference implementations, the bootstrap by hand, and verdicts on cheats."""
 
 import importlib
 import itertools
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import case, metrics, summary
-from tagbox.evaluation.bootstrap import RESAMPLES, interval, paired
+from tagbox.evaluation import metrics
+from tagbox.evaluation.bootstrap import RESAMPLES, bootstrap_interval, paired_interval
+from tagbox.evaluation.case import MeasureOptions, measure_estimate, record_key
 from tagbox.evaluation.controls import CEILING, CONTROLS
-from tagbox.evaluation.systems import Answer, Kind, Task
+from tagbox.evaluation.judge import check_judge, default_judge, query_probability
+from tagbox.evaluation.summary import Summary, summarise
+from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
 
 RATE = 8000
 
@@ -75,10 +78,10 @@ def test_si_sdr_is_mir_eval_with_a_filter_of_one_tap() -> None:
 def test_silence_is_defined_everywhere() -> None:
     true, mixture = music(0), music(0) + music(1)
     nothing = torch.zeros_like(true)
-    scores = metrics.score(nothing, true, mixture)
-    assert scores.si_sdr == metrics.LEAST
+    scores = metrics.score_estimate(nothing, true, mixture)
+    assert scores.si_sdr == metrics.MIN_RATIO_DB
     assert scores.sdr == 0
-    assert metrics.leak(nothing, mixture) == metrics.LEAST
+    assert metrics.energy_ratio(nothing, mixture) == metrics.MIN_RATIO_DB
 
 
 @pytest.mark.usefixtures("museval")
@@ -89,105 +92,107 @@ def test_silence_is_defined_in_every_window() -> None:
     half[:, : true.shape[1] // 2] = 0
     assert math.isfinite(metrics.window_sdr(nothing, true, RATE))
     assert metrics.window_sdr(nothing, true, RATE) == 0
-    assert metrics.window_sdr(half, half, RATE) == metrics.MOST
+    assert metrics.window_sdr(half, half, RATE) == metrics.MAX_RATIO_DB
     with pytest.raises(TagBoxError, match="silent"):
         metrics.window_sdr(true, nothing, RATE)
 
 
-def test_an_interval_by_hand() -> None:
+def test_bootstrap_intervals_computed_by_hand() -> None:
     # Two tracks, one case each: the resampled mean is 0, 1 or 2 with chances 1/4, 1/2, 1/4.
-    found = interval([0.0, 2.0], ["a", "b"])
+    found = bootstrap_interval([0.0, 2.0], ["a", "b"])
     assert (found.mean, found.low, found.high) == (1, 0, 2)
     # Tracks, not cases, are drawn: three like cases of one track are one track.
-    found = interval([3.0, 3.0, 3.0, 0.0], ["a", "a", "a", "b"])
+    found = bootstrap_interval([3.0, 3.0, 3.0, 0.0], ["a", "a", "a", "b"])
     assert (found.mean, found.low, found.high, found.cases, found.tracks) == (2.25, 0, 3, 4, 2)
-    assert interval([1.0], ["a"]).low == 1
+    assert bootstrap_interval([1.0], ["a"]).low == 1
 
 
-def test_an_interval_holds_what_it_says() -> None:
-    """All 3^3 resamples of three tracks, counted, against the drawn ones."""
+def test_an_interval_agrees_with_all_resamples() -> None:
+    """All 3^3 resamples of three tracks, enumerated, against those that are drawn."""
     values = [1.0, 4.0, 10.0]
     every = sorted(sum(draw) / 3 for draw in itertools.product(values, repeat=3))
-    found = interval(values, ["a", "b", "c"])
+    found = bootstrap_interval(values, ["a", "b", "c"])
     # 2.5 % of 27 is less than one resample: the interval is all of them.
     assert (found.low, found.high) == (every[0], every[-1])
     assert RESAMPLES >= 1000
 
 
-def test_pairs_are_of_the_same_case() -> None:
-    found = paired({"a/1": 3.0, "b/1": 5.0, "c/1": 9.0}, {"a/1": 1.0, "b/1": 3.0}, {"a/1": "a", "b/1": "b"})
+def test_pairs_are_cases_that_both_have() -> None:
+    found = paired_interval(
+        {"a/1": 3.0, "b/1": 5.0, "c/1": 9.0}, {"a/1": 1.0, "b/1": 3.0}, {"a/1": "a", "b/1": "b"}
+    )
     assert found is not None
     assert (found.mean, found.low, found.high, found.cases) == (2, 2, 2, 2)
-    assert paired({"a": 1.0}, {"b": 1.0}, {}) is None
+    assert paired_interval({"a": 1.0}, {"b": 1.0}, {}) is None
 
 
 class Cheat:
-    """A method made of a function of the mixture, the true sources and the word."""
+    """A system whose estimates are a function of the excerpt, the true sources included."""
 
-    kind: Kind = "estimates"
+    kind: SystemKind = "estimates"
 
     def __init__(self, name: str, estimate) -> None:  # type: ignore[no-untyped-def]
         self.name = name
         self.estimate = estimate
 
-    def answer(self, task: Task) -> Answer:
-        return Answer({word: self.estimate(task, word) for word in task.references})
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        return SystemOutput({query: self.estimate(excerpt, query) for query in excerpt.references})
 
 
-def other(task: Task, word: str) -> Tensor:
-    return next(track for name, track in task.references.items() if name != word)
+def other(excerpt: SystemInput, query: str) -> Tensor:
+    return next(track for name, track in excerpt.references.items() if name != query)
 
 
 CHEATS = {
-    "silence": lambda task, word: torch.zeros_like(task.mixture),
-    "next to nothing": lambda task, word: 1e-6 * task.mixture,
-    "scaled mixture": lambda task, word: 0.37 * task.mixture,
-    "inverted mixture": lambda task, word: -task.mixture,
-    "16-bit mixture": lambda task, word: (task.mixture * 32767).round() / 32767,
+    "silence": lambda excerpt, query: torch.zeros_like(excerpt.mixture),
+    "next to nothing": lambda excerpt, query: 1e-6 * excerpt.mixture,
+    "scaled mixture": lambda excerpt, query: 0.37 * excerpt.mixture,
+    "inverted mixture": lambda excerpt, query: -excerpt.mixture,
+    "16-bit mixture": lambda excerpt, query: (excerpt.mixture * 32767).round() / 32767,
     "swapped source": other,
-    "swapped and quiet": lambda task, word: 0.1 * other(task, word),
-    "noise": lambda task, word: (
-        0.1 * torch.randn(task.mixture.shape, generator=torch.Generator().manual_seed(1))
+    "swapped and quiet": lambda excerpt, query: 0.1 * other(excerpt, query),
+    "noise": lambda excerpt, query: (
+        0.1 * torch.randn(excerpt.mixture.shape, generator=torch.Generator().manual_seed(1))
     ),
 }
 
 
 @pytest.fixture(scope="module")
-def summary() -> summary.Summary:
-    """Eight duets, the controls, all cheats, and one who really separates by 6 dB."""
-    measures = case.Measures(judge="", window_sdr=False, seed=0)
-    honest = Cheat("honest", lambda task, word: task.references[word] + 0.5 * other(task, word))
+def summary() -> Summary:
+    """Eight duets, separated by the controls, by all cheats, and by a system that improves SI-SDR by 6 dB."""
+    options = MeasureOptions(judge="", window_sdr=False, seed=0)
+    honest = Cheat("honest", lambda excerpt, query: excerpt.references[query] + 0.5 * other(excerpt, query))
     methods = [*CONTROLS, CEILING, honest, *(Cheat(name, function) for name, function in CHEATS.items())]
     records = []
     for i in range(8):
         sources = {"violin": music(2 * i), "piano": music(2 * i + 1)}
-        task = Task(f"track{i}", "", sources["violin"] + sources["piano"], RATE, sources, 0.0, 0)
+        excerpt = SystemInput(f"track{i}", "", sources["violin"] + sources["piano"], RATE, sources, 0.0, 0)
         for method in methods:
-            for word, estimate in method.answer(task).estimates.items():
-                about = {"track": task.track, "split": "", "source": word, "method": method.name}
-                judged = case.judge(estimate, word, task, measures)
-                key = case.key("", task.track, word, method.name)
+            for query, estimate in method.separate(excerpt).estimates.items():
+                about = {"track": excerpt.track, "split": "", "source": query, "method": method.name}
+                judged = measure_estimate(estimate, query, excerpt, options)
+                key = record_key("", excerpt.track, query, method.name)
                 records.append({"key": key, **about, "kind": method.kind, **judged})
-    return summary.summarise(records)
+    return summarise(records)
 
 
 @pytest.mark.parametrize("name", CHEATS)
-def test_what_separates_nothing_cannot_win(name: str, summary: summary.Summary) -> None:
-    told = [verdict for verdict in summary.verdicts if verdict.method == name]
-    assert {verdict.source for verdict in told} == {"violin", "piano", "all"}
-    for verdict in told:
+def test_a_cheat_gets_no_claim(name: str, summary: Summary) -> None:
+    verdicts = [verdict for verdict in summary.verdicts if verdict.method == name]
+    assert {verdict.source for verdict in verdicts} == {"violin", "piano", "all"}
+    for verdict in verdicts:
         assert verdict.answer == "no"
         assert "does not separate" in verdict.words
 
 
-def test_plain_sdr_would_have_let_them_win(summary: summary.Summary) -> None:
+def test_plain_sdr_rewards_half_the_mixture(summary: Summary) -> None:
     row = summary.row("all", "half the mixture")
     assert row is not None and row.sdri is not None and row.si_sdri is not None
     assert row.sdri.low > 2
     assert row.si_sdri.mean == pytest.approx(0, abs=1e-3)
 
 
-def test_who_separates_wins_and_stays_below_the_ceiling(summary: summary.Summary) -> None:
+def test_a_separation_beats_controls_and_stays_below_the_ceiling(summary: Summary) -> None:
     for verdict in (v for v in summary.verdicts if v.method == "honest"):
         assert verdict.answer == "yes"
         assert "beats every control" in verdict.words
@@ -199,19 +204,19 @@ def test_who_separates_wins_and_stays_below_the_ceiling(summary: summary.Summary
     assert honest.residual is not None and honest.residual < 0
 
 
-def test_few_tracks_claim_nothing_and_silent_sources_are_counted_apart() -> None:
-    measures = case.Measures(judge="", window_sdr=False, seed=0)
+def test_few_tracks_allow_no_claim_and_silent_sources_are_leaks() -> None:
+    options = MeasureOptions(judge="", window_sdr=False, seed=0)
     records = []
-    honest = Cheat("honest", lambda task, word: task.references[word])
+    honest = Cheat("honest", lambda excerpt, query: excerpt.references[query])
     for i in range(5):
         violin = music(i) if i < 4 else torch.zeros_like(music(i))
-        task = Task(f"track{i}", "", violin + music(i + 50), RATE, {"violin": violin}, 0.0, 0)
+        excerpt = SystemInput(f"track{i}", "", violin + music(i + 50), RATE, {"violin": violin}, 0.0, 0)
         for method in (*CONTROLS, honest):
-            estimate = method.answer(task).estimates["violin"]
-            about = {"key": f"{i}/{method.name}", "track": task.track, "split": "", "source": "violin"}
-            judged = case.judge(estimate, "violin", task, measures)
+            estimate = method.separate(excerpt).estimates["violin"]
+            about = {"key": f"{i}/{method.name}", "track": excerpt.track, "split": "", "source": "violin"}
+            judged = measure_estimate(estimate, "violin", excerpt, options)
             records.append({**about, "method": method.name, "kind": method.kind, **judged})
-    summed = summary.summarise(records)
+    summed = summarise(records)
     (verdict,) = summed.verdicts
     assert verdict.answer == "open"
     assert "4 tracks are too few" in verdict.words
@@ -222,21 +227,19 @@ def test_few_tracks_claim_nothing_and_silent_sources_are_counted_apart() -> None
     )
 
 
-def test_a_source_that_plays_alone_is_no_case() -> None:
+def test_a_source_that_plays_alone_is_not_averaged() -> None:
     violin = music(0)
-    task = Task("solo", "", violin + 1e-4 * music(1), RATE, {"violin": violin}, 0.0, 0)
-    judged = case.judge(violin, "violin", task, case.Measures("", False, 0))
+    excerpt = SystemInput("solo", "", violin + 1e-4 * music(1), RATE, {"violin": violin}, 0.0, 0)
+    judged = measure_estimate(violin, "violin", excerpt, MeasureOptions("", False, 0))
     assert judged["status"] == "plays alone"
 
 
-def test_the_judge_hears_before_and_after_and_nothing_in_silence() -> None:
-    from tagbox.evaluation import judge
-
+def test_the_judge_gives_probability_0_to_silence() -> None:
     tone = music(0, seconds=3)
-    assert judge.probability("mtat/pons-vgg", torch.zeros_like(tone), RATE, "violin") == 0
-    heard = judge.probability("mtat/pons-vgg", tone, RATE, "violin")
+    assert query_probability("mtat/pons-vgg", torch.zeros_like(tone), RATE, "violin") == 0
+    heard = query_probability("mtat/pons-vgg", tone, RATE, "violin")
     assert heard is not None and 0 < heard < 1
-    assert judge.probability("mtat/pons-vgg", tone, RATE, "bass") is None
-    assert judge.default_judge(["mtat/pons-musicnn"]) == "mtat/pons-vgg"
+    assert query_probability("mtat/pons-vgg", tone, RATE, "bass") is None
+    assert default_judge(["mtat/pons-musicnn"]) == "mtat/pons-vgg"
     with pytest.raises(TagBoxError, match="in the loop"):
-        judge.check("mtat/pons-vgg", ["mtat/pons-vgg"])
+        check_judge("mtat/pons-vgg", ["mtat/pons-vgg"])

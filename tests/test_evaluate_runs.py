@@ -1,4 +1,4 @@
-"""`tagbox evaluate` as people run it: what is written, what survives, what is refused."""
+"""`tagbox evaluate` as users run it: files, resumption after interruptions, and errors."""
 
 import csv
 import json
@@ -18,8 +18,8 @@ import tagbox
 from tagbox import audio, cli
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import result_store
-from tagbox.evaluation.evaluate import variant
-from tagbox.evaluation.systems import Answer, Kind, Task
+from tagbox.evaluation.evaluate import parse_preset
+from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 TINY = "tiny=default:steps=1,components=4"
@@ -46,7 +46,7 @@ def table(folder: Path) -> list[dict[str, str]]:
 
 def records(folder: Path) -> dict[str, dict[str, object]]:
     """All records by key, without the time that they took."""
-    read = result_store.read(folder)
+    read = result_store.read_records(folder)
     assert len({record["key"] for record in read}) == len(read)
     return {record["key"]: {name: v for name, v in record.items() if name != "took"} for record in read}
 
@@ -63,8 +63,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a whole run and what it said."""
+def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a whole evaluation, and its standard output."""
     folder = tmp_path_factory.mktemp("whole") / "results"
     result = evaluate(data, "-o", folder, *METHODS, "--seconds", 1, "--players", 2)
     assert result.returncode == 0, result.stderr
@@ -72,8 +72,8 @@ def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return folder, result.stdout
 
 
-def test_what_is_written(undisturbed: tuple[Path, str]) -> None:
-    folder, said = undisturbed
+def test_files_of_an_evaluation(uninterrupted: tuple[Path, str]) -> None:
+    folder, said = uninterrupted
     names = {"run.json", "results.jsonl", "table.csv", "report.md", "report.html", "audio"}
     assert {path.name for path in folder.iterdir()} == names
     methods = ["silence", "mixture", "half the mixture", "random mask", "ideal ratio mask", "HPSS", "tiny"]
@@ -95,49 +95,49 @@ def test_what_is_written(undisturbed: tuple[Path, str]) -> None:
     assert "components 4" in report
 
 
-def test_a_case_says_how_it_came_about(undisturbed: tuple[Path, str]) -> None:
-    record = records(undisturbed[0])["duet/violin/tiny"]
+def test_a_record_holds_excerpt_steps_and_losses(uninterrupted: tuple[Path, str]) -> None:
+    record = records(uninterrupted[0])["duet/violin/tiny"]
     assert record["status"] == "ok"
     assert (record["kind"], record["seconds"], record["steps"]) == ("preset", 1, 1)
     assert record["start"] in (0, 1)
     assert isinstance(record["loss_last"], float)
     assert 0 <= float(str(record["heard_after"])) <= 1
-    request = json.loads((undisturbed[0] / "run.json").read_text())
+    request = json.loads((uninterrupted[0] / "run.json").read_text())
     assert request["judge"] == "mtat/pons-vgg"
     assert request["methods"]["tiny"]["settings"]["components"] == 4
 
 
 class Page(HTMLParser):
-    """Collects what a page would fetch, its plots, players and words."""
+    """Collects the addresses that a page loads, and its elements."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.fetched: list[str] = []
+        self.addresses: list[str] = []
         self.tags: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.fetched += [
+        self.addresses += [
             v or "" for k, v in attrs if k in ("src", "href", "srcset", "data", "action", "poster")
         ]
 
 
-def test_the_report_is_one_file(undisturbed: tuple[Path, str]) -> None:
-    text = (undisturbed[0] / "report.html").read_text()
+def test_the_report_loads_nothing_from_elsewhere(uninterrupted: tuple[Path, str]) -> None:
+    text = (uninterrupted[0] / "report.html").read_text()
     page = Page()
     page.feed(text)
-    assert len(page.fetched) == page.tags.count("audio") == 2 * 5
-    assert all(address.startswith("data:audio/mpeg;base64,") for address in page.fetched)
+    assert len(page.addresses) == page.tags.count("audio") == 2 * 5
+    assert all(address.startswith("data:audio/mpeg;base64,") for address in page.addresses)
     assert page.tags.count("svg") == 5 + 1 + 1
     assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
     for outside in ("http:", "https:", "url(", "@import", "file:"):
         assert outside not in text
 
 
-def test_kill_9_and_resume_give_the_same_table(
-    data: Path, undisturbed: tuple[Path, str], tmp_path: Path
+def test_a_killed_evaluation_resumes_to_the_same_table(
+    data: Path, uninterrupted: tuple[Path, str], tmp_path: Path
 ) -> None:
-    """With two processes, so this is also the proof that they give what one gives."""
+    """Two processes run it, so this also shows that they give what one process gives."""
     words = (data, "-o", tmp_path / "r", *METHODS, "--seconds", 1, "--players", 2, "--jobs", 2)
     process = subprocess.Popen(command(*words), stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     lines = tmp_path / "r" / "results.jsonl"
@@ -150,7 +150,7 @@ def test_kill_9_and_resume_give_the_same_table(
     process.wait()
     done = lines.read_bytes().count(b"\n")
     assert 4 <= done < 28
-    # Nobody is left behind to write on.
+    # No worker is left that could go on writing.
     while any(Path(f"/proc/{child}/cmdline").exists() and alive(child) for child in children):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -162,8 +162,8 @@ def test_kill_9_and_resume_give_the_same_table(
     assert "--resume" in again.stderr and "Traceback" not in again.stderr
     resumed = evaluate(*words, "--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert table(tmp_path / "r") == table(undisturbed[0])
-    assert records(tmp_path / "r") == records(undisturbed[0])
+    assert table(tmp_path / "r") == table(uninterrupted[0])
+    assert records(tmp_path / "r") == records(uninterrupted[0])
 
 
 def descendants(process: int) -> list[int]:
@@ -178,7 +178,7 @@ def alive(process: int) -> bool:
         return False
 
 
-def test_ctrl_c_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_cases_and_names_resume(data: Path, tmp_path: Path) -> None:
     words = (data, "-o", tmp_path / "r", "--preset", "long=default:steps=100000", "--judge", "none")
     process = subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     lines = tmp_path / "r" / "results.jsonl"
@@ -197,7 +197,7 @@ def test_ctrl_c_says_how_to_go_on(data: Path, tmp_path: Path) -> None:
 
 
 def refused(words: list[object], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the command line says when it refuses, which must be one line."""
+    """Return the error message of a command that fails, which has to be one line."""
     monkeypatch.setattr(sys, "argv", ["tagbox", "evaluate", *map(str, words)])
     with pytest.raises(SystemExit) as left:
         cli.main()
@@ -228,7 +228,7 @@ def refused(words: list[object], capsys: pytest.CaptureFixture[str], monkeypatch
         (["--seconds", "0"], "above 0"),
     ],
 )
-def test_a_mistake_gets_one_line_and_nothing_is_written(
+def test_an_error_is_one_line_and_writes_nothing(
     words: list[object],
     complaint: str,
     data: Path,
@@ -241,35 +241,35 @@ def test_a_mistake_gets_one_line_and_nothing_is_written(
     assert not (tmp_path / "r").exists()
 
 
-def test_other_options_do_not_resume(
-    undisturbed: tuple[Path, str],
+def test_other_options_cannot_resume(
+    uninterrupted: tuple[Path, str],
     data: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = {path: path.read_bytes() for path in undisturbed[0].glob("*.*")}
-    words = [data, "-o", undisturbed[0], *METHODS, "--players", 2, "--resume"]
+    before = {path: path.read_bytes() for path in uninterrupted[0].glob("*.*")}
+    words = [data, "-o", uninterrupted[0], *METHODS, "--players", 2, "--resume"]
     assert "seconds was 1.0, now 2" in refused([*words, "--seconds", 2], capsys, monkeypatch)
     other = [word if word != TINY else TINY.replace("4", "5") for word in words]
     assert "methods 'tiny' differ" in refused([*other, "--seconds", 1], capsys, monkeypatch)
-    assert {path: path.read_bytes() for path in undisturbed[0].glob("*.*")} == before
+    assert {path: path.read_bytes() for path in uninterrupted[0].glob("*.*")} == before
 
 
 @dataclass(frozen=True)
 class Quieter:
-    """A method of one's own."""
+    """A system that a user wrote."""
 
     name: str = "quieter"
-    kind: Kind = "baseline"
+    kind: SystemKind = "baseline"
 
     def describe(self) -> dict[str, Any]:
         return {"gain": 0.8}
 
-    def answer(self, task: Task) -> Answer:
-        return Answer(dict.fromkeys(task.references, 0.8 * task.mixture))
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        return SystemOutput(dict.fromkeys(excerpt.references, 0.8 * excerpt.mixture))
 
 
-def test_a_method_of_ones_own(data: Path, tmp_path: Path) -> None:
+def test_a_system_that_a_user_wrote(data: Path, tmp_path: Path) -> None:
     summary = tagbox.evaluate(
         data, tmp_path, methods=[Quieter()], sources=["violin"], judge="none", players=0
     )
@@ -280,13 +280,13 @@ def test_a_method_of_ones_own(data: Path, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Broken(Quieter):
-    """One whose answers are no numbers, or of another length."""
+    """A system whose estimates are NaN, or of another length."""
 
-    def answer(self, task: Task) -> Answer:
-        return Answer({"violin": task.mixture * float("nan"), "piano": task.mixture[:, :-1]})
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        return SystemOutput({"violin": excerpt.mixture * float("nan"), "piano": excerpt.mixture[:, :-1]})
 
 
-def test_answers_that_cannot_be_measured_are_said(data: Path, tmp_path: Path) -> None:
+def test_estimates_that_cannot_be_measured_are_reported(data: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "duet").symlink_to(data / "duet")
     summary = tagbox.evaluate(
@@ -300,7 +300,7 @@ def test_answers_that_cannot_be_measured_are_said(data: Path, tmp_path: Path) ->
     assert next(v for v in summary.verdicts if v.source == "all").words.startswith("broken has no estimate")
 
 
-def test_estimates_of_others_and_a_method_added_later(data: Path, tmp_path: Path) -> None:
+def test_external_stems_and_a_system_added_later(data: Path, tmp_path: Path) -> None:
     for name in ("drums", "guitar"):
         truth = audio.read(data / "band" / f"{name}.wav")
         audio.write(tmp_path / "peer" / "band" / f"{name}.wav", 0.5 * truth.samples, truth.rate)
@@ -343,7 +343,7 @@ def test_estimates_of_others_and_a_method_added_later(data: Path, tmp_path: Path
     assert set(json.loads((tmp_path / "results" / "run.json").read_text())["methods"]) == set(more.methods)
 
 
-def test_a_recording_that_breaks_off_costs_its_own_cases(data: Path, tmp_path: Path) -> None:
+def test_a_damaged_recording_loses_only_its_own_cases(data: Path, tmp_path: Path) -> None:
     for name in ("mixture", "drums", "guitar"):
         cut = audio.read(data / "band" / f"{name}.wav")
         audio.write(tmp_path / "data" / "a" / f"{name}.flac", cut.samples, cut.rate)
@@ -358,26 +358,26 @@ def test_a_recording_that_breaks_off_costs_its_own_cases(data: Path, tmp_path: P
     assert any("guitar (a)" in line and "damaged" in line for line in summary.not_measured)
 
 
-def test_variants_of_presets() -> None:
-    changed = variant("finer=paper:taggers=mtat/fcn+mtat/musicnn,fft=512+1024,lr=5,normalise=true")
+def test_presets_with_changes() -> None:
+    changed = parse_preset("finer=paper:taggers=mtat/fcn+mtat/musicnn,fft=512+1024,lr=5,normalise=true")
     assert (changed.name, changed.preset) == ("finer", "paper")
     assert changed.settings.taggers == ("mtat/fcn", "mtat/musicnn")
     assert (changed.settings.fft, changed.settings.lr, changed.settings.normalise) == ((512, 1024), 5.0, True)
-    assert variant("paper").name == "paper"
-    assert variant("paper:generator=my=file").settings.generator == "my=file"
+    assert parse_preset("paper").name == "paper"
+    assert parse_preset("paper:generator=my=file").settings.generator == "my=file"
     with pytest.raises(TagBoxError, match="write FIELD=VALUE"):
-        variant("paper:steps")
+        parse_preset("paper:steps")
 
 
-def test_a_damaged_journal_is_said(tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported(tmp_path: Path) -> None:
     result_store.open_run(tmp_path, {"a": 1}, resume=False)
-    result_store.append(tmp_path, [{"key": "one"}, {"key": "two"}])
-    path = tmp_path / result_store.RECORDS
+    result_store.append_records(tmp_path, [{"key": "one"}, {"key": "two"}])
+    path = tmp_path / result_store.RECORDS_FILE
     path.write_text(path.read_text().replace('{"key": "one"}', '{"key": "on'))
     with pytest.raises(TagBoxError, match="line 1 is damaged"):
         result_store.open_run(tmp_path, {"a": 1}, resume=True)
 
 
-def test_help_is_light() -> None:
+def test_the_command_line_imports_nothing_heavy() -> None:
     code = "import sys, tagbox.cli; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'librosa')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The paper's tables, reproduced: complete, honest about what could not be run, and resumable."""
+"""The reproduced tables: every cell has a result or a reason, and runs are resumable."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ from tagbox.errors import TagBoxError
 from tagbox.evaluation import metrics, result_store
 from tagbox.evaluation.reproduction import report, run
 from tagbox.evaluation.reproduction.published_tables import TABLES
-from tagbox.evaluation.reproduction.run import Cell, Outcome, Reproduction, Request
+from tagbox.evaluation.reproduction.run import Cell, CellResult, Reproduction, ReproductionOptions
 from tagbox.generators import pretrained
 from tagbox.generators.training.train import new_model
 from tagbox.generators.vqvae import VQVAEConfig
@@ -27,14 +27,14 @@ SECONDS = 2.0
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home without weights."""
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A TAGBOX_HOME without weights."""
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
     return tmp_path
 
 
-def slakh(folder: Path) -> Path:
-    """The example's duet as a track of Slakh's; its violin under a class that nobody is asked for."""
+def write_slakh(folder: Path) -> Path:
+    """Write an excerpt of the example duet in Slakh's layout, its violin as a class that no table has."""
     track = folder / "slakh" / "Track00001"
     (track / "stems").mkdir(parents=True)
     stems = {}
@@ -50,17 +50,17 @@ def slakh(folder: Path) -> Path:
     return track.parent
 
 
-def generator(folder: Path) -> Path:
+def write_generator(folder: Path) -> Path:
     path = folder / "tiny.safetensors"
-    pretrained.write(new_model(VQVAEConfig((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
+    pretrained.save_generator_file(new_model(VQVAEConfig((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
     return path
 
 
-def cell(found: Reproduction, table: int, source: str, system: str) -> Cell:
+def find_cell(found: Reproduction, table: int, source: str, system: str) -> Cell:
     return next(c for c in found.cells if (c.table, c.source, c.system.name) == (table, source, system))
 
 
-def test_the_published_figures_are_all_there() -> None:
+def test_published_figures_are_complete() -> None:
     assert [table.sources for table in TABLES] == [
         ("vocals", "bass", "drums"), ("bass", "drums", "guitar", "piano", "strings"),
     ]  # fmt: skip
@@ -71,88 +71,91 @@ def test_the_published_figures_are_all_there() -> None:
     assert [round(sum(f for f in all_of if f is not None), 1) for all_of in figures] == [168.2, 259.3]
 
 
-def test_without_data_and_weights_every_cell_says_why(bare: Path) -> None:
-    found = run.reproduce(Request({}), bare / "out")
+def test_without_data_and_weights_every_cell_has_a_reason(empty_home: Path) -> None:
+    found = run.reproduce(ReproductionOptions({}), empty_home / "out")
     paper = {(t.number, s, system.name) for t in TABLES for system in t.figures for s in t.sources}
     listed = [(c.table, c.source, c.system.name) for c in found.cells if c.system.name != "silence"]
     assert len(listed) == len(set(listed))
     assert set(listed) == paper
     for one in found.cells:
         if one.published is None and one.system.name != "silence":
-            assert one.outcomes == {}
+            assert one.results == {}
             continue
         runs = {"tagbox": {"paper", "published-code"}}.get(one.system.kind, {"as it is"})
-        assert set(one.outcomes) == runs
-        assert all(o.sdri is None and "no data given" in o.why for o in one.outcomes.values())
-    hcnn = cell(found, 1, "vocals", "TagBox, MTAT HCNN").outcomes["paper"].why
+        assert set(one.results) == runs
+        assert all(o.sdri is None and "no data given" in o.why for o in one.results.values())
+    hcnn = find_cell(found, 1, "vocals", "TagBox, MTAT HCNN").results["paper"].why
     assert "--musdb FOLDER" in hcnn
     assert "tagbox models pull mtat/hcnn" in hcnn
     assert "tagbox models pull jukebox --accept-license" in hcnn
-    assert "--estimates" in cell(found, 2, "drums", "Demucs").outcomes["as it is"].why
-    text = report.markdown(found)
+    assert "--estimates" in find_cell(found, 2, "drums", "Demucs").results["as it is"].why
+    text = report.render_markdown(found)
     for table in TABLES:
         for system, row in table.figures.items():
             for source, figure in zip(table.sources, row, strict=True):
                 shown = "–" if figure is None else f"{figure:.1f}"
                 assert f"| {source} | {system.name} | {shown} |" in text
     assert "arXiv:2110.13071" in text
-    rows = list(csv.DictReader(report.spreadsheet(found).splitlines()))
+    rows = list(csv.DictReader(report.render_csv(found).splitlines()))
     assert sum(row["published_sdri"] != "" and row["run"] in ("as it is", "paper") for row in rows) == 48
-    assert not (bare / "out").exists()
+    assert not (empty_home / "out").exists()
 
 
-def test_what_is_there_is_run_and_what_is_not_is_said(bare: Path, shared: Path) -> None:
+def test_what_can_be_run_is_run_and_the_rest_has_a_reason(empty_home: Path, shared: Path) -> None:
     for data in ("mtat", "jamendo"):
-        store.import_file(catalogue.by_identifier(f"{data}/fcn"), shared / "weights" / data / "fcn.pth")
-    request = Request({"Slakh2100": slakh(bare)}, str(generator(bare)), steps=1, seconds=SECONDS)
+        store.import_file(catalogue.model_by_identifier(f"{data}/fcn"), shared / "weights" / data / "fcn.pth")
+    folders, generator = {"Slakh2100": write_slakh(empty_home)}, str(write_generator(empty_home))
+    options = ReproductionOptions(folders, generator, steps=1, seconds=SECONDS)
     told: list[str] = []
-    out = bare / "out"
-    found = run.reproduce(request, out, lambda what, done, total: told.append(what))
+    out = empty_home / "out"
+    found = run.reproduce(options, out, lambda what, done, total: told.append(what))
     for system in ("TagBox, MTAT FCN", "TagBox, Jamendo FCN"):
         for preset in ("paper", "published-code"):
-            outcome = cell(found, 2, "piano", system).outcomes[preset]
-            assert outcome.sdri is not None, outcome.why
-            assert outcome.si_sdri is not None
-            assert outcome.sdri.cases == 1
-            assert np.isfinite([outcome.sdri.mean, outcome.si_sdri.mean]).all()
-        assert "no track of the data has drums" in cell(found, 2, "drums", system).outcomes["paper"].why
-    assert "pull mtat/hcnn" in cell(found, 2, "piano", "TagBox, MTAT HCNN").outcomes["paper"].why
-    assert "no data given" in cell(found, 1, "vocals", "TagBox, MTAT FCN").outcomes["paper"].why
+            result = find_cell(found, 2, "piano", system).results[preset]
+            assert result.sdri is not None, result.why
+            assert result.si_sdri is not None
+            assert result.sdri.cases == 1
+            assert np.isfinite([result.sdri.mean, result.si_sdri.mean]).all()
+        assert "no track of the data has drums" in find_cell(found, 2, "drums", system).results["paper"].why
+    assert "pull mtat/hcnn" in find_cell(found, 2, "piano", "TagBox, MTAT HCNN").results["paper"].why
+    assert "no data given" in find_cell(found, 1, "vocals", "TagBox, MTAT FCN").results["paper"].why
 
     # Silence improves SDR by minus the mixture's.
-    silence = cell(found, 2, "piano", "silence").outcomes["as it is"]
-    (start,) = {r["start"] for r in result_store.read(out / "slakh" / "controls") if r["source"] == "piano"}
+    silence = find_cell(found, 2, "piano", "silence").results["as it is"]
+    (start,) = {
+        r["start"] for r in result_store.read_records(out / "slakh" / "controls") if r["source"] == "piano"
+    }
     mixture, piano = (
-        audio.read(bare / "slakh" / "Track00001" / name, start, SECONDS).samples
+        audio.read(empty_home / "slakh" / "Track00001" / name, start, SECONDS).samples
         for name in ("mix.flac", "stems/S00.flac")
     )
     assert silence.sdri is not None
     assert silence.sdri.mean == pytest.approx(-metrics.sdr(mixture, piano), abs=1e-3)
 
     assert "slakh, paper-mtat-fcn" in told
-    text = report.markdown(found)
+    text = report.render_markdown(found)
     assert "the generator is tiny.safetensors, the paper's is Jukebox" in text
     assert "steps of the loop: 1, the paper's 100" in text
     assert "Table 2: paper mtat/fcn" in text
 
     told.clear()
-    again = run.reproduce(request, out, lambda what, done, total: told.append(what))
+    again = run.reproduce(options, out, lambda what, done, total: told.append(what))
     assert told == []
     assert again == found
-    other = Request({"Slakh2100": bare / "slakh"}, request.generator, steps=2, seconds=SECONDS)
+    other = ReproductionOptions(
+        {"Slakh2100": empty_home / "slakh"}, options.generator, steps=2, seconds=SECONDS
+    )
     with pytest.raises(TagBoxError, match="another run"):
         run.reproduce(other, out)
 
 
-def test_a_cell_without_estimates_is_not_a_figure() -> None:
-    table = TABLES[0]
-    assert run._outcome("bass", "m", [], table).why == "no track of the data has bass"
+def test_a_cell_without_estimates_has_no_figure() -> None:
+    assert run.cell_result("bass", "m", [], "").why == "no track of the data has bass"
     record = {
         "key": "a/bass/m", "track": "a", "split": "", "source": "bass", "method": "m", "kind": "preset",
         "status": "missing", "why": "it broke",
     }  # fmt: skip
-    outcome = run._outcome("bass", "m", [record], table)
-    assert outcome == Outcome(missing=1, why="it broke")
+    assert run.cell_result("bass", "m", [record], "") == CellResult(missing=1, why="it broke")
 
 
 @pytest.mark.parametrize(
@@ -165,15 +168,23 @@ def test_a_cell_without_estimates_is_not_a_figure() -> None:
         ({"folders": {"MUSDB18": Path("nowhere")}}, "there is no folder nowhere"),
     ],
 )
-def test_settings_that_make_no_sense(changes: dict[str, object], words: str, bare: Path) -> None:
+def test_options_out_of_range_are_refused(changes: dict[str, object], words: str, empty_home: Path) -> None:
     with pytest.raises(TagBoxError, match=words):
-        run.reproduce(Request(**{"folders": {}, **changes}), bare / "out")  # type: ignore[arg-type]
-    assert not (bare / "out").exists()
+        run.reproduce(ReproductionOptions(**{"folders": {}, **changes}), empty_home / "out")  # type: ignore[arg-type]
+    assert not (empty_home / "out").exists()
 
 
-def test_the_command(bare: Path) -> None:
+def test_the_command(empty_home: Path) -> None:
     def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "tagbox", "reproduce", "-o", str(bare / "out"), *map(str, words)]
+        command = [
+            sys.executable,
+            "-m",
+            "tagbox",
+            "reproduce",
+            "-o",
+            str(empty_home / "out"),
+            *map(str, words),
+        ]
         return subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ))
 
     result = run()
@@ -181,7 +192,10 @@ def test_the_command(bare: Path) -> None:
     assert "Table 1: MUSDB18" in result.stdout
     assert "TagBox, Jamendo HCNN" in result.stdout
     assert "tagbox models pull jamendo/hcnn" in result.stdout
-    assert {path.name for path in (bare / "out").iterdir()} == {"reproduction.md", "reproduction.csv"}
+    assert {path.name for path in (empty_home / "out").iterdir()} == {
+        "reproduction.md",
+        "reproduction.csv",
+    }
     refused = run()
     assert refused.returncode == 2
     assert "--resume" in refused.stderr

@@ -1,13 +1,14 @@
-"""Separation without learning, by librosa: what the paper compares with where no training data are used.
+"""Separation without training, by librosa: the baselines that the paper compares with.
 
 HPSS (Fitzgerald 2010, with the margins of Driedger et al. 2014 at 1): drums are the percussive part, any
-other source the harmonic part. REPET-SIM (Rafii and Pardo 2012): what is not like the most similar frames
-elsewhere is the foreground; drums and bass are the background, any other source the foreground. The paper
-gives HPSS for drums and REPET-SIM for vocals only; the other rows are ours.
+other source is the harmonic part. REPET-SIM (Rafii and Pardo 2012): drums and bass are the repeating
+background, which resembles the most similar frames elsewhere; any other source is the foreground. The paper
+has figures of HPSS for drums and of REPET-SIM for vocals only.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -16,88 +17,93 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tagbox.audio.resampling import pad_or_trim
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.systems import Answer, Kind, Task, fit
+from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
+from tagbox.registry import look_up
 
-N_FFT, HOP = 2048, 512
-APART_SECONDS = 2.0
-"""Frames nearer than this are no repetition."""
-REPEATING = ("drums", "bass")
+N_FFT = 2048
+HOP_LENGTH = 512
+MIN_REPETITION_SECONDS = 2.0
+"""Frames that are nearer to each other do not count as a repetition."""
+REPEATING_SOURCES = ("drums", "bass")
 
 Spectrum = NDArray[np.complexfloating[Any, Any]]
 
 
-def hpss(task: Task, word: str) -> Tensor:
-    """The percussive part for drums, else the harmonic one."""
-    librosa = _librosa()
-
-    def part(spectrum: Spectrum) -> Spectrum:
-        harmonic, percussive = librosa.decompose.hpss(spectrum)
-        chosen: Spectrum = percussive if word == "drums" else harmonic
-        return chosen
-
-    return _each_channel(task.mixture, part)
+def hpss(excerpt: SystemInput, query: str) -> Tensor:
+    """Return the percussive part for drums, the harmonic part for any other source."""
+    return _apply_to_channels(excerpt.mixture, partial(_hpss_part, percussive=query == "drums"))
 
 
-def repet_sim(task: Task, word: str) -> Tensor:
-    """The repeating background for drums and bass, else the foreground."""
-    librosa = _librosa()
-    width = max(1, int(librosa.time_to_frames(APART_SECONDS, sr=task.rate, hop_length=HOP)))
-
-    def part(spectrum: Spectrum) -> Spectrum:
-        magnitude = np.abs(spectrum)
-        # A short excerpt has too few frames so far apart: then half of it is as far as can be.
-        apart = min(width, max(1, (magnitude.shape[1] - 1) // 2 - 1))
-        alike = librosa.decompose.nn_filter(magnitude, aggregate=np.median, metric="cosine", width=apart)
-        repeating = np.minimum(magnitude, alike)
-        background = repeating / np.maximum(magnitude, np.finfo(magnitude.dtype).tiny)
-        mask = background if word in REPEATING else 1 - background
-        return np.asarray(mask * spectrum)
-
-    return _each_channel(task.mixture, part)
+def repet_sim(excerpt: SystemInput, query: str) -> Tensor:
+    """Return the repeating background for drums and bass, the foreground for any other source."""
+    distance = _import_librosa().time_to_frames(
+        MIN_REPETITION_SECONDS, sr=excerpt.rate, hop_length=HOP_LENGTH
+    )
+    part = partial(_repet_part, min_distance=max(1, int(distance)), repeating=query in REPEATING_SOURCES)
+    return _apply_to_channels(excerpt.mixture, part)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method of librosa's, source by source."""
+    """A method of librosa's, applied to one source at a time."""
 
     name: str
-    estimate: Callable[[Task, str], Tensor]
-    kind: Kind = "baseline"
+    estimate: Callable[[SystemInput, str], Tensor]
+    kind: SystemKind = "baseline"
 
     def describe(self) -> dict[str, Any]:
-        return {"n_fft": N_FFT, "hop": HOP, "librosa": _librosa().__version__}
+        """Return the STFT's sizes and librosa's version."""
+        return {"n_fft": N_FFT, "hop": HOP_LENGTH, "librosa": _import_librosa().__version__}
 
-    def answer(self, task: Task) -> Answer:
-        return Answer({word: self.estimate(task, word) for word in task.references})
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        """Estimate each source."""
+        return SystemOutput({query: self.estimate(excerpt, query) for query in excerpt.references})
 
 
 BASELINES = {"hpss": Baseline("HPSS", hpss), "repet-sim": Baseline("REPET-SIM", repet_sim)}
 
 
-def find(name: str) -> Baseline:
-    """The baseline called `name`.
+def find_baseline(name: str) -> Baseline:
+    """Return the baseline called `name`.
 
     Raises:
-        TagBoxError: there is none, or librosa is missing.
+        TagBoxError: there is none, or librosa is not installed.
     """
-    if name not in BASELINES:
-        raise TagBoxError(f"no baseline is called {name!r}; choose one of {', '.join(BASELINES)}")
-    _librosa()
-    return BASELINES[name]
+    baseline = look_up(BASELINES, name, "baseline")
+    _import_librosa()
+    return baseline
 
 
-def _each_channel(mixture: Tensor, part: Callable[[Spectrum], Spectrum]) -> Tensor:
-    librosa = _librosa()
+def _hpss_part(spectrum: Spectrum, percussive: bool) -> Spectrum:
+    parts: tuple[Spectrum, Spectrum] = _import_librosa().decompose.hpss(spectrum)
+    return parts[1] if percussive else parts[0]
+
+
+def _repet_part(spectrum: Spectrum, min_distance: int, repeating: bool) -> Spectrum:
+    magnitude = np.abs(spectrum)
+    # A short excerpt has too few frames that far apart; there, half of its length has to do.
+    width = min(min_distance, max(1, (magnitude.shape[1] - 1) // 2 - 1))
+    similar = _import_librosa().decompose.nn_filter(
+        magnitude, aggregate=np.median, metric="cosine", width=width
+    )
+    background = np.minimum(magnitude, similar) / np.maximum(magnitude, np.finfo(magnitude.dtype).tiny)
+    mask = background if repeating else 1 - background
+    return np.asarray(mask * spectrum)
+
+
+def _apply_to_channels(mixture: Tensor, part: Callable[[Spectrum], Spectrum]) -> Tensor:
+    """Apply `part` to the STFT of each channel of `mixture` (channels, samples), and invert the STFT."""
+    librosa = _import_librosa()
     channels = []
-    for channel in mixture.numpy():
-        padded = np.pad(channel, (0, max(0, N_FFT - len(channel))))
-        spectrum = librosa.stft(padded, n_fft=N_FFT, hop_length=HOP)
-        channels.append(librosa.istft(part(spectrum), hop_length=HOP, length=len(padded)))
-    return fit(torch.from_numpy(np.stack(channels)), mixture.shape[-1])
+    for channel in pad_or_trim(mixture, max(N_FFT, mixture.shape[-1])).numpy():
+        spectrum = librosa.stft(channel, n_fft=N_FFT, hop_length=HOP_LENGTH)
+        channels.append(librosa.istft(part(spectrum), hop_length=HOP_LENGTH, length=len(channel)))
+    return pad_or_trim(torch.from_numpy(np.stack(channels)), mixture.shape[-1])
 
 
-def _librosa() -> ModuleType:
+def _import_librosa() -> ModuleType:
     try:
         import librosa
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""One case: a task put to a method, its answer measured, one plain record a source."""
+"""One case of an evaluation: a system separates sources from an excerpt, and each estimate is measured."""
 
 import os
 import time
@@ -13,26 +13,32 @@ from torch import Tensor
 
 from tagbox.atomic_files import write_atomically
 from tagbox.audio.files import file_name, peak
+from tagbox.audio.resampling import pad_or_trim
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import judge as judges
-from tagbox.evaluation import metrics
-from tagbox.evaluation.datasets.registry import Track
+from tagbox.evaluation.datasets.track import Track
 from tagbox.evaluation.excerpts import Excerpt
-from tagbox.evaluation.systems import Method, Task, fit
+from tagbox.evaluation.judge import query_probability
+from tagbox.evaluation.metrics import Scores, energy_ratio, score_estimate, si_sdr, window_sdr
+from tagbox.evaluation.systems import System, SystemInput, SystemOutput
 
-ALONE_DB = 30.0
+ISOLATED_SI_SDR_DB = 30.0
 """SI-SDR of the mixture above which the source plays alone, and there is nothing to separate."""
 
-MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MAX_MP3_CHANNELS = 2
 
 Record = dict[str, Any]
+"""What is known of one estimate: a line of results.jsonl."""
 
 
 @dataclass(frozen=True)
-class Measures:
-    """What is measured besides SI-SDR and SDR: the judge (as data/architecture, "" for none) and the windows.
+class MeasureOptions:
+    """What is measured besides SI-SDR and SDR.
 
-    `seed` is of everything random.
+    Attributes:
+        judge: a tagger's name, as data/architecture; "" for none.
+        window_sdr: whether to measure BSS Eval v4's SDR.
+        seed: of everything random.
     """
 
     judge: str
@@ -41,167 +47,205 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Job:
-    """A track, the sources asked for in it, and who is asked."""
+class Case:
+    """Sources of a track that one system is asked for at once.
+
+    Attributes:
+        track: where the sources are.
+        queries: that ask for the sources.
+        system: that separates them.
+        audio_folder: where the estimates are written, to be heard in the report; None keeps none.
+    """
 
     track: Track
-    words: tuple[str, ...]
-    method: Method
-    keep_audio: Path | None = None
+    queries: tuple[str, ...]
+    system: System
+    audio_folder: Path | None = None
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Of its records, one a source."""
-        return tuple(key(self.track.split, self.track.name, word, self.method.name) for word in self.words)
+    def record_keys(self) -> tuple[str, ...]:
+        """The keys of the case's records, one for each source."""
+        return tuple(
+            record_key(self.track.split, self.track.name, query, self.system.name) for query in self.queries
+        )
 
 
-def key(split: str, track: str, word: str, method: str) -> str:
-    """What is unique to a record."""
-    return "/".join(part for part in (split, track, word, method) if part)
+def record_key(split: str, track: str, query: str, system: str) -> str:
+    """Return the key that identifies a record among all records of an evaluation."""
+    return "/".join(part for part in (split, track, query, system) if part)
 
 
-def task_of(job: Job, excerpt: Excerpt, seed: int) -> Task:
-    """Read what the method needs.
+def read_excerpt(case: Case, excerpt: Excerpt, seed: int) -> SystemInput:
+    """Read the mixture and the references of an excerpt.
 
     Raises:
-        TagBoxError: a recording cannot be read, or stems and mixture do not agree.
+        TagBoxError: a recording cannot be read, or differs from the mixture in sample rate or channels.
     """
-    start, duration = excerpt.start, excerpt.duration
-    mixture = job.track.mixture.read(start, duration)
-    samples = mixture.samples.shape[-1]
+    track = case.track
+    mixture = track.mixture.read(excerpt.start, excerpt.duration)
     references = {}
-    for word in job.words:
-        stem = job.track.sources[word].read(start, duration)
+    for query in case.queries:
+        stem = track.sources[query].read(excerpt.start, excerpt.duration)
         if (stem.rate, stem.channels) != (mixture.rate, mixture.channels):
             raise TagBoxError(
-                f"{job.track.name}: the mixture has {mixture.channels} channels at {mixture.rate} Hz and "
-                f"{word} {stem.channels} at {stem.rate}; stems and mixture must agree"
+                f"{track.name}: the mixture has {mixture.channels} channels at {mixture.rate} Hz and "
+                f"{query} {stem.channels} at {stem.rate}; stems and mixture must agree"
             )
-        references[word] = fit(stem.samples, samples)
-    return Task(job.track.name, job.track.split, mixture.samples, mixture.rate, references, start, seed)
+        references[query] = pad_or_trim(stem.samples, mixture.samples.shape[-1])
+    return SystemInput(
+        track.name, track.split, mixture.samples, mixture.rate, references, excerpt.start, seed
+    )
 
 
-def run(job: Job, excerpt: Excerpt | str, measures: Measures) -> list[Record]:
-    """Ask the method and measure what it answers: one record for each source.
+def run_case(case: Case, excerpt: Excerpt | str, options: MeasureOptions) -> list[Record]:
+    """Separate the excerpt, and measure each estimate: one record for each source.
 
-    `excerpt` is a line that says why there is none, where the recording cannot be read.
+    Args:
+        excerpt: or, where the recording cannot be read, the reason.
     """
     if isinstance(excerpt, str):
-        return [_about(job, word) | {"status": "unreadable", "why": excerpt} for word in job.words]
+        return _unreadable_records(case, excerpt)
     try:
-        task = task_of(job, excerpt, measures.seed)
+        inputs = read_excerpt(case, excerpt, options.seed)
     except TagBoxError as error:
-        return [_about(job, word) | {"status": "unreadable", "why": str(error)} for word in job.words]
+        return _unreadable_records(case, str(error))
     begin = time.monotonic()
-    estimates: dict[str, Tensor] = {}
-    missing: dict[str, str] = {}
-    details: dict[str, Mapping[str, Any]] = {}
     try:
-        answer = job.method.answer(task)
-        estimates, missing, details = dict(answer.estimates), dict(answer.missing), dict(answer.details)
+        outputs = case.system.separate(inputs)
     except TagBoxError as error:
-        missing = dict.fromkeys(job.words, str(error))
-    seconds = time.monotonic() - begin
-    records = []
-    for word in job.words:
-        record = _about(job, word) | {
-            "start": excerpt.start,
-            "seconds": round(excerpt.duration, 6),
-            "plays": round(excerpt.plays, 3),
-        }
-        judged: Record = {}
-        if word not in missing:
-            try:
-                judged = judge(estimates[word], word, task, measures)
-            except TagBoxError as error:
-                missing[word] = f"its estimate cannot be measured: {error}"
-        if word in missing:
-            record |= {"status": "missing", "why": missing[word]}
-        else:
-            record |= judged | {"took": round(seconds / len(job.words), 3), **details.get(word, {})}
-            if job.keep_audio is not None:
-                record["audio"] = keep(job.keep_audio, job, word, task, estimates[word])
-        records.append(record)
-    return records
+        outputs = SystemOutput({}, dict.fromkeys(case.queries, str(error)))
+    seconds = (time.monotonic() - begin) / len(case.queries)
+    return [
+        _measure_source(case, query, excerpt, inputs, outputs, options, seconds) for query in case.queries
+    ]
 
 
-def _about(job: Job, word: str) -> Record:
-    return {
-        "key": key(job.track.split, job.track.name, word, job.method.name),
-        "track": job.track.name,
-        "split": job.track.split,
-        "source": word,
-        "method": job.method.name,
-        "kind": job.method.kind,
-    }
+def measure_estimate(estimate: Tensor, query: str, excerpt: SystemInput, options: MeasureOptions) -> Record:
+    """Measure `estimate` (channels, samples) of the source `query`.
 
+    Returns:
+        entries for the record of the estimate.
 
-def judge(estimate: Tensor, word: str, task: Task, measures: Measures) -> Record:
-    """Everything that is measured of one estimate (channels, samples)."""
-    reference, mixture = task.references[word], task.mixture
+    Raises:
+        TagBoxError: the estimate is not finite, or has another shape than the reference.
+    """
+    reference, mixture = excerpt.references[query], excerpt.mixture
     if not bool(reference.any()):
-        return {"status": "silent reference", "leak": round(metrics.leak(estimate, mixture), 3)}
-    if metrics.si_sdr(mixture, reference) > ALONE_DB:
-        return {
-            "status": "plays alone",
-            "si_sdr": round(metrics.score(estimate, reference, mixture).si_sdr, 4),
-        }
-    record: Record = {
+        return {"status": "silent reference", "leak": round(energy_ratio(estimate, mixture), 3)}
+    scores = score_estimate(estimate, reference, mixture)
+    if si_sdr(mixture, reference) > ISOLATED_SI_SDR_DB:
+        return {"status": "plays alone", "si_sdr": round(scores.si_sdr, 4)}
+    return {
         "status": "ok",
         "silent": not bool(estimate.any()),
-        **_rounded(metrics.score(estimate, reference, mixture)),
-        "residual": _rounded(metrics.score(mixture - estimate, reference, mixture)),
+        **_rounded(scores),
+        "residual": _rounded(score_estimate(mixture - estimate, reference, mixture)),
+        **(_measure_windows(estimate, reference, mixture, excerpt.rate) if options.window_sdr else {}),
+        **(_ask_judge(options.judge, estimate, query, excerpt) if options.judge else {}),
     }
-    if measures.window_sdr:
-        record |= _windows(estimate, reference, mixture, task.rate)
-    heard = [
-        judges.probability(measures.judge, audio, task.rate, word) if measures.judge else None
-        for audio in (mixture, estimate)
-    ]
-    if None not in heard:
-        record |= dict(zip(("heard_before", "heard_after"), (round(p or 0.0, 4) for p in heard), strict=True))
+
+
+def limit_threads(processes: int) -> None:
+    """Divide the processor's cores among `processes`: threads of all that compete slow each other down."""
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // processes)))
+
+
+def _describe_source(case: Case, query: str) -> Record:
+    return {
+        "key": record_key(case.track.split, case.track.name, query, case.system.name),
+        "track": case.track.name,
+        "split": case.track.split,
+        "source": query,
+        "method": case.system.name,
+        "kind": case.system.kind,
+    }
+
+
+def _unreadable_records(case: Case, reason: str) -> list[Record]:
+    return [_describe_source(case, query) | {"status": "unreadable", "why": reason} for query in case.queries]
+
+
+def _measure_source(
+    case: Case,
+    query: str,
+    excerpt: Excerpt,
+    inputs: SystemInput,
+    outputs: SystemOutput,
+    options: MeasureOptions,
+    seconds: float,
+) -> Record:
+    """Return the record of one source; `seconds` is the time that the system took for it."""
+    record = _describe_source(case, query) | {
+        "start": excerpt.start,
+        "seconds": round(excerpt.duration, 6),
+        "plays": round(excerpt.active_share, 3),
+    }
+    if query in outputs.missing:
+        return record | {"status": "missing", "why": outputs.missing[query]}
+    estimate = outputs.estimates[query]
+    try:
+        record |= measure_estimate(estimate, query, inputs, options)
+    except TagBoxError as error:
+        return record | {"status": "missing", "why": f"its estimate cannot be measured: {error}"}
+    record |= {"took": round(seconds, 3), **outputs.details.get(query, {})}
+    if case.audio_folder is not None:
+        record["audio"] = _write_audio(case.audio_folder, case, query, inputs, estimate)
     return record
 
 
-def _windows(estimate: Tensor, reference: Tensor, mixture: Tensor, rate: int) -> Record:
+def _ask_judge(judge: str, estimate: Tensor, query: str, excerpt: SystemInput) -> Record:
+    before = query_probability(judge, excerpt.mixture, excerpt.rate, query)
+    after = query_probability(judge, estimate, excerpt.rate, query)
+    if before is None or after is None:
+        return {}
+    return {"heard_before": round(before, 4), "heard_after": round(after, 4)}
+
+
+def _measure_windows(estimate: Tensor, reference: Tensor, mixture: Tensor, rate: int) -> Record:
     try:
-        before, after = (metrics.window_sdr(signal, reference, rate) for signal in (mixture, estimate))
+        before, after = (window_sdr(signal, reference, rate) for signal in (mixture, estimate))
     except TagBoxError:
-        # The source plays nowhere but after the last whole window.
+        # The source plays only after the last whole window.
         return {}
     return {"window_sdr": round(after, 4), "window_sdri": round(after - before, 4)}
 
 
-def _rounded(scores: metrics.Scores) -> dict[str, float]:
+def _rounded(scores: Scores) -> dict[str, float]:
     return {name: round(value, 4) for name, value in asdict(scores).items()}
 
 
-def keep(folder: Path, job: Job, word: str, task: Task, estimate: Tensor) -> dict[str, str]:
-    """Write what is heard in the report, once for each method: names below `folder`'s parent."""
-    tracks = {
-        "mixture": task.mixture,
-        f"true {word}": task.references[word],
-        job.method.name: estimate,
+def _write_audio(
+    folder: Path, case: Case, query: str, inputs: SystemInput, estimate: Tensor
+) -> Mapping[str, str]:
+    """Write mixture, reference and estimate, to be heard in the report.
+
+    Returns:
+        for each of them the path of its file, relative to the parent of `folder`.
+    """
+    signals = {
+        "mixture": inputs.mixture,
+        f"true {query}": inputs.references[query],
+        case.system.name: estimate,
     }
-    written = {}
-    for name, track in tracks.items():
-        parts = (job.track.split, job.track.name, word, name)
-        path = folder / f"{'_'.join(file_name(part) for part in parts if part)}.mp3"
-        loud = max(peak(track), 1.0)
-        values = (track / loud).T.contiguous().numpy()
-        # MP3 knows nine rates and two channels at most; what it cannot hold is kept as wav.
-        if task.rate not in MP3_RATES or values.shape[1] > 2:
-            path = path.with_suffix(".wav")
-        # Several processes may write the same mixture.
-        with write_atomically(path, force=True) as beside:
-            if path.suffix == ".mp3":
-                soundfile.write(str(beside), values, task.rate, format="MP3")
-            else:
-                soundfile.write(str(beside), values, task.rate, subtype="PCM_16")
-        written[name] = f"{folder.name}/{path.name}"
-    return written
+    track = case.track
+    return {
+        name: _write_signal(folder, (track.split, track.name, query, name), signal, inputs.rate)
+        for name, signal in signals.items()
+    }
 
 
-def limit_threads(jobs: int) -> None:
-    """Share the cores: processes that all spin on all of them slow each other down many times over."""
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // jobs)))
+def _write_signal(folder: Path, name_parts: tuple[str, ...], signal: Tensor, rate: int) -> str:
+    """Write `signal` (channels, samples) into `folder` as MP3, or as wav where MP3 cannot hold it.
+
+    Returns:
+        the path of the file, relative to the parent of `folder`.
+    """
+    mp3 = rate in MP3_RATES_HZ and signal.shape[0] <= MAX_MP3_CHANNELS
+    stem = "_".join(file_name(part) for part in name_parts if part)
+    path = folder / f"{stem}{'.mp3' if mp3 else '.wav'}"
+    values = (signal / max(peak(signal), 1.0)).T.contiguous().numpy()
+    format, subtype = ("MP3", None) if mp3 else ("WAV", "PCM_16")
+    # Several processes may write the same mixture.
+    with write_atomically(path, force=True) as temporary:
+        soundfile.write(str(temporary), values, rate, format=format, subtype=subtype)
+    return f"{folder.name}/{path.name}"

@@ -1,8 +1,9 @@
-r"""What a separation has to beat, and what bounds it.
+r"""Controls, which a separation has to beat, and the ceiling, which bounds it.
 
-Controls know nothing of the source: silence, the mixture itself, half of it, a random mask. (The residual of
-an estimate is a control of that estimate alone, and stands beside it.) An estimate that does not beat all of
-them has separated nothing, whatever its SDR. The ceiling is the ideal ratio mask, which looks at the answer:
+Controls know nothing of the source: silence, the mixture, half of the mixture, a random mask. (The residual
+of an estimate is a control for that estimate only, and is measured beside it.) An estimate that does not beat
+every control has separated nothing, whatever its SDR. The ceiling is the ideal ratio mask, computed from the
+true source S and the mixture X:
 
 .. math:: M = \frac{|S|^2}{|S|^2 + |X - S|^2}
 """
@@ -15,68 +16,71 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tagbox.audio.resampling import pad_or_trim
 from tagbox.audio.stft import istft, stft
-from tagbox.evaluation.systems import Answer, Kind, Task
+from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
 
 N_FFT = 2048
 
 
-def silence(task: Task, word: str) -> Tensor:
-    """Nothing."""
-    return torch.zeros_like(task.mixture)
+def silence(excerpt: SystemInput, query: str) -> Tensor:
+    """Return silence."""
+    return torch.zeros_like(excerpt.mixture)
 
 
-def mixture(task: Task, word: str) -> Tensor:
-    """Everything."""
-    return task.mixture
+def mixture(excerpt: SystemInput, query: str) -> Tensor:
+    """Return the mixture itself."""
+    return excerpt.mixture
 
 
-def half_mixture(task: Task, word: str) -> Tensor:
-    """Everything, 6 dB down: the same SI-SDR, and mostly a better SDR."""
-    return 0.5 * task.mixture
+def half_mixture(excerpt: SystemInput, query: str) -> Tensor:
+    """Return the mixture 6 dB quieter: the same SI-SDR as the mixture's, and mostly a better SDR."""
+    return 0.5 * excerpt.mixture
 
 
-def random_mask(task: Task, word: str) -> Tensor:
-    """Every bin of the STFT times a number between 0 and 1, drawn for this track and source."""
-    key = "\0".join([str(task.seed), task.track, word, str(task.start)])
+def random_mask(excerpt: SystemInput, query: str) -> Tensor:
+    """Apply a mask that is uniformly random between 0 and 1, drawn for this excerpt and source."""
+    key = "\0".join([str(excerpt.seed), excerpt.track, query, str(excerpt.start)])
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
-    spectrum = stft(_padded(task.mixture), N_FFT)
+    spectrum = _spectrum(excerpt.mixture)
     mask = torch.rand(spectrum.shape, generator=torch.Generator().manual_seed(seed))
-    return _samples(mask * spectrum, task.mixture)
+    return _audio(mask * spectrum, excerpt.mixture.shape[-1])
 
 
-def ideal_ratio_mask(task: Task, word: str) -> Tensor:
-    """The ceiling: what a mask of this resolution can do, knowing the answer."""
-    reference = task.references[word]
-    own = stft(_padded(reference), N_FFT).abs().square()
-    rest = stft(_padded(task.mixture - reference), N_FFT).abs().square()
-    mask = own / (own + rest).clamp_min(torch.finfo(own.dtype).tiny)
-    return _samples(mask * stft(_padded(task.mixture), N_FFT), task.mixture)
+def ideal_ratio_mask(excerpt: SystemInput, query: str) -> Tensor:
+    """Apply the ideal ratio mask: the best that a mask of this resolution can do, given the true source."""
+    reference = excerpt.references[query]
+    source_power = _spectrum(reference).abs().square()
+    other_power = _spectrum(excerpt.mixture - reference).abs().square()
+    mask = source_power / (source_power + other_power).clamp_min(torch.finfo(source_power.dtype).tiny)
+    return _audio(mask * _spectrum(excerpt.mixture), excerpt.mixture.shape[-1])
 
 
-def _padded(signal: Tensor) -> Tensor:
-    """At least one window long."""
-    return torch.nn.functional.pad(signal, (0, max(0, N_FFT - signal.shape[-1])))
+def _spectrum(signal: Tensor) -> Tensor:
+    """Compute the STFT of `signal` (..., samples), padded to at least one window."""
+    return stft(pad_or_trim(signal, max(N_FFT, signal.shape[-1])), N_FFT)
 
 
-def _samples(spectrum: Tensor, like: Tensor) -> Tensor:
-    samples = max(N_FFT, like.shape[-1])
-    return istft(spectrum, N_FFT, samples)[..., : like.shape[-1]]
+def _audio(spectrum: Tensor, samples: int) -> Tensor:
+    """Compute the inverse of `_spectrum`, (..., samples)."""
+    return istft(spectrum, N_FFT, max(N_FFT, samples))[..., :samples]
 
 
 @dataclass(frozen=True)
 class Control:
-    """An estimate that takes no separating."""
+    """A system that estimates sources without separating them."""
 
     name: str
-    estimate: Callable[[Task, str], Tensor]
-    kind: Kind = "control"
+    estimate: Callable[[SystemInput, str], Tensor]
+    kind: SystemKind = "control"
 
     def describe(self) -> dict[str, Any]:
+        """Return nothing: the name says everything."""
         return {}
 
-    def answer(self, task: Task) -> Answer:
-        return Answer({word: self.estimate(task, word) for word in task.references})
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        """Estimate each source."""
+        return SystemOutput({query: self.estimate(excerpt, query) for query in excerpt.references})
 
 
 CONTROLS = (
@@ -87,4 +91,4 @@ CONTROLS = (
 )
 CEILING = Control("ideal ratio mask", ideal_ratio_mask, "ceiling")
 RESIDUAL = "its residual"
-"""How tables call the control that is the rest of the very estimate."""
+"""How tables call the control that is the residual of the estimate itself."""

@@ -1,22 +1,23 @@
-"""`tagbox.evaluate`: a data set and methods in, results and reports out."""
+"""`tagbox.evaluate`: evaluate systems on a data set, and write reports."""
 
 import ast
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tagbox import presets
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import baselines, metrics, reports, runner, summary
-from tagbox.evaluation import judge as judges
-from tagbox.evaluation.case import Measures
+from tagbox.evaluation.baselines import find_baseline
+from tagbox.evaluation.case import MeasureOptions
 from tagbox.evaluation.controls import CEILING, CONTROLS
-from tagbox.evaluation.datasets import registry
-from tagbox.evaluation.datasets.registry import Dataset
+from tagbox.evaluation.datasets.registry import find_dataset
+from tagbox.evaluation.datasets.track import Dataset
 from tagbox.evaluation.external_stems import ExternalStems
-from tagbox.evaluation.runner import OnRecords, Plan
-from tagbox.evaluation.summary import Summary
-from tagbox.evaluation.systems import Method, Separator, check
+from tagbox.evaluation.judge import check_judge, default_judge
+from tagbox.evaluation.metrics import import_bss_eval
+from tagbox.evaluation.reports.writer import write_reports
+from tagbox.evaluation.runner import EvaluationPlan, OnRecords, run_plan
+from tagbox.evaluation.summary import Summary, summarise
+from tagbox.evaluation.systems import System, TagBoxSystem, check_models
+from tagbox.presets import find, override
 
 NO_JUDGE = "none"
 
@@ -28,7 +29,7 @@ def evaluate(
     presets: Sequence[str] = (),
     baselines: Sequence[str] = (),
     estimates: Mapping[str, str | Path] | None = None,
-    methods: Sequence[Method] = (),
+    methods: Sequence[System] = (),
     layout: str | None = None,
     splits: Sequence[str] = (),
     sources: Sequence[str] = (),
@@ -44,53 +45,54 @@ def evaluate(
     device: str = "auto",
     on_records: OnRecords | None = None,
 ) -> Summary:
-    """Judge methods on recordings whose sources are known, against controls that separate nothing.
+    """Evaluate systems on recordings whose sources are known, beside controls that separate nothing.
 
     Args:
         dataset: its folder.
         results: folder for results.jsonl, table.csv, report.md and report.html.
-        presets: TagBox's own, each as `variant` reads them; "default" when nothing at all is asked for.
+        presets: TagBox's own, each as `parse_preset` reads it; "default" where no system is named at all.
         baselines: names in `tagbox.evaluation.baselines.BASELINES`.
-        estimates: folders of stems that other systems wrote, by the name of the system.
-        methods: whatever else answers tasks (`tagbox.evaluation.systems.Method`).
-        layout: how the data set lies on disk; recognised when left out.
-        splits: only these folders of it.
-        sources: only these words, for example "drums".
+        estimates: folders of stems that other systems wrote, by the system's name.
+        methods: any other systems (`tagbox.evaluation.systems.System`).
+        layout: how the data set lies on disk; recognised if None.
+        splits: only these splits of it.
+        sources: only these queries, for example "drums".
         limit: at most so many tracks, the first by name.
-        seconds: length of the excerpts, chosen where the source plays; whole recordings when left out.
-        together: ask for all sources of a track in one go, rather than for each alone.
-        judge: a tagger that no preset steers by, as data/architecture, or "none"; chosen when left out.
-        window_sdr: also BSS Eval v4's median over windows, by museval.
-        players: of so many cases, audio is kept for the report.
+        seconds: length of the excerpts, chosen where the source plays; None takes whole recordings.
+        together: whether to ask for all sources of a track at once, rather than one by one.
+        judge: a tagger that no preset steers by, as data/architecture, or "none"; chosen if None.
+        window_sdr: whether to measure BSS Eval v4's median over windows too, by museval.
+        players: for how many sources the report keeps the audio.
         seed: of excerpts and random masks.
-        jobs: how many processes.
-        resume: go on with what is in `results`.
-        device: where presets run.
-        on_records: told (cases done, cases in all, the newest records) after every case.
+        jobs: how many processes run cases.
+        resume: whether to go on with the results that are in `results`.
+        device: that presets run on: "auto", "cpu", "cuda" or "mps".
+        on_records: called after every case with how many cases are done, how many there are, and the newest
+            records.
 
     Returns:
-        rows and verdicts, as in the reports.
+        rows and verdicts, as the reports have them.
 
     Raises:
-        TagBoxError: the data set, a method or an option cannot be used, or `results` is taken.
+        TagBoxError: the data set, a system or an option cannot be used, or `results` holds other results.
     """
     folders = {name: Path(folder) for name, folder in (estimates or {}).items()}
-    asked = presets or baselines or folders or not methods
-    chosen = choose(presets, baselines, folders, device) if asked else ()
-    found = registry.find(Path(dataset), layout, splits, sources, limit)
-    made = plan(
-        found, (*chosen, *methods), sources, seconds, together, judge, window_sdr, players, seed, device
+    named = presets or baselines or folders or not methods
+    systems = (*(select_systems(presets, baselines, folders, device) if named else ()), *methods)
+    found = find_dataset(Path(dataset), layout, splits, sources, limit)
+    plan = plan_evaluation(
+        found, systems, sources, seconds, together, judge, window_sdr, players, seed, device
     )
-    return run(made, Path(results), jobs, resume, on_records)
+    return run_evaluation(plan, Path(results), jobs, resume, on_records)
 
 
-def choose(
+def select_systems(
     presets: Sequence[str],
     baselines: Sequence[str],
     estimates: Mapping[str, Path],
     device: str = "auto",
-) -> tuple[Method, ...]:
-    """The methods that were asked for; the default preset when none was.
+) -> tuple[System, ...]:
+    """Return the systems that are named; the default preset where none is.
 
     Raises:
         TagBoxError: there is no such preset, setting, baseline or folder.
@@ -101,69 +103,59 @@ def choose(
         if not folder.is_dir():
             raise TagBoxError(f"there is no folder {folder} with {name}'s estimates; check the spelling")
     return (
-        *(baseline(name) for name in baselines),
+        *(find_baseline(name) for name in baselines),
         *(ExternalStems(name, folder) for name, folder in estimates.items()),
-        *(variant(text, device) for text in presets),
+        *(parse_preset(text, device) for text in presets),
     )
 
 
-def baseline(name: str) -> Method:
-    """The baseline called `name`.
+def parse_preset(text: str, device: str = "auto") -> TagBoxSystem:
+    """Parse a preset with changes, `[NAME=]PRESET[:FIELD=VALUE,...]`; plus signs join the values of a list.
 
-    Raises:
-        TagBoxError: there is none, or librosa is missing.
-    """
-    return baselines.find(name)
-
-
-def variant(text: str, device: str = "auto") -> Separator:
-    """A preset with changes, written `[NAME=]PRESET[:FIELD=VALUE,...]`; lists with plus signs between.
-
-    >>> variant("paper:generator=embedded,steps=50").settings.steps
+    >>> parse_preset("paper:generator=embedded,steps=50").settings.steps
     50
-    >>> variant("finer=default:components=24").name
+    >>> parse_preset("finer=default:components=24").name
     'finer'
 
     Raises:
-        TagBoxError: there is no such preset or setting, or a value makes no sense.
+        TagBoxError: there is no such preset or setting, or a value is not allowed.
     """
     head, _, changes = text.partition(":")
-    named, equals, preset = head.rpartition("=")
-    base = presets.find(preset.strip()).settings
-    known = {field.name: getattr(base, field.name) for field in dataclasses.fields(base)}
+    name, equals, preset = head.rpartition("=")
+    settings = find(preset.strip()).settings
     values = {}
     for change in filter(None, (part.strip() for part in changes.split(","))):
-        name, given, value = change.partition("=")
-        if not given or name not in known:
+        field, field_equals, value = change.partition("=")
+        if not field_equals or field not in vars(settings):
             raise TagBoxError(
                 f"{change!r} changes no setting of {preset}; write FIELD=VALUE, where FIELD is one of "
-                f"{', '.join(known)}"
+                f"{', '.join(vars(settings))}"
             )
-        values[name] = _value(name, value, known[name])
-    settings = presets.override(base, **values)
-    return Separator(named.strip() if equals else text, preset.strip(), settings, device)
+        values[field] = _parse_value(field, value, getattr(settings, field))
+    settings = override(settings, **values)
+    return TagBoxSystem(name.strip() if equals else text, preset.strip(), settings, device)
 
 
-def _value(name: str, text: str, like: object) -> object:
-    """`text` as a value of the same kind as `like`."""
-    if isinstance(like, str):
+def _parse_value(field: str, text: str, present: object) -> object:
+    """Parse `text` as a value of the same type as `present`."""
+    if isinstance(present, str):
         return text
-    if isinstance(like, tuple):
-        return tuple(_value(name, part, like[0]) for part in text.split("+"))
+    if isinstance(present, tuple):
+        return tuple(_parse_value(field, part, present[0]) for part in text.split("+"))
     try:
-        value = ast.literal_eval(text.capitalize() if isinstance(like, bool) else text)
+        value = ast.literal_eval(text.capitalize() if isinstance(present, bool) else text)
     except (ValueError, SyntaxError):
         value = None
-    if isinstance(like, float) and isinstance(value, int):
+    if isinstance(present, float) and isinstance(value, int):
         value = float(value)
-    if type(value) is not type(like):
-        raise TagBoxError(f"{name} cannot be {text!r}; give a value such as {like}")
+    if type(value) is not type(present):
+        raise TagBoxError(f"{field} cannot be {text!r}; give a value such as {present}")
     return value
 
 
-def plan(
+def plan_evaluation(
     dataset: Dataset,
-    methods: Sequence[Method],
+    systems: Sequence[System],
     sources: Sequence[str] = (),
     seconds: float | None = None,
     together: bool = False,
@@ -172,45 +164,54 @@ def plan(
     players: int = 4,
     seed: int = 0,
     device: str = "auto",
-) -> Plan:
-    """All controls and `methods` on `dataset`, with everything that they need checked; see `evaluate`.
+) -> EvaluationPlan:
+    """Plan the evaluation of `systems`, all controls and the ceiling, and check that everything is at hand.
+
+    The arguments are those of `evaluate`.
 
     Raises:
-        TagBoxError: an option makes no sense, a model is missing, or the judge is a party.
+        TagBoxError: an option is not allowed, a model is missing, or a preset steers by the judge.
     """
     if seconds is not None and not seconds > 0:
         raise TagBoxError(f"an excerpt cannot last {seconds:g} s; give --seconds above 0")
     if players < 0:
         raise TagBoxError(f"{players} players cannot be shown; give --players 0 or more")
-    every = (*CONTROLS, CEILING, *methods)
-    names = [method.name for method in every]
+    all_systems = (*CONTROLS, CEILING, *systems)
+    names = [system.name for system in all_systems]
     for name in names:
         if names.count(name) > 1:
             raise TagBoxError(f"two methods are called {name!r}; give each a name of its own (NAME=...)")
-    in_the_loop = [t for method in methods if isinstance(method, Separator) for t in method.settings.taggers]
-    if judge == NO_JUDGE:
+    steering_taggers = [
+        tagger for system in systems if isinstance(system, TagBoxSystem) for tagger in system.settings.taggers
+    ]
+    if judge is None:
+        judge = default_judge(steering_taggers)
+    elif judge == NO_JUDGE:
         judge = ""
-    elif judge is None:
-        judge = judges.default_judge(in_the_loop)
     else:
-        judges.check(judge, in_the_loop)
+        check_judge(judge, steering_taggers)
     if window_sdr:
-        metrics.require_museval()
-    check(list(methods), device)
-    return Plan(
-        dataset, every, Measures(judge, window_sdr, seed), seconds, together, players, tuple(sorted(sources))
-    )
+        import_bss_eval()
+    check_models(systems, device)
+    options = MeasureOptions(judge, window_sdr, seed)
+    return EvaluationPlan(dataset, all_systems, options, seconds, together, players, tuple(sorted(sources)))
 
 
-def run(
-    plan: Plan, folder: Path, jobs: int = 1, resume: bool = False, on_records: OnRecords | None = None
+def run_evaluation(
+    plan: EvaluationPlan,
+    folder: Path,
+    jobs: int = 1,
+    resume: bool = False,
+    on_records: OnRecords | None = None,
 ) -> Summary:
-    """Run what is missing of `plan`, write the reports into `folder`, and sum up.
+    """Run the cases of `plan` that are not in `folder` yet, summarise all, and write the reports.
+
+    The arguments are those of `evaluate`.
 
     Raises:
         TagBoxError: `folder` holds other results or cannot be written, or a process died.
     """
-    records = runner.evaluate(plan, folder, jobs, resume, on_records)
-    figures = summary.summarise(records)
-    reports.write(folder, plan.request(), records, figures)
-    return figures
+    records = run_plan(plan, folder, jobs, resume, on_records)
+    summary = summarise(records)
+    write_reports(folder, plan.request(), records, summary)
+    return summary

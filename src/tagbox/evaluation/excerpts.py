@@ -1,9 +1,9 @@
-"""Which part of a recording is judged: one where the source plays, by a rule, with a seed.
+"""Choose the excerpt of a track that is evaluated: one in which the source plays, by a rule and a seed.
 
-The rule: the source is cut into seconds. A second *plays* when it is less than 30 dB below the source's
-loudest second and above -70 dB of full scale. Of all excerpts that begin on a whole second, those with the
-most playing seconds are candidates (within a tenth of the best); the seed and the names of track and sources
-choose among them. Several sources that are asked for together are counted together.
+The rule: the source is cut into seconds. A second is active when its power is less than 30 dB below that of
+the source's loudest second, and above -70 dB of full scale. Of all excerpts that begin on a whole second,
+those with nearly the most active seconds are candidates; the seed and the names of track and sources draw one
+of them. Sources that are asked for together are counted together.
 """
 
 import hashlib
@@ -15,56 +15,69 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tagbox.evaluation.datasets.registry import Signal, Track
+from tagbox.evaluation.datasets.track import Signal, Track
 
-BELOW_LOUDEST_DB = 30.0
-QUIETEST_DB = -70.0
+ACTIVE_RANGE_DB = 30.0
+"""Below the loudest second."""
+MIN_ACTIVE_DB = -70.0
+"""Of full scale."""
 BLOCK_SECONDS = 30
-"""Decoded at a time."""
-NEARLY = 0.9
+"""Length that is decoded at a time."""
+CANDIDATE_SHARE = 0.9
+"""An excerpt is a candidate when it has this share of the best excerpt's active seconds."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """`start` and `duration` in seconds; `plays` is the share of it in which the sources play."""
+    """A stretch of a track.
+
+    Attributes:
+        start: s.
+        duration: s.
+        active_share: the share of its seconds in which the sources are active.
+    """
 
     start: float
     duration: float
-    plays: float
+    active_share: float
 
 
-def choose(track: Track, words: Sequence[str], seconds: float | None, seed: int) -> Excerpt:
-    """The excerpt of at most `seconds` (all when None) in which to judge the sources `words` of `track`."""
-    playing = np.stack([playing_seconds(track.sources[word], track.seconds) for word in words])
-    per_second = playing.mean(axis=0)
+def choose_excerpt(track: Track, queries: Sequence[str], seconds: float | None, seed: int) -> Excerpt:
+    """Choose the excerpt in which to evaluate the sources `queries` of `track`.
+
+    Args:
+        seconds: its length; the whole track if None or if the track is shorter.
+        seed: of the draw among candidates.
+    """
+    activity = np.stack([active_seconds(track.sources[query], track.seconds) for query in queries])
+    per_second = activity.mean(axis=0)
     if seconds is None or seconds >= track.seconds:
         return Excerpt(0.0, track.seconds, float(per_second.mean()))
     length = max(1, math.ceil(seconds))
     starts = max(1, math.floor(track.seconds - seconds) + 1)
-    counts = np.array([per_second[at : at + length].mean() for at in range(starts)])
-    candidates = np.flatnonzero(counts >= NEARLY * counts.max())
-    draw = int.from_bytes(
-        hashlib.sha256("\0".join([str(seed), track.name, *sorted(words)]).encode()).digest()[:8]
-    )
+    shares = np.array([per_second[at : at + length].mean() for at in range(starts)])
+    candidates = np.flatnonzero(shares >= CANDIDATE_SHARE * shares.max())
+    key = "\0".join([str(seed), track.name, *sorted(queries)])
+    draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
     start = int(candidates[draw % len(candidates)])
-    return Excerpt(float(start), seconds, float(counts[start]))
+    return Excerpt(float(start), seconds, float(shares[start]))
 
 
-def playing_seconds(signal: Signal, seconds: float) -> NDArray[np.bool_]:
-    """For each second of `signal`, whether it plays."""
-    levels: list[float] = []
-    while len(levels) < math.ceil(seconds):
-        audio = signal.read(float(len(levels)), float(BLOCK_SECONDS))
+def active_seconds(signal: Signal, seconds: float) -> NDArray[np.bool_]:
+    """Compute for each of the first `seconds` seconds of `signal` whether it is active."""
+    powers: list[float] = []
+    while len(powers) < math.ceil(seconds):
+        audio = signal.read(float(len(powers)), float(BLOCK_SECONDS))
         if audio.samples.shape[-1] == 0:
             break
-        pieces = torch.split(audio.samples, audio.rate, dim=-1)
-        # A few samples left over at the end are no second of their own.
-        pieces = pieces[:-1] if len(pieces) > 1 and pieces[-1].shape[-1] < audio.rate // 10 else pieces
-        levels += [float(piece.square().mean()) for piece in pieces]
-        if len(pieces) < BLOCK_SECONDS:
+        parts = torch.split(audio.samples, audio.rate, dim=-1)
+        # A remainder of less than a tenth of a second does not count as a second.
+        parts = parts[:-1] if len(parts) > 1 and parts[-1].shape[-1] < audio.rate // 10 else parts
+        powers += [float(part.square().mean()) for part in parts]
+        if len(parts) < BLOCK_SECONDS:
             break
-    levels += [0.0] * (math.ceil(seconds) - len(levels))
-    power = np.array(levels)
-    floor = max(power.max() * 10 ** (-BELOW_LOUDEST_DB / 10), 10 ** (QUIETEST_DB / 10))
-    plays: NDArray[np.bool_] = power > floor
-    return plays
+    powers += [0.0] * (math.ceil(seconds) - len(powers))
+    power = np.array(powers)
+    floor = max(power.max() * 10 ** (-ACTIVE_RANGE_DB / 10), 10 ** (MIN_ACTIVE_DB / 10))
+    active: NDArray[np.bool_] = power > floor
+    return active

@@ -1,76 +1,83 @@
-"""Estimates that other systems wrote, found where those usually put them.
+"""Estimates that other systems wrote as stems, in the folders where those systems usually write them.
 
-Demucs writes `FOLDER/MODEL/TRACK/vocals.wav`, Open-Unmix and Spleeter `FOLDER/TRACK/vocals.wav`; TRACK is the
-name of the recording that they were given, which for a Slakh track may be `TRACK/mix`. `MODEL` is skipped,
-endings may be any that can be read, and so may rates.
+Demucs writes `FOLDER/MODEL/TRACK/vocals.wav`, Open-Unmix and Spleeter `FOLDER/TRACK/vocals.wav`. TRACK is the
+name of the recording that was separated; for a Slakh track it may be `TRACK/mix`. Every MODEL is searched.
+Stems may have any format that can be read, and any sample rate.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tagbox import audio
-from tagbox.audio.resampling import resample
+from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.datasets.registry import audio_file, shape_of
-from tagbox.evaluation.datasets.stems import MIXTURES
-from tagbox.evaluation.systems import Answer, Kind, Task, fit
+from tagbox.evaluation.datasets.stems import MIXTURE_NAMES
+from tagbox.evaluation.datasets.track import find_audio_file, read_rate_and_seconds
+from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
 
-ALSO = {"vocals": ("vocals", "voice", "singing", "vox"), "drums": ("drums", "percussion")}
-"""Names under which a source may lie, besides its own."""
+STEM_NAMES = {"vocals": ("vocals", "voice", "singing", "vox"), "drums": ("drums", "percussion")}
+"""Names that a stem may have, by query; any other query is the stem's name."""
 
 
 @dataclass(frozen=True)
 class ExternalStems:
-    """The stems below `folder`, under the name `name`."""
+    """The stems below `folder`, which the system called `name` wrote."""
 
     name: str
     folder: Path
-    kind: Kind = "estimates"
+    kind: SystemKind = "estimates"
 
     def describe(self) -> dict[str, Any]:
+        """Return nothing: how the stems were computed is not known here."""
         return {}
 
-    def answer(self, task: Task) -> Answer:
-        estimates, missing = {}, {}
-        for word in task.references:
-            path = self.file(task.track, task.split, word)
-            if path is None:
-                missing[word] = f"no estimate of {word} for {task.track}"
-                continue
-            seconds = task.mixture.shape[-1] / task.rate
-            if shape_of(path)[1] <= task.start:
-                raise TagBoxError(
-                    f"{path} ends before the excerpt at {task.start:g} s; separate the whole recording"
-                )
-            read = audio.read(path, task.start, seconds)
-            track = fit(resample(read.samples, read.rate, task.rate), task.mixture.shape[-1])
-            if track.shape[0] not in (1, task.mixture.shape[0]):
-                track = track.mean(dim=0, keepdim=True)
-            estimates[word] = track.expand_as(task.mixture)
-        return Answer(estimates, missing)
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        """Read the excerpt of each stem, and bring it to the mixture's sample rate, length and channels.
 
-    def file(self, track: str, split: str, word: str) -> Path | None:
-        """The file with the estimate of `word` for `track`."""
-        for folder in self._folders(track, split):
-            for name in ALSO.get(word, (word,)):
-                path = audio_file(folder, name)
+        Raises:
+            TagBoxError: a stem cannot be read, or ends before the excerpt begins.
+        """
+        estimates, missing = {}, {}
+        channels, samples = excerpt.mixture.shape
+        for query in excerpt.references:
+            path = self.find_stem(excerpt.track, excerpt.split, query)
+            if path is None:
+                missing[query] = f"no estimate of {query} for {excerpt.track}"
+                continue
+            if read_rate_and_seconds(path)[1] <= excerpt.start:
+                raise TagBoxError(
+                    f"{path} ends before the excerpt at {excerpt.start:g} s; separate the whole recording"
+                )
+            stem = audio.read(path, excerpt.start, samples / excerpt.rate)
+            estimate = pad_or_trim(resample(stem.samples, stem.rate, excerpt.rate), samples)
+            if estimate.shape[0] not in (1, channels):
+                estimate = estimate.mean(dim=0, keepdim=True)
+            estimates[query] = estimate.expand_as(excerpt.mixture)
+        return SystemOutput(estimates, missing)
+
+    def find_stem(self, track: str, split: str, query: str) -> Path | None:
+        """Return the file with the estimate of `query` for `track`, or None."""
+        for folder in self._stem_folders(track, split):
+            for name in STEM_NAMES.get(query, (query,)):
+                path = find_audio_file(folder, name)
                 if path is not None:
                     return path
         return None
 
-    def _folders(self, track: str, split: str) -> list[Path]:
+    def _stem_folders(self, track: str, split: str) -> Iterator[Path]:
         parents = [self.folder, self.folder / split] if split else [self.folder]
         parents += sorted(path for path in self.folder.iterdir() if path.is_dir() and path.name != track)
-        names = [track, f"{track}.stem"]
-        inner = [
-            name for track_name in names for name in (track_name, *(f"{track_name}/{m}" for m in MIXTURES))
-        ]
-        return [folder for parent in parents for name in inner if (folder := parent / name).is_dir()]
+        for parent in parents:
+            for name in (track, f"{track}.stem"):
+                for folder in (parent / name, *(parent / name / mixture for mixture in MIXTURE_NAMES)):
+                    if folder.is_dir():
+                        yield folder
 
 
-def parse(text: str) -> ExternalStems:
-    """`NAME=FOLDER` as estimates.
+def parse_external_stems(text: str) -> ExternalStems:
+    """Parse `NAME=FOLDER`.
 
     Raises:
         TagBoxError: it is not of that form, or there is no such folder.

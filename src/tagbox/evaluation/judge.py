@@ -1,7 +1,8 @@
-"""What a tagger that was not in the loop hears, before and after: the loop's own taggers can be fooled.
+"""Ask a judge, a tagger that no preset steers by, how probable a source is in a mixture and in an estimate.
 
-A word's probability is that of the likeliest of the tags that it means. Nothing is heard in silence: a silent
-estimate has probability 0, whatever a network would answer to zeros.
+Steering can fool the taggers that it minimises the loss of, but not a tagger that takes no part. The
+probability of a query is that of the likeliest tag that it means. A silent estimate has probability 0,
+whatever a network would predict for zeros.
 """
 
 import hashlib
@@ -11,56 +12,68 @@ from functools import lru_cache
 
 from torch import Tensor
 
-from tagbox import models
+from tagbox.audio.arrays import check_audible
 from tagbox.errors import TagBoxError
+from tagbox.models import load_tagger
+from tagbox.taggers.names import TaggerName
 from tagbox.taggers.tagger import Tagger
-from tagbox.tagging import check_audible, predict_windows
-from tagbox.tags.resolve import can_express, meaning
+from tagbox.tagging import predict_windows
+from tagbox.tags.query import target_tags
 
 JUDGES = ("mtat/pons-vgg", "mtat/pons-musicnn")
-"""Who may judge without any download, the first choice first."""
+"""The judges that need no download, the first choice first."""
 
 
-def default_judge(in_the_loop: Sequence[str]) -> str:
-    """A judge that none of the presets steers by.
+def default_judge(steering_taggers: Sequence[str]) -> str:
+    """Return the first judge that no preset steers by.
+
+    Args:
+        steering_taggers: the taggers of all presets that are evaluated.
 
     Raises:
-        TagBoxError: all of them are in a loop.
+        TagBoxError: presets steer by all of them.
     """
     for name in JUDGES:
-        if name not in in_the_loop:
+        if name not in steering_taggers:
             return name
     raise TagBoxError("every tagger that ships inside is in a loop; name another one with --judge")
 
 
-def check(judge: str, in_the_loop: Sequence[str]) -> None:
-    """Refuse a judge that is a party.
+def check_judge(judge: str, steering_taggers: Sequence[str]) -> None:
+    """Check that no preset steers by `judge`, and load it.
 
     Raises:
-        TagBoxError: it is in the loop, or cannot be loaded.
+        TagBoxError: a preset steers by it, or it cannot be loaded.
     """
-    if judge in in_the_loop:
+    if judge in steering_taggers:
         raise TagBoxError(f"{judge} is in the loop of a preset and cannot judge it; name another --judge")
-    _load(judge)
+    _load_judge(judge)
 
 
-def probability(judge: str, audio: Tensor, rate: int, word: str) -> float | None:
-    """How likely `judge` finds `word` in `audio` (channels, samples); None where it has no word for it."""
-    data = judge.partition("/")[0]
-    if data not in can_express(word):
+def query_probability(judge: str, audio: Tensor, rate: int, query: str) -> float | None:
+    """Return the probability that `judge` predicts for `query`; None where it has no word for the query.
+
+    Args:
+        judge: a tagger's name, as data/architecture.
+        audio: (channels, samples).
+        rate: sample rate, Hz.
+    """
+    try:
+        tags = target_tags(query, TaggerName.parse(judge).data)
+    except TagBoxError:
         return None
     try:
         check_audible(audio, rate)
     except TagBoxError:
         return 0.0
     digest = hashlib.sha256(audio.contiguous().numpy().tobytes()).digest()
-    heard = _hear(judge, _Sound(digest, rate, audio))
-    return max(heard[tag] for tag in meaning(word, data))
+    probabilities = _predict_tags(judge, _HashedAudio(digest, rate, audio))
+    return max(probabilities[tag] for tag in tags)
 
 
 @dataclass(frozen=True)
-class _Sound:
-    """Audio (channels, samples), known by its digest: every case of an excerpt has the same mixture."""
+class _HashedAudio:
+    """Audio (channels, samples), compared by its digest: all cases of an excerpt have the same mixture."""
 
     digest: bytes
     rate: int
@@ -68,15 +81,12 @@ class _Sound:
 
 
 @lru_cache(maxsize=4)
-def _hear(judge: str, sound: _Sound) -> dict[str, float]:
-    (heard,) = predict_windows(sound.audio, sound.rate, [_load(judge)])
-    return {tag: float(p) for tag, p in zip(heard.tags, heard.probabilities, strict=True)}
+def _predict_tags(judge: str, hashed: _HashedAudio) -> dict[str, float]:
+    (predictions,) = predict_windows(hashed.audio, hashed.rate, [_load_judge(judge)])
+    return dict(zip(predictions.tags, predictions.probabilities.tolist(), strict=True))
 
 
 @lru_cache(maxsize=2)
-def _load(judge: str) -> Tagger:
-
-    data, slash, architecture = judge.partition("/")
-    if not (data and slash and architecture):
-        raise TagBoxError(f"{judge!r} does not name a tagger; write data/architecture, as mtat/pons-vgg")
-    return models.load_tagger(architecture, data)
+def _load_judge(judge: str) -> Tagger:
+    name = TaggerName.parse(judge)
+    return load_tagger(name.architecture, name.data)

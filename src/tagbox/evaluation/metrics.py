@@ -1,19 +1,20 @@
-r"""Signal-to-distortion ratios, and what they say of silence.
+r"""Signal-to-distortion ratios, and what they are for silence.
 
 SI-SDR (Le Roux et al. 2019, "SDR - half-baked or well done?", equation 3) first scales the reference to the
-estimate, so that loudness alone neither helps nor harms:
+estimate, so that loudness makes no difference:
 
 .. math:: \mathrm{SI\text{-}SDR} = 10 \log_{10} \frac{\|\alpha s\|^2}{\|\alpha s - \hat s\|^2}, \qquad
           \alpha = \frac{\hat s^T s}{\|s\|^2}
 
-An improvement is the estimate's ratio minus the mixture's. What the formulas leave open is defined here:
+An improvement is the ratio of the estimate minus the ratio of the mixture. What the formulas leave open is
+defined here:
 
-- A silent *estimate* has SI-SDR minus infinity, and 0 dB of SDR, which is what the formula gives.
-- A silent *reference* has no ratio. Such a case is never averaged; what counts then is the leak, the
-  estimate's energy against the mixture's (`leak`), and reports say how many there were.
-- In tables, ratios are kept within `LEAST` and `MOST` dB, so that one infinity does not eat a mean.
-- Windows (BSS Eval v4): those with a silent reference are left out, as in museval; a silent estimate gets
-  0 dB there, where museval drops the window.
+- A silent estimate has an SI-SDR of minus infinity, and an SDR of 0 dB, which is what the formula gives.
+- A silent reference has no ratio. Such a case is in no mean; the estimate's energy relative to the mixture's
+  is measured instead (`energy_ratio`), and reports say how many such cases there were.
+- In tables, ratios are limited to `MIN_RATIO_DB` and `MAX_RATIO_DB`, so that no infinity spoils a mean.
+- Windows of BSS Eval v4 with a silent reference are left out, as in museval; a silent estimate gets 0 dB
+  there, where museval drops the window.
 """
 
 import math
@@ -27,12 +28,14 @@ from torch import Tensor
 
 from tagbox.errors import TagBoxError
 
-LEAST, MOST = -60.0, 100.0
-"""dB; white noise without any of the source in it scores about -57 over 12 s at 44.1 kHz."""
+MIN_RATIO_DB, MAX_RATIO_DB = -60.0, 100.0
+"""White noise that holds nothing of the source scores about -57 dB over 12 s at 44.1 kHz."""
+WINDOW_SECONDS = 1
+"""Of BSS Eval v4."""
 
 
-def validate(estimate: Tensor, reference: Tensor) -> None:
-    """Check that two signals can be compared.
+def check_comparable(estimate: Tensor, reference: Tensor) -> None:
+    """Check that an estimate can be compared with a reference.
 
     Raises:
         TagBoxError: their shapes differ, they are empty, a sample is not finite, or the reference is silent.
@@ -51,62 +54,67 @@ def validate(estimate: Tensor, reference: Tensor) -> None:
 
 
 def si_sdr(estimate: Tensor, reference: Tensor) -> float:
-    """SI-SDR in dB of `estimate` (channels, samples); minus infinity for a silent estimate.
+    """Compute the SI-SDR (dB) of `estimate` (channels, samples); minus infinity for a silent estimate.
 
-    All channels are one signal. Means are kept: audio has none to speak of.
+    All channels are taken as one signal, and means are not removed: audio has hardly any.
 
     Raises:
-        TagBoxError: the signals cannot be compared (see `validate`).
+        TagBoxError: the signals cannot be compared (see `check_comparable`).
     """
-    validate(estimate, reference)
+    check_comparable(estimate, reference)
     s, e = reference.double().flatten(), estimate.double().flatten()
     target = (e * s).sum() / s.square().sum() * s
     return _ratio_db(target, target - e)
 
 
 def sdr(estimate: Tensor, reference: Tensor) -> float:
-    """SDR in dB, without any scaling: silence gets 0 dB.
+    """Compute the SDR (dB) of `estimate` (channels, samples), without scaling; 0 dB for a silent estimate.
 
     Raises:
-        TagBoxError: the signals cannot be compared (see `validate`).
+        TagBoxError: the signals cannot be compared (see `check_comparable`).
     """
-    validate(estimate, reference)
+    check_comparable(estimate, reference)
     s, e = reference.double().flatten(), estimate.double().flatten()
     return _ratio_db(s, s - e)
 
 
 def window_sdr(estimate: Tensor, reference: Tensor, rate: int) -> float:
-    """The median over windows of one second of BSS Eval v4's SDR (dB), computed by museval.
+    """Compute the median over windows of one second of BSS Eval v4's SDR (dB), by museval.
 
-    The signals are (channels, samples). NaN never comes out: see the top of this module for silence.
+    The result is never NaN: see the top of this module for silence.
+
+    Args:
+        estimate: (channels, samples).
+        reference: (channels, samples).
+        rate: sample rate, Hz.
 
     Raises:
-        TagBoxError: the signals cannot be compared, no window of the reference plays, or museval is missing.
+        TagBoxError: the signals cannot be compared, the reference is silent in all windows, or museval is
+            missing.
     """
-    validate(estimate, reference)
-    bss_eval = require_museval()
-    count = max(1, reference.shape[-1] // rate)
-    length = min(rate, reference.shape[-1])
-    windows = [slice(i * length, (i + 1) * length) for i in range(count)]
-    playing = [w for w in windows if bool(reference[:, w].any())]
-    if not playing:
+    check_comparable(estimate, reference)
+    bss_eval = import_bss_eval()
+    length = min(WINDOW_SECONDS * rate, reference.shape[-1])
+    windows = [slice(i * length, (i + 1) * length) for i in range(reference.shape[-1] // length)]
+    with_reference = [w for w in windows if bool(reference[:, w].any())]
+    if not with_reference:
         raise TagBoxError("the reference is silent in every window; leave out sources that do not play")
-    heard = [w for w in playing if bool(estimate[:, w].any())]
-    ratios = [0.0] * (len(playing) - len(heard))
-    if heard:
+    with_both = [w for w in with_reference if bool(estimate[:, w].any())]
+    ratios = [0.0] * (len(with_reference) - len(with_both))
+    if with_both:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             s, e = (
-                torch.cat([signal[:, w] for w in heard], dim=1).T[None].double().numpy()
+                torch.cat([signal[:, w] for w in with_both], dim=1).T[None].double().numpy()
                 for signal in (reference, estimate)
             )
-            answers = bss_eval(s, e, window=length, hop=length)[0][0]
-        ratios += [bounded(float(ratio)) for ratio in answers]
+            sdr_by_window = bss_eval(s, e, window=length, hop=length)[0][0]
+        ratios += [limit_ratio(float(ratio)) for ratio in sdr_by_window]
     return float(torch.tensor(ratios, dtype=torch.float64).quantile(0.5))
 
 
-def require_museval() -> Callable[..., Any]:
-    """museval's BSS Eval v4.
+def import_bss_eval() -> Callable[..., Any]:
+    """Import museval's BSS Eval v4.
 
     Raises:
         TagBoxError: museval or its ffmpeg is missing.
@@ -119,25 +127,32 @@ def require_museval() -> Callable[..., Any]:
         ) from error
     except RuntimeError as error:
         raise TagBoxError(f"museval cannot be used ({error}); put ffmpeg on the PATH") from error
-    found: Callable[..., Any] = bss_eval
-    return found
+    function: Callable[..., Any] = bss_eval
+    return function
 
 
-def leak(estimate: Tensor, mixture: Tensor) -> float:
-    """The energy of `estimate` against `mixture`'s in dB: what counts where the source does not play."""
-    return bounded(_ratio_db(estimate.double(), mixture.double()))
+def energy_ratio(estimate: Tensor, mixture: Tensor) -> float:
+    """Compute the energy of `estimate` relative to that of `mixture` (dB, limited).
+
+    Where the source does not play, this is how much the estimate leaks.
+    """
+    return limit_ratio(_ratio_db(estimate.double(), mixture.double()))
 
 
-def bounded(value: float) -> float:
-    """A ratio as it stands in tables: within `LEAST` and `MOST` dB."""
-    if math.isnan(value):
+def limit_ratio(ratio: float) -> float:
+    """Limit a ratio to `MIN_RATIO_DB` and `MAX_RATIO_DB`.
+
+    Raises:
+        TagBoxError: it is NaN.
+    """
+    if math.isnan(ratio):
         raise TagBoxError("a ratio came out as no number at all; nothing can be measured of these signals")
-    return min(max(value, LEAST), MOST)
+    return min(max(ratio, MIN_RATIO_DB), MAX_RATIO_DB)
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Ratios of one estimate and their improvements over the mixture, all in dB and bounded."""
+    """Ratios of one estimate, and their improvements over the mixture, all in dB and limited."""
 
     si_sdr: float
     si_sdri: float
@@ -145,25 +160,25 @@ class Scores:
     sdri: float
 
 
-def score(estimate: Tensor, reference: Tensor, mixture: Tensor) -> Scores:
-    """Measure `estimate` of `reference` in `mixture`, each (channels, samples).
+def score_estimate(estimate: Tensor, reference: Tensor, mixture: Tensor) -> Scores:
+    """Compute the ratios of `estimate` of `reference` in `mixture`, each (channels, samples).
 
     Raises:
-        TagBoxError: the signals cannot be compared (see `validate`).
+        TagBoxError: the signals cannot be compared (see `check_comparable`).
     """
-    si, plain = bounded(si_sdr(estimate, reference)), bounded(sdr(estimate, reference))
+    scale_invariant, plain = limit_ratio(si_sdr(estimate, reference)), limit_ratio(sdr(estimate, reference))
     return Scores(
-        si_sdr=si,
-        si_sdri=si - bounded(si_sdr(mixture, reference)),
+        si_sdr=scale_invariant,
+        si_sdri=scale_invariant - limit_ratio(si_sdr(mixture, reference)),
         sdr=plain,
-        sdri=plain - bounded(sdr(mixture, reference)),
+        sdri=plain - limit_ratio(sdr(mixture, reference)),
     )
 
 
 def _ratio_db(signal: Tensor, error: Tensor) -> float:
-    power, noise = float(signal.square().sum()), float(error.square().sum())
+    power, error_power = float(signal.square().sum()), float(error.square().sum())
     if power == 0:
         return float("-inf")
-    if noise == 0:
+    if error_power == 0:
         return float("inf")
-    return float(10 * torch.log10(torch.tensor(power / noise, dtype=torch.float64)))
+    return float(10 * torch.log10(torch.tensor(power / error_power, dtype=torch.float64)))

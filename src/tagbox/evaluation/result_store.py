@@ -1,8 +1,8 @@
-"""Results on disk: what was asked in run.json, one JSON line a record, safe against kill -9.
+"""Keep an evaluation's results on disk: the request in run.json, and one JSON line for each record.
 
-A line is written in one go and synced before the next case begins. A process that dies in the middle of a
-line leaves a torn one at the end, which is cut off when the run goes on; a broken line anywhere else is
-damage, and is said.
+Each line is written at once, and is on disk before the next case begins, so that a killed process loses no
+finished case. A process that is killed while it writes leaves an incomplete last line, which is cut off when
+the evaluation is resumed; an incomplete line anywhere else means that the file is damaged.
 """
 
 import json
@@ -11,79 +11,73 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tagbox.atomic_files import write_atomically
-from tagbox.errors import TagBoxError
+from tagbox.atomic_files import write_json
+from tagbox.errors import TagBoxError, UnwritableOutputError
 
-REQUEST, RECORDS = "run.json", "results.jsonl"
-PASSING = ("versions",)
-"""What may differ between a run and the one that goes on with it."""
-GROWING = "methods"
-"""To what a run that goes on may add: a new method is measured on the cases that are there."""
+REQUEST_FILE, RECORDS_FILE = "run.json", "results.jsonl"
+UNCOMPARED_KEYS = ("versions",)
+"""Of the request: what may differ when an evaluation is resumed."""
+EXTENDABLE_KEY = "methods"
+"""Of the request: what may gain entries when an evaluation is resumed. A new system is run on all cases."""
 
 
 def open_run(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[str, Any]]:
-    """Make `folder` ready for `request`, and hand back the records that are there already.
+    """Prepare `folder` for the records of `request`, and return the records that are there already.
 
-    A run that goes on asks for the same, and perhaps for further methods.
+    A resumed evaluation has the same request as before, perhaps with further systems.
 
     Raises:
-        TagBoxError: there are results and `resume` is not given, they are of another request, or damaged.
+        TagBoxError: there are results and `resume` is false, they are of another request, or damaged.
     """
-    described = json.loads(json.dumps(request))
-    path = folder / REQUEST
+    # As it will be read: tuples become lists.
+    request = json.loads(json.dumps(request))
+    path = folder / REQUEST_FILE
     if path.exists():
         if not resume:
             raise TagBoxError(
                 f"{folder} holds results already; go on with --resume, or give another folder with -o"
             )
-        earlier = _load(path)
-        wanted, there = described.get(GROWING, {}), earlier.get(GROWING, {})
-        before = {**described, GROWING: {name: wanted[name] for name in wanted if name in there}}
-        for name in sorted({*earlier, *described} - set(PASSING)):
-            if earlier.get(name, {}) != before.get(name, {}):
-                raise TagBoxError(
-                    f"{folder} holds results of another run: {_difference(name, earlier, before)}; "
-                    "give the same options to resume, or another folder"
-                )
-        if len(wanted) > len(there):
-            _write(path, described)
-        return read(folder, repair=True)
-    if (folder / RECORDS).exists():
-        raise TagBoxError(f"{folder} holds a {RECORDS} without a {REQUEST}; give another folder with -o")
-    _write(path, described)
+        earlier = _load_object(path)
+        _check_same_request(folder, earlier, request)
+        if len(request.get(EXTENDABLE_KEY, {})) > len(earlier.get(EXTENDABLE_KEY, {})):
+            write_json(request, path, force=True)
+        return read_records(folder, repair=True)
+    if (folder / RECORDS_FILE).exists():
+        raise TagBoxError(
+            f"{folder} holds a {RECORDS_FILE} without a {REQUEST_FILE}; give another folder with -o"
+        )
+    write_json(request, path, force=True)
     return []
 
 
-def _write(path: Path, request: Mapping[str, Any]) -> None:
-    with write_atomically(path, force=True) as beside:
-        beside.write_text(json.dumps(request, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def append(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Add records: on disk when this returns.
+def append_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Append records; they are on disk when this returns.
 
     Raises:
-        TagBoxError: the disk is full, or the folder cannot be written.
+        UnwritableOutputError: the disk is full, or the folder cannot be written.
     """
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     try:
-        with (folder / RECORDS).open("ab") as file:
+        with (folder / RECORDS_FILE).open("ab") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise TagBoxError(
+        raise UnwritableOutputError(
             f"cannot write to {folder} ({error.strerror}); make room there, then go on with --resume"
         ) from error
 
 
-def read(folder: Path, repair: bool = False) -> list[dict[str, Any]]:
-    """All records; with `repair`, a torn last line is cut off the file.
+def read_records(folder: Path, repair: bool = False) -> list[dict[str, Any]]:
+    """Read all records.
+
+    Args:
+        repair: cut an incomplete last line off the file; else it is only left out.
 
     Raises:
         TagBoxError: a line that is not the last is damaged.
     """
-    path = folder / RECORDS
+    path = folder / RECORDS_FILE
     if not path.exists():
         return []
     data = path.read_bytes()
@@ -103,18 +97,30 @@ def read(folder: Path, repair: bool = False) -> list[dict[str, Any]]:
     return records
 
 
-def request_of(folder: Path) -> dict[str, Any]:
-    """What was asked.
+def read_request(folder: Path) -> dict[str, Any]:
+    """Read the request of the evaluation in `folder`.
 
     Raises:
-        TagBoxError: there is no run in `folder`.
+        TagBoxError: there is no evaluation in `folder`.
     """
-    if not (folder / REQUEST).is_file():
+    if not (folder / REQUEST_FILE).is_file():
         raise TagBoxError(f"{folder} holds no results; name the folder that was given with -o")
-    return _load(folder / REQUEST)
+    return _load_object(folder / REQUEST_FILE)
 
 
-def _load(path: Path) -> dict[str, Any]:
+def _check_same_request(folder: Path, earlier: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    systems, earlier_systems = request.get(EXTENDABLE_KEY, {}), earlier.get(EXTENDABLE_KEY, {})
+    common = {name: systems[name] for name in systems if name in earlier_systems}
+    comparable = {**request, EXTENDABLE_KEY: common}
+    for key in sorted({*earlier, *request} - set(UNCOMPARED_KEYS)):
+        if earlier.get(key, {}) != comparable.get(key, {}):
+            raise TagBoxError(
+                f"{folder} holds results of another run: {_describe_difference(key, earlier, comparable)}; "
+                "give the same options to resume, or another folder"
+            )
+
+
+def _load_object(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -124,10 +130,10 @@ def _load(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _difference(name: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    before, after = earlier.get(name), now.get(name)
+def _describe_difference(key: str, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    before, after = earlier.get(key), now.get(key)
     if isinstance(before, dict) and isinstance(after, dict):
         for inner in sorted({*before, *after}):
             if before.get(inner) != after.get(inner):
-                return f"{name} {inner!r} differ"
-    return f"{name} was {json.dumps(before)[:80]}, now {json.dumps(after)[:80]}"
+                return f"{key} {inner!r} differ"
+    return f"{key} was {json.dumps(before)[:80]}, now {json.dumps(after)[:80]}"

@@ -1,4 +1,4 @@
-"""Evaluate: plan all cases, run those that are not on disk yet, write each as it finishes."""
+"""Run an evaluation: list all cases, run those that are not on disk yet, and write each as it finishes."""
 
 import multiprocessing
 import os
@@ -13,148 +13,163 @@ from typing import Any
 
 from tagbox import manifest
 from tagbox.errors import TagBoxError
-from tagbox.evaluation import case, excerpts, result_store
-from tagbox.evaluation.case import Job, Measures, Record
-from tagbox.evaluation.datasets.registry import Dataset, Track
-from tagbox.evaluation.excerpts import Excerpt
-from tagbox.evaluation.systems import Method
+from tagbox.evaluation import result_store
+from tagbox.evaluation.case import Case, MeasureOptions, Record, limit_threads, run_case
+from tagbox.evaluation.datasets.track import Dataset, Track
+from tagbox.evaluation.excerpts import Excerpt, choose_excerpt
+from tagbox.evaluation.systems import System
 from tagbox.kernels import allocator
 
-AUDIO = "audio"
+AUDIO_FOLDER = "audio"
+"""Below the folder of the results."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """Everything that an evaluation is to do.
 
     Attributes:
-        seconds: of each excerpt; None takes whole tracks.
-        together: ask for all sources of a track in one go, rather than for each alone. A method that is told
-            all of them knows more.
-        players: of so many cases, audio is kept for the report.
-        sources: what the data set was narrowed to, for the manifest.
+        dataset: whose tracks are separated.
+        systems: that separate them, controls and ceiling included.
+        options: what is measured.
+        seconds: length of each excerpt; None takes whole tracks.
+        together: whether all sources of a track are asked for at once, rather than one by one. A system that
+            knows of all sources knows more.
+        players: for how many sources the audio is kept for the report.
+        sources: the queries that the data set was narrowed to, for run.json.
     """
 
     dataset: Dataset
-    methods: tuple[Method, ...]
-    measures: Measures
+    systems: tuple[System, ...]
+    options: MeasureOptions
     seconds: float | None
     together: bool
     players: int
     sources: tuple[str, ...] = ()
 
     def request(self) -> dict[str, Any]:
-        """What decides the results, as it stands in run.json."""
+        """Return everything that decides the results, as run.json has it."""
+        tracks = self.dataset.tracks
         return {
             "dataset": self.dataset.name,
             "layout": self.dataset.layout,
-            "tracks": [f"{track.split}/{track.name}".lstrip("/") for track in self.dataset.tracks],
+            "tracks": [f"{track.split}/{track.name}".lstrip("/") for track in tracks],
             "sources": list(self.sources),
             "seconds": self.seconds,
-            "seed": self.measures.seed,
+            "seed": self.options.seed,
             "together": self.together,
-            "judge": self.measures.judge,
-            "window_sdr": self.measures.window_sdr,
+            "judge": self.options.judge,
+            "window_sdr": self.options.window_sdr,
             "players": self.players,
-            "methods": {method.name: {"kind": method.kind, **method.describe()} for method in self.methods},
+            "methods": {system.name: {"kind": system.kind, **system.describe()} for system in self.systems},
             "skipped": list(self.dataset.skipped),
-            "left_out": {track.name: list(track.left_out) for track in self.dataset.tracks if track.left_out},
+            "left_out": {track.name: list(track.left_out) for track in tracks if track.left_out},
             "versions": manifest.versions(),
         }
 
 
 OnRecords = Callable[[int, int, Sequence[Record]], None]
-"""Told (cases done, cases in all, the records of the last one)."""
+"""Called after every case with how many cases are done, how many there are, and the newest records."""
 
 
-def evaluate(
-    plan: Plan, folder: Path, jobs: int = 1, resume: bool = False, on_records: OnRecords | None = None
+def run_plan(
+    plan: EvaluationPlan,
+    folder: Path,
+    jobs: int = 1,
+    resume: bool = False,
+    on_records: OnRecords | None = None,
 ) -> list[Record]:
-    """Run what is missing of `plan`, and hand back all records in the plan's order.
+    """Run the cases of `plan` that are not in `folder` yet.
 
     Args:
-        plan: what to do.
         folder: for the results; see `tagbox.evaluation.result_store`.
-        jobs: how many processes.
-        resume: go on with what is in `folder`.
-        on_records: told after every case.
+        jobs: how many processes run cases.
+        resume: whether `folder` may hold results of this plan already.
+        on_records: called after every case.
+
+    Returns:
+        all records, in the order of the plan.
 
     Raises:
         TagBoxError: `folder` holds other results or cannot be written, or a process died.
     """
     if jobs < 1:
         raise TagBoxError(f"{jobs} processes cannot work; give --jobs 1 or more")
-    names = [method.name for method in plan.methods]
+    names = [system.name for system in plan.systems]
     if len(set(names)) != len(names):
         raise TagBoxError(f"two methods have one name ({', '.join(names)}); give each its own")
-    known = {record["key"]: record for record in result_store.open_run(folder, plan.request(), resume)}
-    every = list(planned(plan, folder))
-    todo = [job for job in every if not all(key in known for key in job.keys)]
-    done, total = len(every) - len(todo), len(every)
-    for records in _run(_placed(todo, plan), len(todo), plan.measures, jobs):
-        fresh = [record for record in records if record["key"] not in known]
-        result_store.append(folder, fresh)
-        known.update({record["key"]: record for record in fresh})
+    done_records = {record["key"]: record for record in result_store.open_run(folder, plan.request(), resume)}
+    cases = list(list_cases(plan, folder))
+    missing = [case for case in cases if not all(key in done_records for key in case.record_keys)]
+    done = len(cases) - len(missing)
+    for records in _run_cases(_with_excerpts(missing, plan), len(missing), plan.options, jobs):
+        new = [record for record in records if record["key"] not in done_records]
+        result_store.append_records(folder, new)
+        done_records.update({record["key"]: record for record in new})
         done += 1
         if on_records is not None:
-            on_records(done, total, fresh)
-    return [known[key] for job in every for key in job.keys]
+            on_records(done, len(cases), new)
+    return [done_records[key] for case in cases for key in case.record_keys]
 
 
-def planned(plan: Plan, folder: Path) -> Iterator[Job]:
-    """Every case in the order of running: track by track, so that an early table compares like with like."""
+def list_cases(plan: EvaluationPlan, folder: Path) -> Iterator[Case]:
+    """Yield every case, track by track, so that an early table compares all systems on the same tracks."""
     asked = [
-        (track, words)
+        (track, queries)
         for track in plan.dataset.tracks
-        for words in ([tuple(track.sources)] if plan.together else [(word,) for word in track.sources])
+        for queries in ([tuple(track.sources)] if plan.together else [(query,) for query in track.sources])
     ]
-    heard = _heard([words for _, words in asked], plan.players)
-    for i, (track, words) in enumerate(asked):
-        for method in plan.methods:
-            # Controls are known by ear: the mixture stands beside every case anyway.
-            keep = i in heard and method.kind != "control"
-            yield Job(track, words, method, folder / AUDIO if keep else None)
+    with_audio = _select_for_players([queries for _, queries in asked], plan.players)
+    for i, (track, queries) in enumerate(asked):
+        for system in plan.systems:
+            # The mixture is kept beside every estimate anyway, and everybody knows how controls sound.
+            keeps_audio = i in with_audio and system.kind != "control"
+            yield Case(track, queries, system, folder / AUDIO_FOLDER if keeps_audio else None)
 
 
-def _heard(asked: Sequence[tuple[str, ...]], players: int) -> set[int]:
-    """Which cases are to be heard: the first of each source, then whatever comes."""
-    fresh: list[int] = []
+def _select_for_players(asked: Sequence[tuple[str, ...]], players: int) -> set[int]:
+    """Return the positions in `asked` whose audio is kept: the first of each source, then any others."""
+    new: list[int] = []
     others: list[int] = []
     known: set[str] = set()
-    for i, words in enumerate(asked):
-        (others if known.issuperset(words) else fresh).append(i)
-        known.update(words)
-    return set([*fresh, *others][:players])
+    for i, queries in enumerate(asked):
+        (others if known.issuperset(queries) else new).append(i)
+        known.update(queries)
+    return set([*new, *others][:players])
 
 
-def _placed(todo: Iterable[Job], plan: Plan) -> Iterator[tuple[Job, Excerpt | str]]:
-    """Each job with its excerpt, chosen when its turn comes: that alone means reading every stem once."""
+def _with_excerpts(cases: Iterable[Case], plan: EvaluationPlan) -> Iterator[tuple[Case, Excerpt | str]]:
+    """Yield each case with its excerpt, or with the reason why there is none.
+
+    Choosing an excerpt reads a whole stem, so it is done once for all systems, and only when its turn comes.
+    """
     last: tuple[Track, tuple[str, ...]] | None = None
     excerpt: Excerpt | str = ""
-    for job in todo:
-        if last is None or last[0] is not job.track or last[1] != job.words:
-            last = (job.track, job.words)
+    for case in cases:
+        if last is None or last[0] is not case.track or last[1] != case.queries:
+            last = (case.track, case.queries)
             try:
-                excerpt = excerpts.choose(job.track, job.words, plan.seconds, plan.measures.seed)
+                excerpt = choose_excerpt(case.track, case.queries, plan.seconds, plan.options.seed)
             except TagBoxError as error:
                 excerpt = str(error)
-        yield job, excerpt
+        yield case, excerpt
 
 
-def _run(
-    todo: Iterable[tuple[Job, Excerpt | str]], count: int, measures: Measures, jobs: int
+def _run_cases(
+    cases: Iterable[tuple[Case, Excerpt | str]], count: int, options: MeasureOptions, jobs: int
 ) -> Iterator[list[Record]]:
+    """Yield the records of each of `count` cases, in the order in which the cases finish."""
     if jobs == 1 or count <= 1:
-        for job, excerpt in todo:
-            yield case.run(job, excerpt, measures)
+        for case, excerpt in cases:
+            yield run_case(case, excerpt, options)
         return
-    # Fork would copy PyTorch's threads in whatever state they are.
+    # A forked process would inherit PyTorch's threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, count), context, _initialise, (jobs,))
+    pool = ProcessPoolExecutor(min(jobs, count), context, _initialise_worker, (jobs,))
     try:
         running: set[Future[list[Record]]] = set()
-        for job, excerpt in todo:
-            running.add(pool.submit(case.run, job, excerpt, measures))
+        for case, excerpt in cases:
+            running.add(pool.submit(run_case, case, excerpt, options))
             if len(running) >= 2 * jobs:
                 finished, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in finished)
@@ -171,16 +186,16 @@ def _run(
             process.terminate()
 
 
-def _initialise(jobs: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the first one decides.
+def _initialise_worker(jobs: int) -> None:
+    # Ctrl-C reaches every process of the terminal; only the main process is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     allocator.keep_freed_memory()
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    case.limit_threads(jobs)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    limit_threads(jobs)
 
 
-def _leave_with_parent() -> None:
-    """A parent that is killed takes nobody along, and its children would wait for work for ever."""
+def _exit_with_parent() -> None:
+    """Exit when the main process does: where that is killed, its workers would wait for cases for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

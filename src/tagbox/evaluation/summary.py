@@ -1,34 +1,49 @@
-"""From records to rows, and to sentences: who separates what, and who does not."""
+"""Summarise records: means for each system and source, and a verdict whether the system separates it."""
 
 import math
-import statistics as middle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from statistics import median
+from typing import get_args
 
-from tagbox.evaluation.bootstrap import FEWEST, Interval, interval, paired
+from tagbox.evaluation.bootstrap import MIN_TRACKS, Interval, bootstrap_interval, paired_interval
 from tagbox.evaluation.case import Record
 from tagbox.evaluation.controls import CONTROLS, RESIDUAL
+from tagbox.evaluation.systems import SystemKind
 
-ALL = "all"
-"""The row over all sources."""
-LEAST_LEAD = 0.1
-"""dB by which an interval must clear a control; less is what a rounding or a codec does to the mixture."""
-KINDS = ("control", "ceiling", "baseline", "estimates", "preset")
+ALL_SOURCES = "all"
+"""The row over all sources together."""
+MIN_LEAD_DB = 0.1
+"""An interval has to clear a control by this much; less is what rounding or a codec does to the mixture."""
+MAX_TRACKS_LISTED = 4
+
+NOT_SEPARABLE = {
+    "silent reference": "the source is silent there; its estimates were measured as leaks",
+    "plays alone": "the source plays alone there, so there is nothing to separate",
+}
+"""What is said of cases that are in no mean, by their status."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one source.
+    """One system on one source.
 
     Attributes:
+        source: the query, or `ALL_SOURCES`.
+        method: the system's name.
+        kind: the system's kind.
         measured: how many cases the means are of.
-        silent: how many of these had a silent estimate (they count, at the least ratio).
+        silent: how many of these had a silent estimate (they count, with the lowest ratio).
         missing: how many cases had no estimate; they are in no mean.
-        si_sdr, si_sdri, sdr, sdri, window_sdri: means in dB, None without a case.
-        heard_before, heard_after: mean probability of the tag by the judge.
-        residual: mean SI-SDR improvement (dB) of what the estimate leaves over; None for controls.
-        leak: mean level of the estimate (dB) where the source is silent; in no other mean.
+        si_sdr: mean, dB; None without a case, as all others.
+        si_sdri: mean improvement, dB.
+        sdr: mean, dB.
+        sdri: mean improvement, dB.
+        window_sdri: mean improvement of BSS Eval v4's SDR, dB.
+        heard_before: mean probability that the judge predicts for the source in the mixture.
+        heard_after: the same in the estimate.
+        residual: mean SI-SDR improvement (dB) of the estimate's residual; None for controls.
+        leak: mean level of the estimate (dB) where the source is silent; such cases are in no other mean.
         took: median seconds a case.
     """
 
@@ -52,7 +67,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a method separates a source, and the paired differences in SI-SDR that say so."""
+    """Whether a system separates a source.
+
+    Attributes:
+        source: the query, or `ALL_SOURCES`.
+        method: the system's name.
+        separates: whether it beats every control, on enough tracks.
+        against: the paired difference in SI-SDR (dB) to each control.
+        words: the verdict as a sentence.
+    """
 
     source: str
     method: str
@@ -62,15 +85,15 @@ class Verdict:
 
     @property
     def answer(self) -> str:
-        """ "yes", "no", or "open" where it leads every control, but too few were measured to claim it."""
+        """Return "yes", "no", or "open" where it beats every control, but on too few tracks to claim it."""
         if self.separates:
             return "yes"
-        return "open" if all(found.low > LEAST_LEAD for found in self.against.values()) else "no"
+        return "open" if all(lead.low > MIN_LEAD_DB for lead in self.against.values()) else "no"
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All rows and verdicts, and what was not measured."""
+    """All rows and verdicts, and a line for each kind of case that is in no mean."""
 
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
@@ -78,158 +101,173 @@ class Summary:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """In the order of the rows, "all" last."""
+        """The sources in the order of the rows, `ALL_SOURCES` last."""
         return tuple(dict.fromkeys(row.source for row in self.rows))
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """In the order of the rows: controls, ceiling, baselines, estimates, presets."""
+        """The systems in the order of the rows: controls, ceiling, baselines, estimates, presets."""
         return tuple(dict.fromkeys(row.method for row in self.rows))
 
     def row(self, source: str, method: str) -> Row | None:
-        """The row, or None."""
+        """Return the row of a system on a source, or None."""
         return next((r for r in self.rows if (r.source, r.method) == (source, method)), None)
 
 
 def summarise(records: Sequence[Record]) -> Summary:
-    """Rows by source and method, the verdicts on whatever is no control, and the cases left out."""
-    # By key, so that the table does not depend on the order in which cases finished.
+    """Compute a row for each source and system, and a verdict for each system that is no control."""
+    # The table does not depend on the order in which cases finished.
     records = sorted(records, key=lambda record: str(record["key"]))
     sources = sorted({record["source"] for record in records})
-    kinds = {record["method"]: record["kind"] for record in records}
-    methods = sorted(kinds, key=lambda method: (KINDS.index(kinds[method]), _first(method)))
+    kinds: dict[str, str] = {record["method"]: record["kind"] for record in records}
+    systems = _order_systems(kinds)
     rows, verdicts = [], []
-    for source in [*sources, ALL] if len(sources) > 1 else sources:
-        of_source = [record for record in records if source in (record["source"], ALL)]
-        for method in methods:
-            own = [record for record in of_source if record["method"] == method]
+    for source in [*sources, ALL_SOURCES] if len(sources) > 1 else sources:
+        of_source = [record for record in records if source in (record["source"], ALL_SOURCES)]
+        for system in systems:
+            own = [record for record in of_source if record["method"] == system]
             if own:
-                rows.append(_row(source, method, own))
+                rows.append(_summarise_row(source, system, own))
         verdicts += [
-            verdict(source, method, of_source)
-            for method in methods
-            if kinds[method] not in ("control", "ceiling")
+            compare_with_controls(source, system, of_source)
+            for system in systems
+            if kinds[system] not in ("control", "ceiling")
         ]
-    return Summary(tuple(rows), tuple(verdicts), tuple(_not_measured(records)))
+    return Summary(tuple(rows), tuple(verdicts), tuple(_describe_unmeasured(records)))
 
 
-def _first(method: str) -> tuple[int, str]:
-    """Controls in their own order, everything else by name."""
-    names = [control.name for control in CONTROLS]
-    return (names.index(method) if method in names else len(names), method)
+def compare_with_controls(source: str, system: str, records: Sequence[Record]) -> Verdict:
+    """Decide whether `system` beats every control on SI-SDR.
+
+    Args:
+        source: the query, or `ALL_SOURCES`; for the sentence only.
+        system: its name.
+        records: of all systems, all of this source.
+    """
+    measured = [record for record in records if record["status"] == "ok"]
+    own = [record for record in measured if record["method"] == system]
+    own_si_sdr = {_case_name(record): record["si_sdr"] for record in own}
+    control_si_sdr: dict[str, dict[str, float]] = {
+        control.name: {_case_name(r): r["si_sdr"] for r in measured if r["method"] == control.name}
+        for control in CONTROLS
+    }
+    control_si_sdr[RESIDUAL] = {_case_name(record): record["residual"]["si_sdr"] for record in own}
+    track_of = {_case_name(record): _track_name(record) for record in measured}
+    leads = {
+        name: lead
+        for name, si_sdr in control_si_sdr.items()
+        if (lead := paired_interval(own_si_sdr, si_sdr, track_of)) is not None
+    }
+    complete = len(leads) == len(control_si_sdr)
+    separates = complete and all(
+        lead.low > MIN_LEAD_DB and lead.tracks >= MIN_TRACKS for lead in leads.values()
+    )
+    sentence = _verdict_sentence(source, system, leads, complete, separates)
+    missing = sum(record["method"] == system and record["status"] == "missing" for record in records)
+    if missing and leads:
+        # A system that estimates only easy sources must not look better for it.
+        sentence += f" It gave no estimate in {missing} case{'s' * (missing != 1)} more."
+    return Verdict(source, system, separates, leads, sentence)
 
 
-def _row(source: str, method: str, records: Sequence[Record]) -> Row:
-    good = [record for record in records if record["status"] == "ok"]
-    heard = [record for record in good if "heard_after" in record]
-    took = [record["took"] for record in records if "took" in record]
+def _order_systems(kinds: Mapping[str, str]) -> list[str]:
+    """Sort systems by kind, controls in their own order, others by name."""
+    kind_order = get_args(SystemKind)
+    controls = [control.name for control in CONTROLS]
+
+    def sort_key(system: str) -> tuple[int, int, str]:
+        position = controls.index(system) if system in controls else len(controls)
+        return kind_order.index(kinds[system]), position, system
+
+    return sorted(kinds, key=sort_key)
+
+
+def _summarise_row(source: str, system: str, records: Sequence[Record]) -> Row:
+    measured = [record for record in records if record["status"] == "ok"]
+    judged = [record for record in measured if "heard_after" in record]
+    times = [record["took"] for record in records if "took" in record]
+    residuals = [record["residual"] for record in measured]
     return Row(
         source=source,
-        method=method,
+        method=system,
         kind=records[0]["kind"],
-        measured=len(good),
-        silent=sum(record["silent"] for record in good),
+        measured=len(measured),
+        silent=sum(record["silent"] for record in measured),
         missing=sum(record["status"] == "missing" for record in records),
-        si_sdr=_mean(good, "si_sdr"),
-        si_sdri=_interval(good, "si_sdri"),
-        sdr=_mean(good, "sdr"),
-        sdri=_interval(good, "sdri"),
-        window_sdri=_mean([record for record in good if "window_sdri" in record], "window_sdri"),
-        heard_before=_mean(heard, "heard_before"),
-        heard_after=_mean(heard, "heard_after"),
-        residual=None if records[0]["kind"] == "control" else _residual(good),
+        si_sdr=_mean(measured, "si_sdr"),
+        si_sdri=_interval(measured, "si_sdri"),
+        sdr=_mean(measured, "sdr"),
+        sdri=_interval(measured, "sdri"),
+        window_sdri=_mean([record for record in measured if "window_sdri" in record], "window_sdri"),
+        heard_before=_mean(judged, "heard_before"),
+        heard_after=_mean(judged, "heard_after"),
+        residual=None if records[0]["kind"] == "control" else _mean(residuals, "si_sdri"),
         leak=_mean([record for record in records if "leak" in record], "leak"),
-        took=middle.median(took) if took else None,
+        took=median(times) if times else None,
     )
 
 
-def _mean(records: Sequence[Record], name: str) -> float | None:
-    return math.fsum(record[name] for record in records) / len(records) if records else None
+def _mean(records: Sequence[Record], key: str) -> float | None:
+    return math.fsum(record[key] for record in records) / len(records) if records else None
 
 
-def _residual(records: Sequence[Record]) -> float | None:
-    return _mean([record["residual"] for record in records], "si_sdri")
-
-
-def _interval(records: Sequence[Record], name: str) -> Interval | None:
+def _interval(records: Sequence[Record], key: str) -> Interval | None:
     if not records:
         return None
-    return interval([record[name] for record in records], [_track(record) for record in records])
+    return bootstrap_interval(
+        [record[key] for record in records], [_track_name(record) for record in records]
+    )
 
 
-def _track(record: Record) -> str:
+def _track_name(record: Record) -> str:
     return f"{record['split']}/{record['track']}"
 
 
-def _case(record: Record) -> str:
-    return f"{_track(record)}/{record['source']}"
+def _case_name(record: Record) -> str:
+    return f"{_track_name(record)}/{record['source']}"
 
 
-def verdict(source: str, method: str, records: Sequence[Record]) -> Verdict:
-    """Whether `method` beats every control on SI-SDR in `records`, all of one source or of all."""
-    good = [record for record in records if record["status"] == "ok"]
-    own = [record for record in good if record["method"] == method]
-    ours = {_case(record): record["si_sdr"] for record in own}
-    track_of = {_case(record): _track(record) for record in good}
-    rivals: dict[str, dict[str, Any]] = {
-        control.name: {_case(r): r["si_sdr"] for r in good if r["method"] == control.name}
-        for control in CONTROLS
-    }
-    rivals[RESIDUAL] = {_case(record): record["residual"]["si_sdr"] for record in own}
-    against = {
-        name: found
-        for name, theirs in rivals.items()
-        if (found := paired(ours, theirs, track_of)) is not None
-    }
-    complete = len(against) == len(rivals)
-    separates = complete and all(
-        found.low > LEAST_LEAD and found.tracks >= FEWEST for found in against.values()
-    )
-    words = _sentence(source, method, against, complete, separates)
-    missing = sum(record["method"] == method and record["status"] == "missing" for record in records)
-    if missing and against:
-        # Whoever answers only what is easy must not look better for it.
-        words += f" It gave no estimate in {missing} case{'s' * (missing != 1)} more."
-    return Verdict(source, method, separates, against, words)
-
-
-def _sentence(source: str, method: str, against: dict[str, Interval], complete: bool, separates: bool) -> str:
-    what = "the sources together" if source == ALL else source
-    if not against:
-        return f"{method} has no estimate of {what} that could be measured."
+def _verdict_sentence(
+    source: str, system: str, leads: Mapping[str, Interval], complete: bool, separates: bool
+) -> str:
+    what = "the sources together" if source == ALL_SOURCES else source
+    if not leads:
+        return f"{system} has no estimate of {what} that could be measured."
     if not complete:
-        return f"Of {method} on {what} nothing is claimed: not every control was measured."
-    nearest = min(against, key=lambda name: against[name].low)
-    found = against[nearest]
-    lead = f"SI-SDR {found.mean:+.1f} dB against {nearest} ({found.low:+.1f} to {found.high:+.1f})"
-    few = f", {found.cases} case{'s' * (found.cases != 1)} of {found.tracks} track{'s' * (found.tracks != 1)}"
+        return f"Of {system} on {what} nothing is claimed: not every control was measured."
+    nearest = min(leads, key=lambda name: leads[name].low)
+    lead = leads[nearest]
+    numbers = f"SI-SDR {lead.mean:+.1f} dB against {nearest} ({lead.low:+.1f} to {lead.high:+.1f})"
+    counts = f"{lead.cases} case{'s' * (lead.cases != 1)} of {lead.tracks} track{'s' * (lead.tracks != 1)}"
     if separates:
-        return f"{method} separates {what}: it beats every control, the nearest by {lead}{few}."
-    if found.low > LEAST_LEAD:
+        return f"{system} separates {what}: it beats every control, the nearest by {numbers}, {counts}."
+    if lead.low > MIN_LEAD_DB:
         return (
-            f"{method} leads every control on {what}, but {found.tracks} "
-            f"track{'s are' if found.tracks != 1 else ' is'} too few to claim it (at least {FEWEST}): {lead}."
+            f"{system} leads every control on {what}, but {lead.tracks} "
+            f"track{'s are' if lead.tracks != 1 else ' is'} too few to claim it (at least {MIN_TRACKS}): "
+            f"{numbers}."
         )
-    if found.high < 0:
-        return f"{method} does not separate {what}; it is worse than {nearest}: {lead}{few}."
-    return f"{method} does not separate {what} so that one could tell: {lead}{few}."
+    if lead.high < 0:
+        return f"{system} does not separate {what}; it is worse than {nearest}: {numbers}, {counts}."
+    return f"{system} does not separate {what} so that one could tell: {numbers}, {counts}."
 
 
-def _not_measured(records: Sequence[Record]) -> list[str]:
-    """A line for each kind of case that is in no mean."""
-    found: dict[tuple[str, str, str], list[str]] = {}
+def _describe_unmeasured(records: Sequence[Record]) -> list[str]:
+    """Return a line for each kind of case that is in no mean."""
+    tracks_by_reason: dict[tuple[str, str, str], list[str]] = {}
     for record in records:
-        if record["status"] in ("missing", "unreadable"):
-            found.setdefault((record["method"], record["source"], record["why"]), []).append(record["track"])
-        elif record["status"] != "ok":
-            about = {
-                "silent reference": "the source is silent there; its estimates were measured as leaks",
-                "plays alone": "the source plays alone there, so there is nothing to separate",
-            }[record["status"]]
-            found.setdefault(("", record["source"], about), []).append(record["track"])
+        status = record["status"]
+        if status in ("missing", "unreadable"):
+            reason = (record["method"], record["source"], record["why"])
+        elif status != "ok":
+            reason = ("", record["source"], NOT_SEPARABLE[status])
+        else:
+            continue
+        tracks_by_reason.setdefault(reason, []).append(record["track"])
     lines = []
-    for (method, source, why), tracks in sorted(found.items()):
+    for (system, source, why), tracks in sorted(tracks_by_reason.items()):
         names = sorted(set(tracks))
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        lines.append(f"{f'{method}, ' if method else ''}{source} ({shown}): {why}")
+        others = len(names) - MAX_TRACKS_LISTED
+        listed = ", ".join(names[:MAX_TRACKS_LISTED]) + (f" and {others} more" if others > 0 else "")
+        lines.append(f"{f'{system}, ' if system else ''}{source} ({listed}): {why}")
     return lines

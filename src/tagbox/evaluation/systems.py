@@ -1,34 +1,41 @@
-"""What is compared: anything that answers a task with estimates."""
+"""Separation systems: anything that estimates the sources that it is asked for in a mixture."""
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from tagbox import models
-from tagbox.audio.resampling import resample
+from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.errors import TagBoxError
-from tagbox.presets import Settings
-from tagbox.tags.published import published_names
-from tagbox.tags.query import UNION
-from tagbox.tags.resolve import meaning
+from tagbox.kernels import devices
+from tagbox.methods.registry import find_method
+from tagbox.models import load_generator, load_tagger
+from tagbox.settings import Settings
+from tagbox.taggers.names import TaggerName
+from tagbox.tags.query import target_tags
 
-Kind = Literal["control", "ceiling", "baseline", "estimates", "preset"]
+MIN_GAIN_CORRECTION = 1e-3
+"""A gain that is nearer to 1 than this is rounding, and is left as it is."""
+
+SystemKind = Literal["control", "ceiling", "baseline", "estimates", "preset"]
+"""What a system is, in the order in which tables list them."""
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """An excerpt of a track and the words that are asked for in it.
+class SystemInput:
+    """An excerpt of a track, and the sources that are asked for in it.
 
     Attributes:
+        track: name of the track.
+        split: of the data set, or "".
         mixture: (channels, samples) at `rate`.
-        references: by word, (channels, samples); only the ceiling may look at them.
-        start: of the excerpt in the track (s).
+        rate: sample rate, Hz.
+        references: the true source by query, (channels, samples); only the ceiling may use them.
+        start: of the excerpt in the track, s.
         seed: of everything random.
     """
 
@@ -42,11 +49,13 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """Estimates by word, (channels, samples) at the task's rate, and notes by word of how they were made.
+class SystemOutput:
+    """A system's estimates.
 
-    A word without an estimate has a line in `missing` that says why. The notes `loss_first` and `loss_last`
-    are plotted; all of them stand in results.jsonl.
+    Attributes:
+        estimates: by query, (channels, samples) at the sample rate of the mixture.
+        missing: by query, why there is no estimate.
+        details: by query, entries for results.jsonl. Reports plot `loss_first` and `loss_last`.
     """
 
     estimates: Mapping[str, Tensor]
@@ -54,51 +63,59 @@ class Answer:
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-class Method(Protocol):
-    """Something that can be judged. Methods travel to other processes, so they are plain data."""
+class System(Protocol):
+    """Something that can be evaluated. Systems are sent to other processes, so they have to be plain data."""
 
     @property
     def name(self) -> str: ...
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> SystemKind: ...
 
     def describe(self) -> dict[str, Any]:
-        """All that decides its answers, for the run's manifest."""
+        """Return everything that decides the estimates, for run.json."""
         ...
 
-    def answer(self, task: Task) -> Answer:
-        """Its estimates.
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        """Estimate each source that `excerpt` has a reference of.
 
         Raises:
-            TagBoxError: it has none for this task.
+            TagBoxError: there is no estimate for any of them.
         """
         ...
 
 
 @dataclass(frozen=True)
-class Separator:
+class TagBoxSystem:
     """`tagbox.separate` with a preset and changes to it."""
 
     name: str
     preset: str
     settings: Settings
     device: str = "auto"
-    kind: Kind = "preset"
+    kind: SystemKind = "preset"
 
     def describe(self) -> dict[str, Any]:
+        """Return the preset and all settings."""
         return {"preset": self.preset, "settings": dataclasses.asdict(self.settings)}
 
-    def answer(self, task: Task) -> Answer:
+    def separate(self, excerpt: SystemInput) -> SystemOutput:
+        """Separate all sources that every tagger of the preset has a word for.
+
+        Raises:
+            TagBoxError: the mixture cannot be separated.
+            KeyboardInterrupt: the user interrupted the steering loop; a partial result is not evaluated.
+        """
         from tagbox.api import separate
 
-        missing = {word: why for word in task.references if (why := _cannot_ask(word, self.settings))}
-        words = [word for word in task.references if word not in missing]
-        if not words:
-            return Answer({}, missing)
+        reasons = {query: _why_unknown(query, self.settings) for query in excerpt.references}
+        missing = {query: reason for query, reason in reasons.items() if reason is not None}
+        queries = [query for query in excerpt.references if query not in missing]
+        if not queries:
+            return SystemOutput({}, missing)
         result = separate(
-            task.mixture,
-            task.rate,
-            words,
+            excerpt.mixture,
+            excerpt.rate,
+            queries,
             preset=self.preset,
             device=self.device,
             **vars(self.settings),
@@ -106,96 +123,77 @@ class Separator:
         runs = result.manifest["runs"]
         if any(run["stopped"] == "interrupted" for run in runs):
             raise KeyboardInterrupt
-        whole = torch.stack([*result.sources.values(), result.residual]).sum(dim=0)
-        gain = _gain(_alike(whole, result.rate, task), task.mixture)
-        details = {
-            word: {
-                "loss_first": _finite(run["loss_first"]),
-                "loss_last": _finite(run["loss_chosen"]),
-                "steps": run["steps"],
-                "stopped": run["stopped"],
-            }
-            for run in runs
-            for word in run["sources"]
+        total = torch.stack([*result.sources.values(), result.residual]).sum(dim=0)
+        gain = _gain_to_mixture(_match_mixture(total, result.rate, excerpt), excerpt.mixture)
+        estimates = {
+            query: gain * _match_mixture(estimate, result.rate, excerpt)
+            for query, estimate in result.sources.items()
         }
-        return Answer(
-            {word: gain * _alike(track, result.rate, task) for word, track in result.sources.items()},
-            missing,
-            details,
-        )
+        details = {query: _describe_run(run) for run in runs for query in run["sources"]}
+        return SystemOutput(estimates, missing, details)
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no infinities."""
-    return value if math.isfinite(value) else None
+def check_models(systems: Sequence[System], device: str) -> None:
+    """Load the models of all presets among `systems`, so that an evaluation fails before it begins.
+
+    Raises:
+        TagBoxError: a model is missing; the message names the preset and what to do.
+    """
+    for system in systems:
+        if isinstance(system, TagBoxSystem):
+            try:
+                _load_models(system.settings, device)
+            except TagBoxError as error:
+                raise TagBoxError(f"{system.name}: {error}") from error
 
 
-def _cannot_ask(word: str, settings: Settings) -> str | None:
-    """Why the taggers of `settings` cannot be asked for `word`; None where they can."""
-    for name in settings.taggers:
-        data = name.partition("/")[0]
+def _load_models(settings: Settings, device: str) -> None:
+    selected = devices.select_device(device)
+    for tagger in settings.taggers:
+        name = TaggerName.parse(tagger)
+        load_tagger(name.architecture, name.data)
+    if find_method(settings.steer).needs_generator:
+        load_generator(settings.generator, selected)
+
+
+def _why_unknown(query: str, settings: Settings) -> str | None:
+    """Return why the taggers of `settings` cannot be asked for `query`; None where they can."""
+    for tagger in settings.taggers:
         try:
-            parts = word.split(UNION)
-            if settings.vocabulary == "published":
-                published_names(parts, data)
-            else:
-                for part in parts:
-                    meaning(part, data)
+            target_tags(query, TaggerName.parse(tagger).data, settings.vocabulary)
         except TagBoxError:
-            return f"{name} has no word for it"
+            return f"{tagger} has no word for it"
     return None
 
 
-def _alike(track: Tensor, rate: int, task: Task) -> Tensor:
-    """`track` at the rate, length and channels of the task's mixture."""
-    track = fit(resample(track, rate, task.rate), task.mixture.shape[-1])
-    return track.expand_as(task.mixture) if track.shape[0] == 1 else track
+def _describe_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "loss_first": _finite_or_none(run["loss_first"]),
+        "loss_last": _finite_or_none(run["loss_chosen"]),
+        "steps": run["steps"],
+        "stopped": run["stopped"],
+    }
 
 
-def fit(track: Tensor, samples: int) -> Tensor:
-    """`track` (..., samples) cut or filled with silence to `samples`."""
-    return functional.pad(track, (0, max(0, samples - track.shape[-1])))[..., :samples]
+def _finite_or_none(value: float) -> float | None:
+    """Return `value`, or None where it is not finite: JSON has no infinity."""
+    return value if math.isfinite(value) else None
 
 
-def _gain(whole: Tensor, mixture: Tensor) -> float:
-    """What brings all estimates together to the mixture's loudness.
+def _match_mixture(estimate: Tensor, rate: int, excerpt: SystemInput) -> Tensor:
+    """Bring `estimate` (channels, samples) at `rate` Hz to the sample rate and shape of the mixture."""
+    estimate = pad_or_trim(resample(estimate, rate, excerpt.rate), excerpt.mixture.shape[-1])
+    return estimate.expand_as(excerpt.mixture) if estimate.shape[0] == 1 else estimate
 
-    1 but for presets that first bring the recording to a peak of 1: a known gain that is undone, or SDR would
-    judge it rather than the separation.
+
+def _gain_to_mixture(total: Tensor, mixture: Tensor) -> float:
+    """Compute the gain that brings the sum of all estimates, `total`, to the level of the mixture.
+
+    It differs from 1 only where a preset normalises the recording to a peak of 1. Such a gain is known, and
+    undone: SDR would measure it rather than the separation.
     """
-    power = float(whole.double().square().sum())
+    power = float(total.double().square().sum())
     if power == 0:
         return 1.0
-    gain = float((whole.double() * mixture.double()).sum()) / power
-    return 1.0 if abs(gain - 1) < 1e-3 or gain <= 0 else gain
-
-
-def check(methods: "list[Method]", device: str) -> None:
-    """Load what the presets among `methods` need, so that a run fails before it begins.
-
-    Raises:
-        TagBoxError: a model is missing; names the preset and what to do.
-    """
-    for method in methods:
-        if isinstance(method, Separator):
-            try:
-                load_models(method.settings, device)
-            except TagBoxError as error:
-                raise TagBoxError(f"{method.name}: {error}") from error
-
-
-def load_models(settings: Settings, device: str) -> None:
-    """Load taggers and generator once, to see that they are there.
-
-    Raises:
-        TagBoxError: one is not.
-    """
-    from tagbox.kernels import devices
-    from tagbox.methods import registry as kinds
-
-    where = devices.select_device(device)
-    for name in settings.taggers:
-        data, _, architecture = name.partition("/")
-        models.load_tagger(architecture, data)
-    if kinds.find_method(settings.steer).needs_generator:
-        models.load_generator(settings.generator, where)
+    gain = float((total.double() * mixture.double()).sum()) / power
+    return 1.0 if abs(gain - 1) < MIN_GAIN_CORRECTION or gain <= 0 else gain

@@ -9,61 +9,62 @@ from types import ModuleType
 import torch
 
 from tagbox.audio.files import Audio
-from tagbox.errors import TagBoxError
-from tagbox.evaluation.datasets import stems
-from tagbox.evaluation.datasets.registry import Layout, Track
-from tagbox.evaluation.datasets.stem_words import word_for
+from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.evaluation.datasets.stem_words import query_for_stem
+from tagbox.evaluation.datasets.stems import find_stem_tracks, find_track_folders
+from tagbox.evaluation.datasets.track import Layout, Track
 
-ENDING = ".stem.mp4"
-STREAMS = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-"""The mixture is stream 0."""
-HQ = ("drums", "bass", "other", "vocals")
+STEM_FILE_ENDING = ".stem.mp4"
+STREAM_INDICES = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
+"""Of the stems in a stem file; the mixture is stream 0."""
 
 
 @dataclass(frozen=True)
-class Stream:
+class StemFileStream:
     """One of the streams in a stem file."""
 
     path: Path
     index: int
 
     def read(self, start: float = 0.0, duration: float | None = None) -> Audio:
-        """`duration` seconds from `start` on (s).
+        """Read `duration` seconds from `start` on (s), or everything.
 
         Raises:
             TagBoxError: the file cannot be decoded, or stempeg or ffmpeg is missing.
         """
-        stempeg = _stempeg()
+        stempeg = _import_stempeg()
         try:
             values, rate = stempeg.read_stems(
                 str(self.path), start=start or None, duration=duration, stem_id=self.index
             )
-        except _failures() as error:
-            raise TagBoxError(f"{self.path} cannot be decoded; get a whole copy of it") from error
+        except _decoding_errors() as error:
+            raise UnreadableRecordingError(
+                f"{self.path} cannot be decoded; get a whole copy of it"
+            ) from error
         samples = torch.from_numpy(values).to(torch.float32).reshape(-1, values.shape[-1]).T.contiguous()
         if samples.numel() == 0:
-            raise TagBoxError(f"{self.path} holds no audio from {start:g} s on; start earlier")
+            raise UnreadableRecordingError(f"{self.path} holds no audio from {start:g} s on; start earlier")
         return Audio(samples, int(rate))
 
 
-def recognises(root: Path) -> bool:
-    """Whether there are stem files, or wav folders as MUSDB18-HQ has them."""
+def is_musdb(root: Path) -> bool:
+    """Return whether `root` has stem files, or folders of wav files as MUSDB18-HQ has them."""
     if next(_stem_files(root), None) is not None:
         return True
-    first = next(stems.track_folders(root), None)
-    return first is not None and all((first[1] / f"{name}.wav").is_file() for name in HQ)
+    first = next(find_track_folders(root), None)
+    return first is not None and all((first[1] / f"{name}.wav").is_file() for name in STREAM_INDICES)
 
 
-def find(root: Path) -> tuple[list[Track], list[str]]:
-    """All tracks, and what was skipped."""
+def find_musdb_tracks(root: Path) -> tuple[list[Track], list[str]]:
+    """Return all tracks, and a line for each that had to be skipped."""
     files = list(_stem_files(root))
     if not files:
-        return stems.find(root)
+        return find_stem_tracks(root)
     tracks = []
     skipped = []
     for split, path in files:
         try:
-            tracks.append(_track(path, split))
+            tracks.append(_read_track(path, split))
         except TagBoxError as error:
             skipped.append(f"{path.name}: {error}")
     return tracks, skipped
@@ -73,32 +74,38 @@ def _stem_files(root: Path) -> Iterator[tuple[str, Path]]:
     for split, folder in (("", root), ("train", root / "train"), ("test", root / "test")):
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
-                if path.name.endswith(ENDING):
+                if path.name.endswith(STEM_FILE_ENDING):
                     yield split, path
 
 
-def _track(path: Path, split: str) -> Track:
+def _read_track(path: Path, split: str) -> Track:
     try:
-        info = _stempeg().Info(str(path))
+        info = _import_stempeg().Info(str(path))
         rate, seconds = int(info.rate(0)), float(info.duration(0))
-    except _failures() as error:
-        raise TagBoxError(f"{path} cannot be read; get a whole copy of it") from error
+    except _decoding_errors() as error:
+        raise UnreadableRecordingError(f"{path} cannot be read; get a whole copy of it") from error
+    queries = {name: query_for_stem(name) for name in STREAM_INDICES}
     sources = {
-        word: Stream(path, index) for name, index in STREAMS.items() if (word := word_for(name)) is not None
+        query: StemFileStream(path, STREAM_INDICES[name])
+        for name, query in queries.items()
+        if query is not None
     }
-    left = tuple(f"{name}: no tagger has a word for it" for name in STREAMS if word_for(name) is None)
-    return Track(path.name.removesuffix(ENDING), split, rate, seconds, Stream(path, 0), sources, left)
+    left_out = tuple(
+        f"{name}: no tagger has a word for it" for name, query in queries.items() if query is None
+    )
+    name = path.name.removesuffix(STEM_FILE_ENDING)
+    return Track(name, split, rate, seconds, StemFileStream(path, 0), sources, left_out)
 
 
-def _failures() -> tuple[type[Exception], ...]:
-    """What stempeg and its ffmpeg raise of files that they cannot read."""
+def _decoding_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions that stempeg and its ffmpeg raise for files that they cannot decode."""
     import ffmpeg
 
     return (ffmpeg.Error, OSError, RuntimeError, ValueError, KeyError, IndexError)
 
 
 @lru_cache(maxsize=1)
-def _stempeg() -> ModuleType:
+def _import_stempeg() -> ModuleType:
     try:
         import stempeg
     except ImportError as error:
@@ -111,4 +118,4 @@ def _stempeg() -> ModuleType:
     return module
 
 
-LAYOUT = Layout("musdb", "MUSDB18 (.stem.mp4) and MUSDB18-HQ (wav folders)", recognises, find)
+LAYOUT = Layout("musdb", "MUSDB18 (.stem.mp4) and MUSDB18-HQ (wav folders)", is_musdb, find_musdb_tracks)

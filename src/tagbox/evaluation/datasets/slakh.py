@@ -5,28 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.datasets.registry import Files, Layout, Track, audio_file, shape_of
-from tagbox.evaluation.datasets.stem_words import word_for
+from tagbox.evaluation.datasets.stem_words import query_for_stem
+from tagbox.evaluation.datasets.track import (
+    Layout,
+    SummedFiles,
+    Track,
+    find_audio_file,
+    read_rate_and_seconds,
+)
 
 SPLITS = ("train", "validation", "test", "omitted")
 
 
-def recognises(root: Path) -> bool:
-    """Whether there is a track of Slakh's in `root` or in a split's folder."""
-    return next(_folders(root), None) is not None
+def is_slakh(root: Path) -> bool:
+    """Return whether `root`, or the folder of a split in it, has a track in Slakh's layout."""
+    return next(_track_folders(root), None) is not None
 
 
-def find(root: Path) -> tuple[list[Track], list[str]]:
-    """All tracks, and what was skipped of them."""
+def find_slakh_tracks(root: Path) -> tuple[list[Track], list[str]]:
+    """Return all tracks, and a line for each track or stem that had to be skipped."""
     tracks: list[Track] = []
     skipped: list[str] = []
-    for split, folder in _folders(root):
-        mix = audio_file(folder, "mix")
-        if mix is None:
+    for split, folder in _track_folders(root):
+        mixture = find_audio_file(folder, "mix")
+        if mixture is None:
             skipped.append(f"{folder.name}: no mix")
             continue
         try:
-            track, notes = _track(folder, split, mix)
+            track, notes = _read_track(folder, split, mixture)
         except TagBoxError as error:
             skipped.append(f"{folder.name}: {error}")
             continue
@@ -35,7 +41,7 @@ def find(root: Path) -> tuple[list[Track], list[str]]:
     return tracks, skipped
 
 
-def _folders(root: Path) -> Iterator[tuple[str, Path]]:
+def _track_folders(root: Path) -> Iterator[tuple[str, Path]]:
     for split, parent in (("", root), *((split, root / split) for split in SPLITS)):
         if parent.is_dir():
             for folder in sorted(parent.iterdir()):
@@ -43,33 +49,34 @@ def _folders(root: Path) -> Iterator[tuple[str, Path]]:
                     yield split, folder
 
 
-def _track(folder: Path, split: str, mix: Path) -> tuple[Track, list[str]]:
+def _read_track(folder: Path, split: str, mixture: Path) -> tuple[Track, list[str]]:
     notes: list[str] = []
-    stems = _metadata(folder / "metadata.yaml")
     files: dict[str, list[Path]] = {}
     incomplete: set[str] = set()
-    unasked: set[str] = set()
-    for stem, about in sorted(stems.items()):
-        name = str(about.get("inst_class", "")) if isinstance(about, dict) else ""
-        program = about.get("program_num") if isinstance(about, dict) else None
-        word = word_for(name, program if isinstance(program, int) else None) if name else None
-        path = audio_file(folder / "stems", stem)
-        if word is None:
-            unasked.add(name or "a stem without a class")
+    without_query: set[str] = set()
+    for stem, metadata in sorted(_read_stems(folder / "metadata.yaml").items()):
+        instrument = str(metadata.get("inst_class", "")) if isinstance(metadata, dict) else ""
+        program = metadata.get("program_num") if isinstance(metadata, dict) else None
+        query = (
+            query_for_stem(instrument, program if isinstance(program, int) else None) if instrument else None
+        )
+        path = find_audio_file(folder / "stems", stem)
+        if query is None:
+            without_query.add(instrument or "a stem without a class")
         elif path is None:
-            # Without one of its stems a class is not what the mixture holds of it: none of it is asked for.
-            incomplete.add(word)
-            notes.append(f"{folder.name}: stem {stem} ({name}) has no audio")
+            # The stems that remain are not all that the mixture has of this class: leave the class out.
+            incomplete.add(query)
+            notes.append(f"{folder.name}: stem {stem} ({instrument}) has no audio")
         else:
-            files.setdefault(word, []).append(path)
-    sources = {word: Files(tuple(paths)) for word, paths in files.items() if word not in incomplete}
-    rate, seconds = shape_of(mix)
-    left = tuple(f"{name}: no tagger has a word for it" for name in sorted(unasked))
-    return Track(folder.name, split, rate, seconds, Files((mix,)), sources, left), notes
+            files.setdefault(query, []).append(path)
+    sources = {query: SummedFiles(tuple(paths)) for query, paths in files.items() if query not in incomplete}
+    rate, seconds = read_rate_and_seconds(mixture)
+    left_out = tuple(f"{name}: no tagger has a word for it" for name in sorted(without_query))
+    return Track(folder.name, split, rate, seconds, SummedFiles((mixture,)), sources, left_out), notes
 
 
-def _metadata(path: Path) -> dict[str, Any]:
-    """The `stems` of a track's metadata."""
+def _read_stems(path: Path) -> dict[str, Any]:
+    """Read the entry `stems` of a track's metadata: what is known of each stem, by its name."""
     try:
         import yaml
     except ImportError as error:
@@ -77,7 +84,7 @@ def _metadata(path: Path) -> dict[str, Any]:
             "Slakh's metadata are YAML; to read them: pip install 'tagbox[eval]' (or pip install pyyaml)"
         ) from error
     try:
-        # libyaml, where it is there, reads a thousand tracks' metadata in seconds rather than minutes.
+        # libyaml, where it is installed, reads a thousand tracks' metadata in seconds rather than minutes.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         stems = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)["stems"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
@@ -87,4 +94,4 @@ def _metadata(path: Path) -> dict[str, Any]:
     return stems
 
 
-LAYOUT = Layout("slakh", "TrackNNNNN/mix.flac, stems/SNN.flac, metadata.yaml", recognises, find)
+LAYOUT = Layout("slakh", "TrackNNNNN/mix.flac, stems/SNN.flac, metadata.yaml", is_slakh, find_slakh_tracks)

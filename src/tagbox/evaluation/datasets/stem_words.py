@@ -1,12 +1,12 @@
-"""Which words ask for which source: the names that data sets give their stems, and our tags.
+"""The query that asks for each stem of a data set, in words that taggers know.
 
-Slakh2100 names General MIDI's families. A family that no tagger's vocabulary has a word for ("ethnic") is not
-asked for, and reports say so; where only some taggers have the word, methods without them answer "missing".
+Slakh2100 names General MIDI's families. No query asks for a family that no tagger's vocabulary has a word for
+("ethnic"), and reports say so. Where only some taggers have the word, systems without it have no estimate.
 """
 
 from tagbox.tags.resolve import can_express
 
-WORDS: dict[str, str | None] = {
+QUERIES: dict[str, str | None] = {
     # Slakh2100
     "bass": "bass",
     "brass": "brass",
@@ -31,20 +31,23 @@ WORDS: dict[str, str | None] = {
     "other": None,
     "accompaniment": None,
 }
-"""The word for a stem's name in lower case; None is "nobody has a word for it"."""
+"""The query for a stem by its name in lower case; None where no tagger has a word for it."""
 
-VOICES = (52, 53, 54)
-"""General MIDI programs of Slakh's "Strings (continued)" that are choirs: they are asked for as vocals."""
+CHOIR_PROGRAMS = (52, 53, 54)
+"""General MIDI programs of Slakh's "Strings (continued)" that are choirs: their query is "vocals"."""
 
 
-def word_for(name: str, program: int | None = None) -> str | None:
-    """The word that asks for a stem called `name`, or None; `program` is its General MIDI number.
+def query_for_stem(name: str, program: int | None = None) -> str | None:
+    """Return the query that asks for the stem called `name`, or None.
 
-    Names outside the table are words themselves where some tagger knows them ("violin").
+    A name outside the table is a query itself where some tagger knows it ("violin").
+
+    Args:
+        program: the stem's General MIDI program, from 0.
     """
     key = name.strip().lower().replace("_", " ")
-    if program in VOICES and WORDS.get(key) == "strings":
+    if program in CHOIR_PROGRAMS and QUERIES.get(key) == "strings":
         return "vocals"
-    if key in WORDS:
-        return WORDS[key]
+    if key in QUERIES:
+        return QUERIES[key]
     return key if can_express(key) else None

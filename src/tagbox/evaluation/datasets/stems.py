@@ -1,30 +1,37 @@
-"""Any folder of a mixture and stems, or a folder of such folders: `TRACK/mixture.wav`, `TRACK/violin.flac`.
+"""A folder of a mixture and its stems, or a folder of such folders: `TRACK/mixture.wav`, `TRACK/violin.flac`.
 
-MUSDB18-HQ lies like this, below `train` and `test`.
+MUSDB18-HQ has this layout below `train` and `test`.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from tagbox.audio.validation import ENDINGS
 from tagbox.errors import TagBoxError
-from tagbox.evaluation.datasets.registry import SUFFIXES, Files, Layout, Track, audio_file, shape_of
-from tagbox.evaluation.datasets.stem_words import word_for
+from tagbox.evaluation.datasets.stem_words import query_for_stem
+from tagbox.evaluation.datasets.track import (
+    Layout,
+    SummedFiles,
+    Track,
+    find_audio_file,
+    read_rate_and_seconds,
+)
 
-MIXTURES = ("mixture", "mix")
+MIXTURE_NAMES = ("mixture", "mix")
 
 
-def recognises(root: Path) -> bool:
-    """Whether there is a mixture in `root`, or in a folder one or two levels down."""
-    return next(track_folders(root), None) is not None
+def has_mixtures(root: Path) -> bool:
+    """Return whether `root`, or a folder one or two levels below it, has a mixture."""
+    return next(find_track_folders(root), None) is not None
 
 
-def find(root: Path) -> tuple[list[Track], list[str]]:
-    """All tracks, and what was skipped."""
+def find_stem_tracks(root: Path) -> tuple[list[Track], list[str]]:
+    """Return all tracks, and a line for each that had to be skipped."""
     tracks = []
     skipped = []
-    for split, folder in track_folders(root):
+    for split, folder in find_track_folders(root):
         try:
-            track = _track(folder, split)
+            track = _read_track(folder, split)
         except TagBoxError as error:
             skipped.append(f"{folder.name}: {error}")
             continue
@@ -34,41 +41,41 @@ def find(root: Path) -> tuple[list[Track], list[str]]:
     return tracks, skipped
 
 
-def track_folders(root: Path) -> Iterator[tuple[str, Path]]:
-    """(split, folder) of every folder with a mixture: `root` itself, its folders, and theirs."""
-    if mixture_of(root) is not None:
+def find_track_folders(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield split and path of every folder with a mixture: `root` itself, its folders, and theirs."""
+    if _find_mixture(root) is not None:
         yield "", root
         return
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        if mixture_of(folder) is not None:
+        if _find_mixture(folder) is not None:
             yield "", folder
         else:
             for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-                if mixture_of(inner) is not None:
+                if _find_mixture(inner) is not None:
                     yield folder.name, inner
 
 
-def mixture_of(folder: Path) -> Path | None:
-    """The mixture's file in `folder`."""
-    return next((path for name in MIXTURES if (path := audio_file(folder, name)) is not None), None)
+def _find_mixture(folder: Path) -> Path | None:
+    return next((path for name in MIXTURE_NAMES if (path := find_audio_file(folder, name))), None)
 
 
-def _track(folder: Path, split: str) -> Track:
-    mixture = mixture_of(folder)
+def _read_track(folder: Path, split: str) -> Track:
+    mixture = _find_mixture(folder)
     assert mixture is not None
-    rate, seconds = shape_of(mixture)
+    rate, seconds = read_rate_and_seconds(mixture)
     files: dict[str, list[Path]] = {}
-    left = []
+    left_out = []
     for path in sorted(folder.iterdir()):
-        if path == mixture or path.suffix.lower() not in SUFFIXES:
+        if path == mixture or path.suffix.lower() not in ENDINGS:
             continue
-        word = word_for(path.stem)
-        if word is None:
-            left.append(f"{path.stem}: no tagger has a word for it")
+        query = query_for_stem(path.stem)
+        if query is None:
+            left_out.append(f"{path.stem}: no tagger has a word for it")
         else:
-            files.setdefault(word, []).append(path)
-    sources = {word: Files(tuple(paths)) for word, paths in files.items()}
-    return Track(folder.resolve().name, split, rate, seconds, Files((mixture,)), sources, tuple(left))
+            files.setdefault(query, []).append(path)
+    sources = {query: SummedFiles(tuple(paths)) for query, paths in files.items()}
+    name = folder.resolve().name
+    return Track(name, split, rate, seconds, SummedFiles((mixture,)), sources, tuple(left_out))
 
 
-LAYOUT = Layout("stems", "folders of mixture.wav and one file for each stem", recognises, find)
+LAYOUT = Layout("stems", "folders of mixture.wav and one file for each stem", has_mixtures, find_stem_tracks)

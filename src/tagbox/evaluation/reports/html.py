@@ -1,13 +1,15 @@
-"""The report as one file for a browser: nothing in it comes from anywhere else."""
+"""Render the report as one HTML file that loads nothing from elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tagbox.evaluation.case import Record
-from tagbox.evaluation.reports import audio_players, content, plots
+from tagbox.evaluation.reports import content, plots
+from tagbox.evaluation.reports.audio_players import render_players
 from tagbox.evaluation.summary import Summary
+from tagbox.evaluation.systems import SystemKind
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #68707a; --paper: #fdfdfb; --rule: #dfe2e6;
@@ -36,36 +38,43 @@ svg text { fill: var(--ink); } svg .small { fill: var(--soft); font-size: 11px; 
 svg .grid { stroke: var(--rule); } svg .zero { stroke: var(--ink); stroke-dasharray: 3 3; }
 svg .faint { opacity: .45; } svg .interval { stroke-width: 2; } svg .mean { stroke-width: 3; }
 """ + "\n".join(
-    f"svg .{kind} {{ fill: var(--{kind}); stroke: var(--{kind}); }}"
-    for kind in ("control", "ceiling", "baseline", "estimates", "preset")
+    f"svg .{kind} {{ fill: var(--{kind}); stroke: var(--{kind}); }}" for kind in get_args(SystemKind)
 )
 
 
-def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summary, folder: Path) -> str:
-    """The whole page; audio is taken from below `folder`."""
-    title = escape(content.title(request))
+def render_html(request: Mapping[str, Any], records: Sequence[Record], summary: Summary, folder: Path) -> str:
+    """Render the page.
+
+    Args:
+        request: as run.json has it.
+        records: in the order of the plan.
+        summary: of the records.
+        folder: that audio is read from.
+    """
+    title = escape(content.report_title(request))
     parts = [f"<h1>{title}</h1>"]
-    parts += [f"<p>{escape(words)}</p>" for words in (content.MEASURE, content.CONTROLS)]
-    parts += ["<h2>Does it separate?</h2>", _verdicts(summary)]
-    parts += ["<h2>SI-SDR improvement, dB</h2>", _table(*content.overview(summary))]
-    parts.append(f'<p class="note">{escape(content.CEILING)} {escape(content.HEARD)}</p>')
+    parts += [f"<p>{escape(text)}</p>" for text in (content.ABOUT_SI_SDR, content.ABOUT_CONTROLS)]
+    parts += ["<h2>Does it separate?</h2>", _render_verdicts(summary)]
+    parts += ["<h2>SI-SDR improvement, dB</h2>", _render_table(*content.overview_table(summary))]
+    parts.append(f'<p class="note">{escape(content.ABOUT_CEILING)} {escape(content.ABOUT_JUDGE)}</p>')
     for source in summary.sources:
         parts.append(f"<h3>{escape(source)}</h3>")
-        parts.append(plots.distribution(source, records, summary))
-        parts.append(_table(*content.details(summary, source)))
-    against = plots.losses(records)
-    if against:
-        parts += ["<h2>Loss and separation</h2>", against, _list(plots.losses_in_words(records))]
-    slow = plots.times(records)
-    if slow:
-        parts += ["<h2>Time</h2>", slow]
-    heard = audio_players.render(records, folder)
-    if heard:
-        parts += ["<h2>Hear it</h2>", *heard]
-    missed = content.left_out(request, summary)
-    if missed:
-        parts += ["<h2>Not measured</h2>", _list(missed)]
-    parts += ["<h2>How it was made</h2>", _pairs(content.facts(request)), _pairs(content.methods(request))]
+        parts.append(plots.plot_improvements(source, records, summary))
+        parts.append(_render_table(*content.source_table(summary, source)))
+    loss_plot = plots.plot_losses(records)
+    if loss_plot:
+        parts += ["<h2>Loss and separation</h2>", loss_plot, _render_list(plots.loss_correlations(records))]
+    time_plot = plots.plot_times(records)
+    if time_plot:
+        parts += ["<h2>Time</h2>", time_plot]
+    players = render_players(records, folder)
+    if players:
+        parts += ["<h2>Hear it</h2>", *players]
+    unmeasured = content.unmeasured_lines(request, summary)
+    if unmeasured:
+        parts += ["<h2>Not measured</h2>", _render_list(unmeasured)]
+    parts.append("<h2>How it was made</h2>")
+    parts += [_render_pairs(content.run_facts(request)), _render_pairs(content.system_settings(request))]
     body = "\n".join(part for part in parts if part)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -74,23 +83,25 @@ def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summa
     )
 
 
-def _verdicts(summary: Summary) -> str:
-    said = content.verdicts(summary)
-    lines = [f'<li><b class="{answer}">{answer}</b>{escape(words)}</li>' for answer, words in said]
-    if not lines:
+def _render_verdicts(summary: Summary) -> str:
+    items = [
+        f'<li><b class="{answer}">{answer}</b>{escape(sentence)}</li>'
+        for answer, sentence in content.verdict_lines(summary)
+    ]
+    if not items:
         return "<p>No method was asked: controls alone.</p>"
-    return f'<ul class="verdicts">{"".join(lines)}</ul>'
+    return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _list(lines: Sequence[str]) -> str:
+def _render_list(lines: Sequence[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(about)}</dd>' for name, about in pairs)}</dl>"
+def _render_pairs(pairs: Sequence[tuple[str, str]]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in pairs)}</dl>"

@@ -1,43 +1,55 @@
-"""The report as Markdown, for repositories and notes."""
+"""Render the report as Markdown, for repositories and notes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagbox.evaluation.case import Record
-from tagbox.evaluation.reports import content, plots
+from tagbox.evaluation.reports import content
+from tagbox.evaluation.reports.plots import loss_correlations
 from tagbox.evaluation.summary import Summary
 
 
-def render(request: Mapping[str, Any], records: Sequence[Record], summary: Summary) -> str:
-    """The whole file."""
-    parts = [f"# {content.title(request)}", content.MEASURE, content.CONTROLS]
+def render_markdown(request: Mapping[str, Any], records: Sequence[Record], summary: Summary) -> str:
+    """Render the report.
+
+    Args:
+        request: as run.json has it.
+        records: in the order of the plan.
+        summary: of the records.
+    """
+    parts = [f"# {content.report_title(request)}", content.ABOUT_SI_SDR, content.ABOUT_CONTROLS]
     parts.append("## Does it separate?")
-    said = [f"- **{answer}**: {_plain(words)}" for answer, words in content.verdicts(summary)]
-    parts.append("\n".join(said) or "No method was asked: controls alone.")
+    verdicts = [f"- **{answer}**: {_escape(sentence)}" for answer, sentence in content.verdict_lines(summary)]
+    parts.append("\n".join(verdicts) or "No method was asked: controls alone.")
     parts.append("## SI-SDR improvement, dB")
-    parts.append(table(*content.overview(summary)))
+    parts.append(render_table(*content.overview_table(summary)))
     for source in summary.sources:
-        parts += [f"### {_plain(source)}", table(*content.details(summary, source))]
-    parts.append(f"{content.CEILING} {content.HEARD}")
-    told = plots.losses_in_words(records)
-    if told:
-        parts += ["## Loss and separation", "\n".join(f"- {_plain(line)}" for line in told)]
-    missed = content.left_out(request, summary)
-    if missed:
-        parts += ["## Not measured", "\n".join(f"- {_plain(line)}" for line in missed)]
-    parts += ["## How it was made", "\n".join(f"- {name}: {_plain(v)}" for name, v in content.facts(request))]
-    parts.append("\n".join(f"- {_plain(name)}: {_plain(about)}" for name, about in content.methods(request)))
+        parts += [f"### {_escape(source)}", render_table(*content.source_table(summary, source))]
+    parts.append(f"{content.ABOUT_CEILING} {content.ABOUT_JUDGE}")
+    correlations = loss_correlations(records)
+    if correlations:
+        parts += ["## Loss and separation", _render_list(correlations)]
+    unmeasured = content.unmeasured_lines(request, summary)
+    if unmeasured:
+        parts += ["## Not measured", _render_list(unmeasured)]
+    parts.append("## How it was made")
+    for pairs in (content.run_facts(request), content.system_settings(request)):
+        parts.append("\n".join(f"- {_escape(name)}: {_escape(value)}" for name, value in pairs))
     return "\n\n".join(parts) + "\n"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column flush left."""
+def render_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Render a Markdown table whose first column is flush left and whose others are flush right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines)
 
 
-def _plain(text: str) -> str:
-    """Text that Markdown takes for nothing else."""
-    for letter in "\\`*_<[|":
-        text = text.replace(letter, "\\" + letter)
+def _render_list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {_escape(line)}" for line in lines)
+
+
+def _escape(text: str) -> str:
+    """Escape the characters that have a meaning in Markdown."""
+    for character in "\\`*_<[|":
+        text = text.replace(character, "\\" + character)
     return text.replace("\n", " ")

@@ -1,4 +1,4 @@
-"""The table as CSV: a row for each source and method, numbers unrounded enough to compute with."""
+"""Render the summary as CSV: a row for each source and system, with four decimals."""
 
 import csv
 import io
@@ -30,35 +30,37 @@ COLUMNS = (
     "separates",
     "seconds",
 )
-"""Ratios and their 95 % intervals in dB; `seconds` is the median a case, the one column that varies."""
+"""Ratios and their 95 % intervals are in dB; `seconds` is the median a case, and differs from run to run."""
 
 
-def render(summary: Summary) -> str:
-    """The whole file."""
+def render_csv(summary: Summary) -> str:
+    """Render the file."""
     claims = {(v.source, v.method): v.separates for v in summary.verdicts}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for row in summary.rows:
-        writer.writerow(_cells(row, claims.get((row.source, row.method))))
+        writer.writerow(_row_cells(row, claims.get((row.source, row.method))))
     return text.getvalue()
 
 
-def _cells(row: Row, separates: bool | None) -> list[str | int]:
+def _row_cells(row: Row, separates: bool | None) -> list[str | int]:
     claim = "" if separates is None else "yes" if separates else "no"
     tracks = row.si_sdri.tracks if row.si_sdri else 0
     return [
         *(row.source, row.method, row.kind, row.measured, tracks, row.silent, row.missing),
-        *(_number(row.si_sdr), *_interval(row.si_sdri), _number(row.residual)),
-        *(_number(row.sdr), *_interval(row.sdri)),
-        *(_number(value) for value in (row.window_sdri, row.heard_before, row.heard_after, row.leak)),
+        *(_format(row.si_sdr), *_format_interval(row.si_sdri), _format(row.residual)),
+        *(_format(row.sdr), *_format_interval(row.sdri)),
+        *(_format(value) for value in (row.window_sdri, row.heard_before, row.heard_after, row.leak)),
         *(claim, "" if row.took is None else f"{row.took:.3f}"),
     ]
 
 
-def _interval(found: Interval | None) -> tuple[str, str, str]:
-    return ("", "", "") if found is None else (_number(found.mean), _number(found.low), _number(found.high))
+def _format_interval(interval: Interval | None) -> tuple[str, str, str]:
+    if interval is None:
+        return "", "", ""
+    return _format(interval.mean), _format(interval.low), _format(interval.high)
 
 
-def _number(value: float | None) -> str:
+def _format(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""Just enough SVG: shapes as text, and axes with round numbers on them."""
+"""Draw in SVG: shapes as text, and round numbers for axes."""
 
 import math
 from collections.abc import Sequence
@@ -6,36 +6,36 @@ from html import escape
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", style: str = "") -> str:
-    """Words at (x, y); `style` is a CSS class."""
+    """Return the text `words` at (x, y); `style` is a CSS class."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{_class(style)}>{escape(words)}</text>'
 
 
 def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
-    """A straight line."""
+    """Return a straight line."""
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"{_class(style)}/>'
 
 
 def dot(x: float, y: float, hint: str, style: str, radius: float = 3.5) -> str:
-    """A circle that says `hint` under the pointer."""
-    place = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius}"'
-    return f"<circle {place}{_class(style)}><title>{escape(hint)}</title></circle>"
+    """Return a circle that shows `hint` under the mouse pointer."""
+    position = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius}"'
+    return f"<circle {position}{_class(style)}><title>{escape(hint)}</title></circle>"
 
 
 def pointer(x: float, y: float, left: bool, hint: str, style: str) -> str:
-    """A triangle at the edge: what it stands for lies further out."""
+    """Return a triangle at the edge of a plot, which stands for a value beyond that edge."""
     tip, back = (x - 4, x + 3) if left else (x + 4, x - 3)
     points = f"{tip:.1f},{y:.1f} {back:.1f},{y - 4:.1f} {back:.1f},{y + 4:.1f}"
     return f'<polygon points="{points}"{_class(style)}><title>{escape(hint)}</title></polygon>'
 
 
 def bar(x: float, y: float, width: float, height: float, style: str) -> str:
-    """A filled rectangle."""
+    """Return a filled rectangle."""
     size = f'width="{max(width, 0.5):.1f}" height="{height:.1f}"'
     return f'<rect x="{x:.1f}" y="{y:.1f}" {size}{_class(style)}/>'
 
 
 def picture(width: float, height: float, shapes: Sequence[str], label: str) -> str:
-    """A whole drawing, scaled to the page's width, with `label` for those who cannot see it."""
+    """Return a drawing of `shapes`, scaled to the width of the page; screen readers read `label`."""
     inner = "\n".join(shapes)
     return (
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img" '
@@ -44,7 +44,7 @@ def picture(width: float, height: float, shapes: Sequence[str], label: str) -> s
 
 
 def ticks(low: float, high: float, most: int = 8) -> list[float]:
-    """Round numbers from `low` to `high`, at most about `most`.
+    """Return round numbers from `low` to `high`, at most about `most`.
 
     >>> ticks(-7, 12, 5)
     [-5.0, 0.0, 5.0, 10.0]

@@ -1,4 +1,4 @@
-"""The paper's Table 1 and Table 2, as data: mean improvement in SDR over the mixture, dB."""
+"""The paper's Table 1 and Table 2 as data: mean improvement of SDR over the mixture, dB."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,47 +7,56 @@ CITATION = (
     "Ethan Manilow, Patrick O'Reilly, Prem Seetharaman, Bryan Pardo: Unsupervised Source Separation By "
     "Steering Pretrained Music Models. arXiv:2110.13071, 2021 (ICASSP 2022)"
 )
-STEPS = 100
-"""Of the loop, in the paper."""
+PUBLISHED_STEPS = 100
+"""Of the steering loop, in the paper."""
 
-Kind = Literal["trained", "baseline", "tagbox"]
+PublishedKind = Literal["trained", "baseline", "tagbox"]
 
 
 @dataclass(frozen=True)
-class System:
-    """A row of the tables.
+class PublishedSystem:
+    """A system in the rows of the tables.
 
     Attributes:
-        method: a baseline's or a tagger's name here; "" for systems that are trained to separate.
+        name: as the paper has it.
+        kind: "trained" where it was trained to separate.
+        model: the name that TagBox has for the baseline or the tagger; "" for trained systems.
     """
 
     name: str
-    kind: Kind
-    method: str = ""
+    kind: PublishedKind
+    model: str = ""
 
 
-OPEN_UNMIX = System("Open-Unmix", "trained")
-DEMUCS = System("Demucs", "trained")
-CERBERUS = System("Cerberus", "trained")
-HPSS = System("HPSS", "baseline", "hpss")
-REPET_SIM = System("REPET-SIM", "baseline", "repet-sim")
-MTAT_FCN = System("TagBox, MTAT FCN", "tagbox", "mtat/fcn")
-MTAT_HCNN = System("TagBox, MTAT HCNN", "tagbox", "mtat/hcnn")
-JAMENDO_FCN = System("TagBox, Jamendo FCN", "tagbox", "jamendo/fcn")
-JAMENDO_HCNN = System("TagBox, Jamendo HCNN", "tagbox", "jamendo/hcnn")
+OPEN_UNMIX = PublishedSystem("Open-Unmix", "trained")
+DEMUCS = PublishedSystem("Demucs", "trained")
+CERBERUS = PublishedSystem("Cerberus", "trained")
+HPSS = PublishedSystem("HPSS", "baseline", "hpss")
+REPET_SIM = PublishedSystem("REPET-SIM", "baseline", "repet-sim")
+MTAT_FCN = PublishedSystem("TagBox, MTAT FCN", "tagbox", "mtat/fcn")
+MTAT_HCNN = PublishedSystem("TagBox, MTAT HCNN", "tagbox", "mtat/hcnn")
+JAMENDO_FCN = PublishedSystem("TagBox, Jamendo FCN", "tagbox", "jamendo/fcn")
+JAMENDO_HCNN = PublishedSystem("TagBox, Jamendo HCNN", "tagbox", "jamendo/hcnn")
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """Figures by system, one for each of `sources`; None where the paper has none."""
+    """One of the paper's tables.
+
+    Attributes:
+        number: in the paper.
+        dataset: name of the data set.
+        sources: the queries, in the order of the columns.
+        figures: for each system a value (dB) for each of `sources`; None where the paper has none.
+    """
 
     number: int
     dataset: str
     sources: tuple[str, ...]
-    figures: dict[System, tuple[float | None, ...]]
+    figures: dict[PublishedSystem, tuple[float | None, ...]]
 
-    def figure(self, system: System, source: str) -> float | None:
-        """What the paper gives, dB."""
+    def figure(self, system: PublishedSystem, source: str) -> float | None:
+        """Return the published value (dB), or None."""
         return self.figures[system][self.sources.index(source)]
 
 
