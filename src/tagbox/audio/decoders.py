@@ -1,0 +1,390 @@
+"""Decode recordings front to back: the decoder is the truth, a header is a hint.
+
+libsndfile decodes most formats; ffmpeg, where it is installed, those of phones and video sites. No decoder
+seeks in a compressed stream, none stops where a header says that the recording ends, and what can be decoded
+of a damaged file is decoded.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import numpy as np
+import soundfile
+
+from tagbox.audio import mpeg
+from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
+from tagbox.audio.layouts import vorbis_to_wave, wave_mask
+from tagbox.errors import UnreadableRecordingError
+
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+"""(samples, channels), full scale at -1 and 1."""
+
+BLOCK_SAMPLES = 1 << 16
+"""Decoded at once where samples are skipped or counted."""
+
+SEEKABLE_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU")
+"""libsndfile's formats in which seeking to a sample lands on that sample and costs nothing."""
+
+MAX_SAMPLES_PER_BYTE = 65_536
+"""More than the tightest coding of silence in any format: a header that promises more is wrong."""
+
+FFMPEG_COMMAND = "ffmpeg"
+
+
+class Decoder(Protocol):
+    """A recording that is being decoded.
+
+    Attributes:
+        rate: Hz.
+        channels: how many, in the order of WAVE files.
+        promised: samples that the header speaks of; None where it says nothing or what cannot be.
+        mask: of the speakers, as WAVE_FORMAT_EXTENSIBLE has it, where the file names them.
+    """
+
+    rate: int
+    channels: int
+    promised: int | None
+    mask: int | None
+
+    def read(self, samples: int) -> Samples:
+        """Decode the next `samples` samples; fewer, or none, at the end."""
+        ...
+
+    def skip(self, samples: int) -> None:
+        """Move forwards by `samples`."""
+        ...
+
+    @property
+    def damage(self) -> str | None:
+        """Return why decoding ended before the end of the file; None where it did not."""
+        ...
+
+    def close(self) -> None:
+        """Close the file or end the program that decodes it; closing twice does no harm."""
+        ...
+
+
+class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]
+    """A SoundFile that is read front to back: soundfile would seek after every block of a seekable one."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class SndfileDecoder:
+    """Decodes what libsndfile reads.
+
+    Args:
+        source: a path, an open file, or a file descriptor.
+        mask: of the speakers, where the file names them.
+        trim: samples to leave out at the beginning.
+    """
+
+    def __init__(
+        self,
+        source: str | bytes | int | IO[bytes],
+        mask: int | None = None,
+        trim: int = 0,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._file = _ForwardSoundFile(source)
+        self._on_close = on_close
+        self._position = 0
+        self._damage: str | None = None
+        self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
+        self.promised: int | None = int(self._file.frames)
+        self.mask = mask
+        order = vorbis_to_wave(self.channels) if self._file.format == "OGG" else None
+        self._order = None if order is None else list(order)
+        self.skip(trim)
+
+    @property
+    def damage(self) -> str | None:
+        """Return libsndfile's word for why it stopped; None where it came to the end."""
+        return self._damage
+
+    def read(self, samples: int) -> Samples:
+        """Decode the next `samples` samples; fewer, or none, at the end."""
+        if self._damage is not None or samples <= 0:
+            return np.empty((0, self.channels), np.float32)
+        block = np.empty((samples, self.channels), np.float32)
+        try:
+            count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))
+        except soundfile.LibsndfileError as error:
+            # What was decoded before the fault is in the block; libsndfile knows how much that is.
+            self._damage = str(error.error_string)
+            count = min(max(0, int(self._file.tell()) - self._position), samples)
+        self._position += count
+        block = block[:count]
+        return block if self._order is None else block[:, self._order]
+
+    def skip(self, samples: int) -> None:
+        """Move forwards by `samples`: seek where that is exact, and decode elsewhere."""
+        if samples > 0 and self._file.format in SEEKABLE_FORMATS and self._seek(samples):
+            return
+        _decode_away(self, samples)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
+
+    def _seek(self, samples: int) -> bool:
+        target = min(self._position + samples, int(self._file.frames))
+        try:
+            self._position = int(self._file.seek(target))
+        except soundfile.LibsndfileError:
+            return False
+        return True
+
+
+class FfmpegDecoder:
+    """Decodes the first audio stream of `path` by ffmpeg, through a pipe.
+
+    Raises:
+        UnreadableRecordingError: ffmpeg finds no audio.
+    """
+
+    def __init__(self, path: Path, program: str) -> None:
+        self._path = path
+        stream = _probe(path, program)
+        self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
+        self.promised: int | None = None
+        with contextlib.suppress(KeyError, ValueError):
+            self.promised = round(float(stream["duration"]) * self.rate)
+        self.mask: int | None = None
+        command = [program, *_FFMPEG_QUIET, *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
+        command += ["-c:a", "pcm_f32le", "-f", "f32le", "-"]
+        self._errors: list[bytes] = []
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._listening = threading.Thread(target=self._collect_errors, daemon=True)
+        self._listening.start()
+        self._finished = False
+
+    @property
+    def damage(self) -> str | None:
+        """Return ffmpeg's first complaint; None where it had none."""
+        if not self._finished:
+            return None
+        self._listening.join()
+        lines = b"".join(self._errors).decode("utf-8", "replace").splitlines()
+        return lines[0].rpartition("] ")[2] if lines else None
+
+    def read(self, samples: int) -> Samples:
+        """Decode the next `samples` samples; fewer, or none, at the end."""
+        assert self._process.stdout is not None
+        wanted = samples * self.channels * 4
+        data = self._process.stdout.read(wanted)
+        self._finished = self._finished or len(data) < wanted
+        whole = len(data) // (4 * self.channels) * self.channels
+        return np.frombuffer(data, "<f4", whole).reshape(-1, self.channels)
+
+    def skip(self, samples: int) -> None:
+        """Move forwards by `samples`."""
+        _decode_away(self, samples)
+
+    def close(self) -> None:
+        """End ffmpeg."""
+        self._process.kill()
+        self._process.wait()
+        self._listening.join()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def _collect_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            if len(self._errors) < 20:
+                self._errors.append(line)
+
+
+def open_decoder(path: Path) -> Decoder:
+    """Open the recording at `path`, by what its first bytes say that it is.
+
+    Raises:
+        UnreadableRecordingError: neither libsndfile nor ffmpeg can decode it, or it would take ffmpeg, which
+            is not installed.
+    """
+    container = _container(path)
+    if container == "mp3":
+        decoder = _open_mp3(path)
+        if decoder is not None:
+            return decoder
+    if container is None or container in DECODED_BY_LIBSNDFILE:
+        try:
+            return _open_sndfile(path, container)
+        except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
+            # soundfile raises TypeError or ValueError for headerless (.raw) files.
+            reason = _reason(error)
+            program = shutil.which(FFMPEG_COMMAND)
+            if program is None:
+                raise UnreadableRecordingError(
+                    f"{path} is no recording that can be read ({reason}); give wav, flac, ogg, mp3 or aiff, or "
+                    "install ffmpeg for more formats"
+                ) from error
+            return FfmpegDecoder(path, program)
+    program = shutil.which(FFMPEG_COMMAND)
+    if program is None:
+        raise UnreadableRecordingError(
+            f"{path} is {_NAMES.get(container, container)}, which takes ffmpeg to decode, and it is not "
+            "installed; install it (apt-get install ffmpeg, brew install ffmpeg, or ffmpeg.org), or convert "
+            "the recording to wav"
+        )
+    return FfmpegDecoder(path, program)
+
+
+_NAMES = {
+    "mp4": "an MP4 or M4A file",
+    "matroska": "a Matroska or WebM file",
+    "asf": "a Windows Media file",
+    "adts": "AAC audio",
+    "ac3": "AC-3 audio",
+}
+
+_FFMPEG_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+
+
+def _container(path: Path) -> str | None:
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+        tag = id3_bytes(header)
+        if tag:
+            file.seek(tag)
+            header = file.read(HEADER_BYTES)
+    return container_of(header) or ("mp3" if tag else None)
+
+
+def _open_sndfile(path: Path, container: str | None) -> SndfileDecoder:
+    size = path.stat().st_size
+    if container == "wav" and (data := _endless_wave(path)) is not None:
+        file = io.BufferedReader(_PatchedHeader(path, *data))
+        return SndfileDecoder(file, wave_mask(path), on_close=file.close)
+    decoder = SndfileDecoder(os.fsencode(path), wave_mask(path) if container in ("wav", "rf64") else None)
+    if decoder.promised is not None and not 0 < decoder.promised <= size * MAX_SAMPLES_PER_BYTE:
+        decoder.promised = None
+    return decoder
+
+
+def _open_mp3(path: Path) -> SndfileDecoder | None:
+    """Open an mp3 file; one whose frames are not those that its tag promises is decoded as a stream."""
+    stream = mpeg.read_stream(path)
+    if stream is None or stream.is_intact:
+        return None
+    reading, writing = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(path, stream, writing), daemon=True)
+    feeder.start()
+    trim = 0 if stream.delay is None else stream.delay + mpeg.DECODER_DELAY
+    decoder = SndfileDecoder(reading, trim=trim, on_close=feeder.join)
+    per_frame = stream.samples // max(1, stream.frames)
+    decoder.promised = None
+    if stream.promised is not None:
+        decoder.promised = max(0, stream.promised * per_frame - (stream.delay or 0) - stream.padding)
+    return decoder
+
+
+def _feed(path: Path, stream: mpeg.MpegStream, pipe: int) -> None:
+    """Write the frames of `stream` to a pipe; a last one that is cut short is filled up with zeros."""
+    # The decoder may be closed before the end.
+    with contextlib.suppress(BrokenPipeError, OSError), os.fdopen(pipe, "wb") as out, path.open("rb") as file:
+        for start, stop in stream.spans:
+            file.seek(start)
+            left = stop - start
+            while left > 0 and (data := file.read(min(left, 1 << 16))):
+                out.write(data)
+                left -= len(data)
+        out.write(bytes(stream.missing))
+
+
+def _endless_wave(path: Path) -> tuple[int, int] | None:
+    """Find a data chunk that was never given its size: where its size stands, and the bytes that follow."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(12)
+        while len(chunk := file.read(8)) == 8:
+            length = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                following = size - file.tell()
+                return (file.tell() - 4, following) if length == 0 and following else None
+            file.seek(length + length % 2, 1)
+    return None
+
+
+class _PatchedHeader(io.RawIOBase):
+    """A file of which four bytes, the size of a chunk, read as another number."""
+
+    def __init__(self, path: Path, offset: int, value: int) -> None:
+        self._file = path.open("rb")
+        self._offset, self._patch = offset, value.to_bytes(4, "little")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        start = self._file.tell()
+        data = bytearray(self._file.read(len(buffer)))
+        for i, byte in enumerate(self._patch):
+            if 0 <= self._offset + i - start < len(data):
+                data[self._offset + i - start] = byte
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _decode_away(decoder: Decoder, samples: int) -> None:
+    while samples > 0:
+        decoded = len(decoder.read(min(samples, BLOCK_SAMPLES)))
+        if not decoded:
+            return
+        samples -= decoded
+
+
+def _probe(path: Path, program: str) -> dict[str, Any]:
+    """Ask ffprobe, which comes with ffmpeg, for the first audio stream."""
+    beside = Path(program).with_name("ffprobe")
+    probe = str(beside) if beside.exists() else "ffprobe"
+    command = [probe, *_FFMPEG_QUIET[1:], "-select_streams", "a:0", "-of", "json", "-show_entries"]
+    command += ["stream=sample_rate,channels,channel_layout,duration", *_input(path)]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        streams = json.loads(done.stdout or b"{}").get("streams", [])
+    except (OSError, ValueError) as error:
+        raise UnreadableRecordingError(f"{path} cannot be read: ffprobe failed ({error})") from error
+    if not streams or not int(streams[0].get("channels", 0)):
+        raise UnreadableRecordingError(
+            f"{path} holds no audio that ffmpeg can decode; give a recording, for example wav, flac or mp3"
+        )
+    return dict(streams[0])
+
+
+def _input(path: Path) -> list[str]:
+    """Name an input file such that nothing else can be opened by its name or by what it holds."""
+    return ["-protocol_whitelist", "file,pipe", "-i", f"file:{path.absolute()}"]
+
+
+def _reason(error: Exception) -> str:
+    """Return libsndfile's own message, without the text that soundfile adds to it."""
+    message = str(getattr(error, "error_string", None) or error)
+    return message.removeprefix("Error : ").rstrip(".")

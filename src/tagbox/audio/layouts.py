@@ -1,0 +1,67 @@
+"""Order channels as WAVE files do, and name the speakers that they belong to.
+
+Vorbis and Opus have an order of their own (Vorbis I specification, 4.3.9); everything else that is read here
+has that of WAVE_FORMAT_EXTENSIBLE, whose mask has one bit for each speaker.
+"""
+
+from pathlib import Path
+
+_VORBIS_ORDER = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""For each number of channels: where in a Vorbis or Opus stream each channel of a WAVE file stands."""
+
+DEFAULT_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
+"""Masks of the usual layouts: front, then centre, low frequencies, back and sides."""
+
+_EXTENSIBLE = 0xFFFE
+
+
+def vorbis_to_wave(channels: int) -> tuple[int, ...] | None:
+    """Return the stream's channel for each channel of a WAVE file; None where the two orders are the same."""
+    return _VORBIS_ORDER.get(channels)
+
+
+def wave_mask(path: Path) -> int | None:
+    """Read the channel mask of a WAVE_FORMAT_EXTENSIBLE file; None where it has none."""
+    position = _format_chunk(path)
+    if position is None:
+        return None
+    with path.open("rb") as file:
+        file.seek(position)
+        fields = file.read(24)
+    if len(fields) < 24 or int.from_bytes(fields[:2], "little") != _EXTENSIBLE:
+        return None
+    return int.from_bytes(fields[20:24], "little") or None
+
+
+def set_wave_mask(path: Path, mask: int) -> None:
+    """Set the channel mask of the WAVE_FORMAT_EXTENSIBLE file at `path`; other files stay as they are."""
+    position = _format_chunk(path)
+    if position is None:
+        return
+    with path.open("r+b") as file:
+        file.seek(position)
+        if int.from_bytes(file.read(2), "little") == _EXTENSIBLE:
+            file.seek(position + 20)
+            file.write(mask.to_bytes(4, "little"))
+
+
+def _format_chunk(path: Path) -> int | None:
+    """Return where the fields of a WAVE file's format chunk begin; None where it is no WAVE file."""
+    with path.open("rb") as file:
+        header = file.read(12)
+        if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8:
+            if chunk[:4] == b"fmt ":
+                return file.tell()
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                return None
+            file.seek(size + size % 2, 1)
+    return None
