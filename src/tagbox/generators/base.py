@@ -30,7 +30,7 @@ class Generator(Protocol):
     def licence(self) -> str: ...
 
     def encode(self, audio: Tensor, level: int = 0) -> Tensor:
-        """Encode audio (batch, 1, samples), whole frames, to continuous latents (batch, dimensions, frames)."""
+        """Encode audio (batch, 1, samples), whole frames, to latents (batch, dimensions, frames)."""
         ...
 
     def quantise(self, latents: Tensor, level: int = 0) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ class Generator(Protocol):
         ...
 
     def decode(self, latents: Tensor, level: int = 0) -> Tensor:
-        """Decode latents (batch, dimensions, frames) to audio (batch, 1, frames * hop); gradients reach them."""
+        """Decode latents (batch, dimensions, frames) to audio (batch, 1, frames * hop), inside the graph."""
         ...
 
     def to_precision(self, dtype: torch.dtype) -> "Generator":

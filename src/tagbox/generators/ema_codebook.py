@@ -1,6 +1,7 @@
-r"""A codebook that learns by exponential moving averages (van den Oord et al. 2017, arXiv 1711.00937, appendix A).
+r"""A codebook that learns by exponential moving averages.
 
-Each entry k is the average of the latents z that were quantised to it, with a decay of :math:`\gamma = 0.99`:
+From van den Oord et al. 2017, arXiv 1711.00937, appendix A. Each entry k is the average of the latents z that
+were quantised to it, with a decay of :math:`\gamma = 0.99`:
 
 .. math::
     N \leftarrow \gamma N + (1-\gamma)\,n, \quad m \leftarrow \gamma m + (1-\gamma) \sum z, \quad k = m / N
@@ -24,7 +25,13 @@ dimensions."""
 
 @dataclass(frozen=True)
 class EmaCodebook:
-    """Averages of the sums of latents (entries, dimensions) and of uses (entries,), and the codebook that follows."""
+    """A codebook and the moving averages that it is computed from.
+
+    Attributes:
+        sums: of the latents that were quantised to each entry, (entries, dimensions).
+        uses: how many those were, (entries,).
+        codebook: (entries, dimensions).
+    """
 
     sums: Tensor
     uses: Tensor
@@ -51,7 +58,7 @@ def initial_codebook(latents: Tensor, entries: int, random: torch.Generator) -> 
 def update_codebook(
     averages: EmaCodebook, latents: Tensor, codes: Tensor, random: torch.Generator
 ) -> EmaCodebook:
-    """Return the codebook after `latents` (count, dimensions) were quantised to the entries `codes` (count,)."""
+    """Update by `latents` (count, dimensions) that were quantised to the entries `codes` (count,)."""
     entries = len(averages.uses)
     uses = torch.bincount(codes, minlength=entries).to(latents)
     sums = torch.zeros_like(averages.sums).index_add_(0, codes, latents)

@@ -1,4 +1,4 @@
-"""OpenAI's Jukebox ("5b"), for noncommercial use: the architecture is here, the weights are the user's to fetch."""
+"""OpenAI's Jukebox ("5b"), for noncommercial use. Its weights are not part of TagBox: users fetch them."""
 
 import hashlib
 from pathlib import Path

@@ -34,8 +34,9 @@ class FixedCodebook:
 class TrainingModeQuantiser:
     """Quantise as the published code does, which leaves the quantiser in training mode.
 
-    The first call replaces the generator's codebook by random latents of the recording. Every call then updates the
-    codebook by moving averages and replaces unused entries. So one frozen "weight" of the generator does change.
+    The first call replaces the generator's codebook by random latents of the recording. Every call then
+    updates the codebook by moving averages and replaces unused entries. So one frozen "weight" of the
+    generator does change.
 
     Attributes:
         averages: the present codebook; None before the first call.

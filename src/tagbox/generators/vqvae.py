@@ -4,10 +4,10 @@ An encoder halves the rate several times. Each halving is a strided convolution 
 
 .. math::  x \leftarrow x + W_1 * \mathrm{relu}(W_3 *_d \mathrm{relu}(x))
 
-whose dilations d grow as powers of three in the encoder and shrink in the decoder, so that a few blocks have a
-wide receptive field. A level with hop length 32 consists of two groups of halvings, 8 and 4; every group ends in
-as many channels as a latent has dimensions. The decoder mirrors the encoder. Levels share nothing: nothing of the
-others is computed to use one.
+whose dilations d grow as powers of three in the encoder and shrink in the decoder, so that a few blocks have
+a wide receptive field. A level with hop length 32 consists of two groups of halvings, 8 and 4; every group
+ends in as many channels as a latent has dimensions. The decoder mirrors the encoder. Levels share nothing:
+nothing of the others is computed to use one.
 
 Modules are nested so that the names of their weights are the published ones.
 """
@@ -87,7 +87,7 @@ def _frozen_on_cpu(module: nn.Module, x: Tensor) -> bool:
 
 
 def _has_triton_kernel(dilated: nn.Module) -> bool:
-    """Return whether `tagbox.kernels.residual_triton` can run a block: it is frozen, and of a width Triton knows."""
+    """Return whether `residual_triton` can run a block: it is frozen, and of a width that Triton knows."""
     channels = cast(nn.Conv1d, dilated).in_channels
     frozen = not next(dilated.parameters()).requires_grad
     return frozen and channels in (16, 32, 64, 128) and find_spec("triton") is not None

@@ -1,7 +1,10 @@
-"""Settings of the C library's allocator: the same numbers, in steps that are limited by memory several times faster.
+"""Settings of the C library's allocator: the same numbers, without clearing memory anew at every step.
+
+Steps that are limited by memory become several times faster.
 
 By default the C library returns large blocks to the operating system as soon as they are freed. The next step
-asks for the same blocks again, and the system clears every page anew. Kept, freed memory is simply used again.
+asks for the same blocks again, and the system clears every page anew. Kept, freed memory is simply used
+again.
 
 `keep_freed_memory` changes how the whole process allocates, so only the `tagbox` program calls it; a program
 that uses TagBox as a library decides for itself.
@@ -20,7 +23,7 @@ _GROWTH_BYTES = 256 << 20
 
 
 def trim() -> None:
-    """Return freed memory to the system: fragments that are left over from preparations are no use to the steps."""
+    """Return freed memory to the system: what preparations left fragmented is no use to the steps."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

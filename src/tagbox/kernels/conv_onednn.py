@@ -1,10 +1,11 @@
 """Convolutions of a frozen residual block on a CPU: the same numbers, in one pass over memory each.
 
-A convolution and what follows it at every position (ReLU, a clamp, a product, a sum) are one operation of oneDNN,
-the operations that PyTorch's own compiler fuses to. Where PyTorch does not have them, two passes compute the same.
+A convolution and what follows it at every position (ReLU, a clamp, a product, a sum) are one operation of
+oneDNN, the operations that PyTorch's own compiler fuses to. Where PyTorch does not have them, two passes
+compute the same.
 
-Where the taps of a convolution lie far apart, they are neighbours in the columns of an image whose rows are one
-dilation each. In memory, a signal of whole dilations is that image already.
+Where the taps of a convolution lie far apart, they are neighbours in the columns of an image whose rows are
+one dilation each. In memory, a signal of whole dilations is that image already.
 
 Plain twin: `torch.nn.functional.conv2d`, `relu` and `clamp`. Parity tests: tests/test_conv_onednn.py,
 tests/test_residual_cpu.py.
@@ -19,19 +20,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CLAMP_MAX = 2.0**-40
-"""The upper bound of `conv_clamp`, whose result stands for 1: far below what matters, and far above the smallest
-float32 and bfloat16, even multiplied by a gradient. A power of two, so that dividing by it is exact."""
+"""The upper bound of `conv_clamp`, whose result stands for 1: far below what matters, and far above the
+smallest float32 and bfloat16, even multiplied by a gradient. A power of two, so that dividing by it is
+exact."""
 
 MAX_TILE_POSITIONS = 24_576
-"""The longest stretch that is convolved at a time. What oneDNN compiles for a convolution grows with its length,
-to megabytes; tiles of one length share it."""
+"""The longest stretch that is convolved at a time. What oneDNN compiles for a convolution grows with its
+length, to megabytes; tiles of one length share it."""
 
 TILE_MULTIPLE = 32
-"""Tiles are multiples of this many positions: of arbitrary lengths, one in twenty takes oneDNN three times as long."""
+"""Tiles are multiples of so many positions. Of arbitrary lengths, one in twenty takes oneDNN three times as
+long."""
 
 MIN_IMAGE_DILATION = 81
-"""The dilation from which float32 runs as an image. With AVX2, taps that lie 243 positions apart took twice as long
-otherwise, and those that lie 81 apart as long. bfloat16 has not been tried."""
+"""The dilation from which float32 runs as an image. With AVX2, taps that lie 243 positions apart took twice
+as long otherwise, and those that lie 81 apart as long. bfloat16 has not been tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,13 @@ class PackedBlock:
     The signals that they are for are (batch, channels, 1, time).
 
     Attributes:
-        dilated: of the convolution with three taps, (channels, channels, 1, 3), or 3, 1 where tiles are images.
+        dilated: of the convolution with three taps, (channels, channels, 1, 3), or 3, 1 where tiles are
+            images.
         dilated_bias: (channels,).
         pointwise: of the convolution with one tap, (channels, channels, 1, 1).
         pointwise_bias: (channels,).
-        dilated_transposed: carries gradients back through the dilated convolution, and divides by `CLAMP_MAX`.
+        dilated_transposed: carries gradients back through the dilated convolution, and divides by
+            `CLAMP_MAX`.
         pointwise_transposed: carries gradients back through the pointwise convolution.
         dilation: positions from tap to tap of the dilated convolution.
         image_layout: whether tiles are convolved as images.
@@ -80,7 +85,7 @@ class PackedBlock:
 
 
 def tiles(time: int, block: PackedBlock) -> Iterator[tuple[int, int]]:
-    """Divide `time` positions into tiles, most of them of one length: yield first position and length of each.
+    """Divide `time` positions into tiles, most of one length: yield first position and length of each.
 
     Where tiles are images they have whole rows, except for a last one with what remains.
     """
@@ -96,12 +101,16 @@ def tiles(time: int, block: PackedBlock) -> Iterator[tuple[int, int]]:
 
 
 def conv_relu(x: Tensor, block: PackedBlock) -> Tensor:
-    """Apply the dilated convolution and ReLU: (1, channels, 1, time + 2 dilations) to (1, channels, 1, time)."""
+    """Apply the dilated convolution and ReLU.
+
+    Returns:
+        (1, channels, 1, time) for `x` of (1, channels, 1, time + 2 dilations).
+    """
     return _dilated_conv(x, block.dilated, block.dilated_bias, block, "relu", [])
 
 
 def conv_clamp(x: Tensor, block: PackedBlock) -> Tensor:
-    """Apply the dilated convolution and clamp to [0, `CLAMP_MAX`]: shapes as `conv_relu`."""
+    """Apply the dilated convolution and clamp to [0, `CLAMP_MAX`]: shapes as for `conv_relu`."""
     return _dilated_conv(x, block.dilated, block.dilated_bias, block, "hardtanh", [0.0, CLAMP_MAX])
 
 
@@ -140,8 +149,8 @@ def add_pointwise(y: Tensor, x: Tensor, block: PackedBlock) -> None:
     convolve(y, x, block.pointwise, block.pointwise_bias, *geometry, "add", 1.0, None, [], None)
 
 
-# A float above zero, read as an integer, is above zero, and larger if the float is larger. PyTorch's passes over
-# 16-bit integers are several times faster than over bfloat16, which it widens and rounds again.
+# A float above zero, read as an integer, is above zero, and larger if the float is larger. PyTorch's passes
+# over 16-bit integers are several times faster than over bfloat16, which it widens and rounds again.
 
 
 def relu_into(x: Tensor, out: Tensor) -> None:
@@ -204,7 +213,10 @@ def _dilated_conv(
 
 
 def _image_to_signal(image: Tensor, dilation: int) -> Tensor:
-    """Lay rows out in time, one every dilation, zeros between: (1, channels, rows, width) to (1, channels, 1, time)."""
+    """Lay rows out in time, a dilation apart: (1, channels, rows, width) to (1, channels, 1, time).
+
+    Where rows are narrower than a dilation, zeros stand between them.
+    """
     _, channels, rows, width = image.shape
     if width == dilation:
         return image.flatten(2)[:, :, None]

@@ -1,7 +1,7 @@
 """Convolutions whose weights are frozen, on a CPU: the same numbers, without saving their inputs and outputs.
 
-For the backward pass PyTorch saves a convolution's input, which only the gradient of a weight would need, and all
-that a maximum was taken of. On a CPU that is most of what a step of steering holds in memory.
+For the backward pass PyTorch saves a convolution's input, which only the gradient of a weight would need, and
+all that a maximum was taken of. On a CPU that is most of what a step of steering holds in memory.
 
 Plain twins: `torch.nn.functional.conv2d` and `max_pool2d`, `torch.Tensor.unfold`. Parity test:
 tests/test_frozen_conv.py.

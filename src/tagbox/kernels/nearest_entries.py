@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FRAMES_PER_PRODUCT = 512
-"""Frames that are compared with the codebook at a time: with 2048 entries that makes 4 MB, which a cache holds."""
+"""Frames compared with the codebook at a time: with 2048 entries that makes 4 MB, which a cache holds."""
 
 
 @torch.no_grad()

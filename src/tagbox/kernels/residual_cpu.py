@@ -11,10 +11,10 @@ gradient back as
 
 so the backward pass needs only two masks: where the input is positive, and where the hidden signal is. In
 float32 both masks are saved, a byte for each number, which is half of the memory of :math:`a`. In bfloat16
-:math:`a` takes no more memory than the masks, and some processors multiply so fast that passes over masks would
-cost more than they save: :math:`a` is saved, and the sign of the hidden signal is computed again. A comparison
-with zero would be a pass of its own. A clamp to :math:`[0, \epsilon]` comes with the convolution; :math:`\epsilon`
-is a tiny power of two that the weights of the next operation divide by.
+:math:`a` takes no more memory than the masks, and some processors multiply so fast that passes over masks
+would cost more than they save: :math:`a` is saved, and the sign of the hidden signal is computed again. A
+comparison with zero would be a pass of its own. A clamp to :math:`[0, \epsilon]` comes with the convolution;
+:math:`\epsilon` is a tiny power of two that the weights of the next operation divide by.
 """
 
 from collections import deque
@@ -36,8 +36,8 @@ def residual_blocks(x: Tensor, stack: Sequence[PackedBlock], reusable: list[Tens
     Args:
         x: (batch, channels, 1, time), on the CPU; not changed.
         stack: frozen, in the precision of `x`.
-        reusable: the buffer that an earlier backward pass has left there, which this forward pass takes; its own
-            backward pass leaves another.
+        reusable: the buffer that an earlier backward pass has left there, which this forward pass takes; its
+            own backward pass leaves another.
 
     Returns:
         the shape of `x`, channels last in memory.
@@ -52,11 +52,11 @@ class Saved(Protocol):
     """What is saved of one block for the backward pass, for one item of the batch."""
 
     def hidden_gradient(self, gradient: Tensor, start: int, block: PackedBlock) -> Tensor:
-        """Compute the hidden signal's gradient from the output's, (1, channels, 1, size), which begins at `start`."""
+        """Compute the hidden signal's gradient from a tile of the output's, which begins at `start`."""
         ...
 
     def add_input_gradient(self, back: Tensor, gradient: Tensor, start: int, block: PackedBlock) -> None:
-        """Add what came `back` through the dilated convolution to `gradient`, which begins at `start`."""
+        """Add what came `back` through the dilated convolution to a tile of the input's gradient."""
         ...
 
 
@@ -85,7 +85,7 @@ class SavedActivation:
     activation: Tensor
 
     def hidden_gradient(self, gradient: Tensor, start: int, block: PackedBlock) -> Tensor:
-        """Multiply by the hidden signal's sign, computed again as 0 or `CLAMP_MAX`, which the next one divides by."""
+        """Mask by the hidden signal's sign, computed again as 0 or `CLAMP_MAX`."""
         activation = self.activation.narrow(3, start, gradient.shape[3] + 2 * block.dilation)
         clamped = conv_onednn.conv_clamp(activation, block)
         return conv_onednn.pointwise_backward_times(gradient, block, clamped)
@@ -144,7 +144,7 @@ def _function_for(dtype: torch.dtype) -> type[torch.autograd.Function]:
 def _forward(
     x: Tensor, stack: Sequence[PackedBlock], activations: Sequence[Tensor], masks: Tensor | None = None
 ) -> Tensor:
-    """Compute the blocks' output; write each block's input after ReLU to `activations`, and signs to `masks`."""
+    """Compute the output; write each block's input after ReLU to `activations`, and signs to `masks`."""
     y = x.clone(memory_format=torch.channels_last)
     conv_onednn.relu_into(x, activations[0].narrow(3, stack[0].dilation, x.shape[3]))
     if masks is not None:
@@ -177,8 +177,8 @@ def _backward(ctx: Any, output_gradient: Tensor, saved: Sequence[Sequence[Saved]
 def _block_backward(gradient: Tensor, saved: Saved, block: PackedBlock) -> None:
     """Carry `gradient` (1, channels, 1, time) back through `block`, in place.
 
-    A tile changes the gradient beyond its own ends, as far as the convolution reaches. So its change waits until
-    all tiles that begin there have read what they need.
+    A tile changes the gradient beyond its own ends, as far as the convolution reaches. So its change waits
+    until all tiles that begin there have read what they need.
     """
     reach, time = block.dilation, gradient.shape[3]
     waiting: deque[tuple[int, Tensor]] = deque()
@@ -190,7 +190,7 @@ def _block_backward(gradient: Tensor, saved: Saved, block: PackedBlock) -> None:
 
 
 def _scatter(gradient: Tensor, saved: Saved, start: int, hidden: Tensor, block: PackedBlock) -> None:
-    """Add to `gradient` the contribution of a tile that begins at `start` and has the gradient `hidden` inside."""
+    """Add the contribution of a tile that begins at `start` and whose hidden gradient is `hidden`."""
     reach = block.dilation
     first, last = max(0, start - reach), min(gradient.shape[3], start + hidden.shape[3] + reach)
     back = conv_onednn.conv_transpose(hidden, block).narrow(3, first - start + reach, last - first)
@@ -200,8 +200,8 @@ def _scatter(gradient: Tensor, saved: Saved, start: int, hidden: Tensor, block: 
 def _take_buffer(count: int, dtype: torch.dtype, reusable: list[Tensor]) -> Tensor:
     """Return a buffer for `count` numbers: the reusable one where it fits.
 
-    All that is saved of a stack is one allocation, and the next step's as well. Allocated one by one, among other
-    tensors that come and go, they would leave holes that the C library cannot fill again.
+    All that is saved of a stack is one allocation, and the next step's as well. Allocated one by one, among
+    other tensors that come and go, they would leave holes that the C library cannot fill again.
     """
     buffer = reusable.pop() if reusable else torch.empty(0)
     return buffer if len(buffer) == count and buffer.dtype == dtype else torch.empty(count, dtype=dtype)
@@ -219,7 +219,7 @@ def _alternating_buffers(x: Tensor, stack: Sequence[PackedBlock]) -> list[Tensor
 
 
 def _zero_edges(buffer: Tensor, reach: int) -> Tensor:
-    """View (batch, 1, time, channels) as (batch, channels, 1, time), and fill both edges, never written, with zeros."""
+    """View (batch, 1, time, channels) as (batch, channels, 1, time), and zero the edges, never written."""
     buffer[:, :, :reach].zero_()
     buffer[:, :, buffer.shape[2] - reach :].zero_()
     return buffer.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-r"""Residual blocks with frozen weights on a GPU: the same numbers, by one Triton kernel forward and two backward.
+r"""Residual blocks with frozen weights on a GPU: the same numbers, one Triton kernel forward, two backward.
 
 Plain twin: `tagbox.generators.vqvae.Residual`. Parity test: tests/test_residual_triton.py.
 

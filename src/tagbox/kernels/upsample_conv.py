@@ -1,18 +1,19 @@
-r"""The last layers of a decoder on frozen weights: the same numbers, by convolutions at half the output's rate.
+r"""The last layers of a frozen decoder: the same numbers, by convolutions at half of the output's rate.
 
-Plain twins: `torch.nn.ConvTranspose1d`, and after it `torch.nn.Conv1d`. Parity test: tests/test_upsample_conv.py.
+Plain twins: `torch.nn.ConvTranspose1d`, and after it `torch.nn.Conv1d`. Parity test:
+tests/test_upsample_conv.py.
 
 A transposed convolution with four taps w that doubles the rate gives, for an input x,
 
 .. math::  u_{2t} = w_1 x_t + w_3 x_{t-1} + b, \qquad u_{2t+1} = w_0 x_{t+1} + w_2 x_t + b
 
-which is an ordinary convolution at the rate of x with two outputs for each position: oneDNN's fastest, without a
-pass of its own to interleave them.
+which is an ordinary convolution at the rate of x with two outputs for each position: oneDNN's fastest,
+without a pass of its own to interleave them.
 
 The projection to audio, :math:`y_n = \sum_k o_k u_{n+k-1} + c`, is linear as well. So both together are one
-convolution: every pair of samples depends on three positions of x. The channels of u, the largest signal of the
-whole decoder, are never computed. Beyond its ends u is zero by definition and not by these formulas, so what they
-contribute there to the first and the last sample is subtracted.
+convolution: every pair of samples depends on three positions of x. The channels of u, the largest signal of
+the whole decoder, are never computed. Beyond its ends u is zero by definition and not by these formulas, so
+what they contribute there to the first and the last sample is subtracted.
 """
 
 from typing import Any, cast
@@ -74,15 +75,15 @@ def upsample_and_project(x: Tensor, doubling: nn.ConvTranspose1d, out: nn.Conv1d
 
 
 def _combined_tap(w: tuple[Tensor, ...], o: tuple[Tensor, ...], *tap_pairs: tuple[int, int]) -> Tensor:
-    """Sum the products of taps of w (channels, inner) with taps of o (inner,), given by their indices: (channels,)."""
+    """Sum products of taps of w (channels, inner) and of o (inner,), given by their indices: (channels,)."""
     return sum((w[i] @ o[k] for i, k in tap_pairs), torch.zeros_like(w[0][:, 0]))
 
 
 class _UpsampleAndProject(torch.autograd.Function):
     """Pairs of samples by one convolution, less what u beyond its ends would contribute to two of them.
 
-    The contribution to the first and the last sample is `edge_weight` (2, channels) times the first and the last
-    position of x, plus `edge_bias` (2,).
+    The contribution to the first and the last sample is `edge_weight` (2, channels) times the first and the
+    last position of x, plus `edge_bias` (2,).
     """
 
     @staticmethod

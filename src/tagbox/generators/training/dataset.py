@@ -62,7 +62,7 @@ def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
 
 
 def read_excerpt(recording: TrainingFile, start: float, samples: int, rate: int) -> Tensor:
-    """Read `samples` at `rate` Hz from `start` s on, mono, padded with silence at the recording's end: (samples,)."""
+    """Read from `start` s on, mono at `rate` Hz, padded with silence at the recording's end: (samples,)."""
     excerpt = audio.read(recording.path, start, samples / rate)
     return pad_or_trim(audio.resample(audio.to_mono(excerpt.samples), excerpt.rate, rate), samples)
 

@@ -31,7 +31,7 @@ class Quality:
 
 @torch.no_grad()
 def reconstruct(model: Generator | VQVAE, audio: Tensor, level: int) -> tuple[Tensor, Tensor]:
-    """Encode, quantise and decode `audio` (batch, 1, samples), whole frames; return the result and the codes."""
+    """Encode, quantise and decode `audio` (batch, 1, samples), whole frames; return audio and codes."""
     codes, entries = model.quantise(model.encode(audio, level), level)
     return model.decode(entries, level), codes
 

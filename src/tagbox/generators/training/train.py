@@ -26,7 +26,7 @@ HELD_OUT_EXCERPTS = 24
 HELD_OUT_SECONDS = 3.0
 
 AVERAGE_DECAY = 0.999
-"""Decay of the moving average of the weights. The average is what is saved: it has less noise than late steps."""
+"""Decay of the moving average of the weights, which is what is saved: it has less noise than single steps."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class TrainingSettings:
         steps: of each level.
         batch: excerpts in a step.
         samples: of an excerpt.
-        lr: the highest learning rate; it rises over the first twentieth of the steps and falls to a hundredth.
+        lr: the highest learning rate; it rises over the first twentieth of the steps and falls to a
+            hundredth.
         seed: of weights, codebook and excerpts.
         bf16: compute the convolutions in bfloat16.
     """
