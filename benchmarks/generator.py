@@ -12,7 +12,7 @@ from pathlib import Path
 from tagbox import models
 from tagbox.generators.pretrained import VQVAEGenerator
 from tagbox.generators.training import dataset
-from tagbox.generators.training.quality import measure
+from tagbox.generators.training.quality import measure_quality
 
 SECONDS = 3
 
@@ -33,11 +33,11 @@ def main() -> None:
         "| recordings | level | hop | SNR, dB | spectral convergence | codebook in use |\n|---|---|---|---|---|---|"
     )
     for folder in args.folders:
-        chosen = dataset.evenly(
-            dataset.find([folder]), args.excerpts, SECONDS * generator.rate, generator.rate
+        chosen = dataset.spread_excerpts(
+            dataset.find_training_files([folder]), args.excerpts, SECONDS * generator.rate, generator.rate
         )
         for level, hop in enumerate(generator.hops):
-            quality = measure(generator.model, chosen, level)
+            quality = measure_quality(generator.model, chosen, level)
             print(
                 f"| {folder.name} ({len(chosen)}) | {level} | {hop} | {quality.snr:.2f} | "
                 f"{quality.convergence:.3f} | {quality.used:.0%} |",

@@ -83,7 +83,7 @@ def published(seconds: float, steps: int, device: str = "cpu") -> Told:
 
 def ours(seconds: float, steps: int, dtype: torch.dtype, device: str = "cpu") -> Told:
     """The package's loop, with the published behaviour."""
-    exact = pretrained.assemble("jukebox", state_of(device), JUKEBOX, device, "recipe", jukebox.LICENCE)
+    exact = pretrained.from_state_dict("jukebox", state_of(device), JUKEBOX, device, "recipe", jukebox.LICENCE)
     mono = clip(seconds).to(device)
     mono = mono / mono.abs().max()
     with torch.no_grad():

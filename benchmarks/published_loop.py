@@ -85,10 +85,10 @@ class Bottleneck:
         """Straight through, and the codebook moves."""
         flat = latents.detach()[0].T
         if self._averages is None:
-            self._averages = ema_codebook.begin(flat, self._entries, self._random)
+            self._averages = ema_codebook.initial_codebook(flat, self._entries, self._random)
         self._codebook = self._averages.codebook
         codes, entries = self.nearest(latents)
-        self._averages = ema_codebook.update(self._averages, flat, codes, self._random)
+        self._averages = ema_codebook.update_codebook(self._averages, flat, codes, self._random)
         return latents + (entries - latents).detach()
 
 

@@ -395,6 +395,14 @@ def test_the_architecture_page_has_every_file() -> None:
     assert sorted(set(modules) - packages - set(named)) == [], "not on the page"
 
 
+def test_the_architecture_page_has_the_layers_that_are_enforced() -> None:
+    from test_imports import LAYERS
+
+    lines = blocks(DOCS / "architecture.md", "")[0].splitlines()
+    layers = [set(line.split(", ")) for line in reversed(lines)]
+    assert layers == [set(layer) for layer in LAYERS if layer != ("__main__",)]
+
+
 # Examples
 
 

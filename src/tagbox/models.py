@@ -41,7 +41,7 @@ def load_generator(name: str = "embedded", device: torch.device | str = "cpu") -
         return GENERATORS[name](locate("generator", name), device)
     path = Path(name)
     if path.suffix == ".safetensors" or path.exists():
-        return pretrained.read(path, path.stem, device)
+        return pretrained.load_generator_file(path, device, path.stem)
     raise UnknownModelError(
         f"no generator is called {name!r}; choose one of {', '.join(GENERATORS)}, or give a .safetensors file"
     )

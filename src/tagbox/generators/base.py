@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 class Generator(Protocol):
-    """A frozen network that plays audio from latents, at one or more levels of detail.
+    """A frozen network that decodes audio from latents, at one or more levels of detail.
 
     Attributes:
         name: as the command line calls it.
-        rate: of the audio, Hz.
-        hops: samples of audio for each frame of latents, by level, the finest first.
+        rate: sample rate of the audio, Hz.
+        hops: the hop length of each level, samples of audio for a frame of latents; the finest level first.
         weights_hash: SHA-256 of its weights.
-        licence: of its weights, in a line.
+        licence: of its weights, in one line.
     """
 
     @property
@@ -30,21 +30,21 @@ class Generator(Protocol):
     def licence(self) -> str: ...
 
     def encode(self, audio: Tensor, level: int = 0) -> Tensor:
-        """Audio (batch, 1, samples), whole frames, to continuous latents (batch, dimensions, frames)."""
+        """Encode audio (batch, 1, samples), whole frames, to latents (batch, dimensions, frames)."""
         ...
 
     def quantise(self, latents: Tensor, level: int = 0) -> tuple[Tensor, Tensor]:
-        """Latents to the nearest entries: codes (batch, frames) and entries (batch, dimensions, frames)."""
+        """Find the nearest entries: codes (batch, frames) and entries (batch, dimensions, frames)."""
         ...
 
     def decode(self, latents: Tensor, level: int = 0) -> Tensor:
-        """Latents (batch, dimensions, frames) to audio (batch, 1, frames * hop); gradients reach them."""
+        """Decode latents (batch, dimensions, frames) to audio (batch, 1, frames * hop), inside the graph."""
         ...
 
     def to_precision(self, dtype: torch.dtype) -> "Generator":
-        """The same generator, decoding in `dtype` where it can; audio and latents stay float32."""
+        """Return the same generator, decoding in `dtype` where it can; audio and latents stay float32."""
         ...
 
     def codebook(self, level: int = 0) -> Tensor:
-        """The entries that latents are quantised to, (entries, dimensions)."""
+        """Return the entries that latents are quantised to, (entries, dimensions)."""
         ...

@@ -1,6 +1,7 @@
 """Generators by name. A new kind is one file and one line here."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,9 +9,10 @@ import torch
 from tagbox.generators import jukebox, pretrained
 from tagbox.generators.base import Generator
 
-Device = torch.device | str
+LoadGenerator = Callable[[Path, torch.device | str], Generator]
+"""A weights file and a device to the generator."""
 
-GENERATORS: dict[str, Callable[[Path, Device], Generator]] = {
-    "embedded": lambda path, device: pretrained.read(path, "embedded", device),
-    "jukebox": jukebox.read,
+GENERATORS: dict[str, LoadGenerator] = {
+    "embedded": partial(pretrained.load_generator_file, name="embedded"),
+    "jukebox": jukebox.load_jukebox,
 }

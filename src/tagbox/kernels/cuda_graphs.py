@@ -1,8 +1,11 @@
-"""A step recorded once and played again: a GPU runs most kernels of a step faster than Python launches them.
+"""Capture an optimisation step as a CUDA graph and replay it: the same numbers, without waiting for Python.
 
-What is recorded (a CUDA graph) reads and writes the same memory every time. So it takes a step that depends
-on the parameters alone, moves nothing but their gradients, and never waits for an answer in between. Where
-that does not hold, or the recording does not give what the step itself gave, the step runs as it is.
+A GPU runs most kernels of a step faster than Python launches them. A captured graph reads and writes the same
+memory every time. So it suits a step that depends on the parameters alone, changes nothing but their
+gradients, and never waits for a result in between. Where that does not hold, or where the first replay does
+not give what the step itself gave, the step runs uncaptured.
+
+Plain twin: the step itself. Parity test: tests/test_cuda_graphs.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +15,19 @@ import torch
 from torch import Tensor
 
 WARM_UP_STEPS = 3
-"""Steps before the recording: libraries choose their kernels and take their memory in the first ones."""
+"""Steps before the capture: libraries choose their kernels and allocate their memory in the first ones."""
 
-TOLERANCE = 1e-2
-"""Of the first replay, relative: sums by atomics come in another order each time, and no more than that."""
+REPLAY_TOLERANCE = 1e-2
+"""Relative deviation of the first replay. Sums by atomic operations come in another order each time; no other
+difference is expected."""
 
 
 @dataclass(frozen=True, eq=False)
 class StepResult:
-    """What one way there and back found; the gradients are with the parameters.
+    """The result of one forward and backward pass; the gradients are left with the parameters.
 
     Attributes:
-        loss: of the objective, a number.
+        loss: a number.
         probabilities: for each tagger the probabilities (sources, tags).
         snapshot: what renders the result of this step.
     """
@@ -35,72 +39,85 @@ class StepResult:
 
 StepFunction = Callable[[], StepResult]
 Capture = Callable[[StepFunction], tuple[StepResult, Callable[[], object]]]
-"""A step to where its results will always be, and what runs it again."""
+"""A step to the tensors that will always hold its results, and a function that runs it again."""
 
 
 def capture(step: StepFunction) -> tuple[StepResult, Callable[[], object]]:
-    """Record `step` on the present GPU."""
+    """Capture `step` on the current GPU."""
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        found = step()
-    return found, graph.replay
+        result = step()
+    return result, graph.replay
 
 
 def _on_side_stream(step: StepFunction) -> StepResult:
-    """Run `step` as recordings have to be prepared: on a stream of its own."""
+    """Run `step` on a stream of its own, as CUDA requires before a capture."""
     if not torch.cuda.is_available():
         return step()
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        found = step()
+        result = step()
     torch.cuda.current_stream().wait_stream(side)
-    return found
+    return result
 
 
 CAPTURE_BY_DEVICE: Mapping[str, Capture] = {"cuda": capture}
 """By the type of device; others have nothing to gain."""
 
 
-def replay_if_possible(step: StepFunction, parameters: Sequence[Tensor], pure: bool) -> StepFunction:
-    """`step`, recorded where that can be and gives the same.
+@dataclass(frozen=True, eq=False)
+class _Replay:
+    """A captured step, as a step function.
+
+    Attributes:
+        replay: runs the step again.
+        result: the tensors that `replay` writes its results to.
+        gradients: the tensors that `replay` writes the gradients of `parameters` to.
+    """
+
+    replay: Callable[[], object]
+    result: StepResult
+    parameters: tuple[Tensor, ...]
+    gradients: tuple[Tensor | None, ...]
+
+    def __call__(self) -> StepResult:
+        """Run the captured step at the parameters' present values."""
+        for parameter, gradient in zip(self.parameters, self.gradients, strict=True):
+            parameter.grad = gradient
+        self.replay()
+        # The next replay overwrites all of it.
+        return StepResult(
+            self.result.loss.clone(),
+            tuple(each.clone() for each in self.result.probabilities),
+            self.result.snapshot.clone(),
+        )
+
+
+def replay_if_possible(step: StepFunction, parameters: Sequence[Tensor], replayable: bool) -> StepFunction:
+    """Return a captured `step` where the device supports that and the replay gives the same, else `step`.
 
     Args:
         step: fills the gradients of `parameters`, which have none before.
-        pure: whether it depends on the parameters alone.
+        replayable: whether the step depends on the parameters alone.
     """
-    record = CAPTURE_BY_DEVICE.get(parameters[0].device.type)
-    if record is None or not pure:
+    capture_step = CAPTURE_BY_DEVICE.get(parameters[0].device.type)
+    if capture_step is None or not replayable:
         return step
     for _ in range(WARM_UP_STEPS):
         _clear_gradients(parameters)
         expected = _on_side_stream(step)
-    wanted = [expected.loss.clone(), *_gradients(parameters)]
+    expected_values = [expected.loss.clone(), *_gradients(parameters)]
     _clear_gradients(parameters)
     try:
-        again = _recorded(step, parameters, record)
-        same = _all_close([again().loss, *_gradients(parameters)], wanted)
+        result, replay = capture_step(step)
+        captured = _Replay(replay, result, tuple(parameters), tuple(each.grad for each in parameters))
+        same = _all_close([captured().loss, *_gradients(parameters)], expected_values)
     except RuntimeError:
-        # Some operation waits for an answer, or keeps what it needs on the CPU.
+        # Some operation waits for a result, or keeps what it needs on the CPU.
         same = False
     _clear_gradients(parameters)
-    return again if same else step
-
-
-def _recorded(step: StepFunction, parameters: Sequence[Tensor], record: Capture) -> StepFunction:
-    found, replay = record(step)
-    places = [each.grad for each in parameters]
-
-    def again() -> StepResult:
-        for each, place in zip(parameters, places, strict=True):
-            each.grad = place
-        replay()
-        # The next replay writes over all of it.
-        return StepResult(
-            found.loss.clone(), tuple(each.clone() for each in found.probabilities), found.snapshot.clone()
-        )
-
-    return again
+    return captured if same else step
 
 
 def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
@@ -108,12 +125,12 @@ def _gradients(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _clear_gradients(parameters: Sequence[Tensor]) -> None:
-    for each in parameters:
-        each.grad = None
+    for parameter in parameters:
+        parameter.grad = None
 
 
-def _all_close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> bool:
+def _all_close(values: Sequence[Tensor], expected_values: Sequence[Tensor]) -> bool:
     return all(
-        bool((one - other).norm() <= TOLERANCE * other.norm() + 1e-12)
-        for one, other in zip(found, wanted, strict=True)
+        bool((value - expected).norm() <= REPLAY_TOLERANCE * expected.norm() + 1e-12)
+        for value, expected in zip(values, expected_values, strict=True)
     )

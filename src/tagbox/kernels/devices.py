@@ -1,4 +1,9 @@
-"""Where tensors live. PyTorch comes with the first question: the lists of names are for `--help`, too."""
+"""Choose where networks compute, and in which precision: the same numbers, up to that precision's rounding.
+
+The module imports no PyTorch, so that the command line's `--help` does not wait for it.
+
+Plain twin: the CPU and float32. Parity test: tests/test_precision.py.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def select_device(name: str = "auto") -> "torch.device":
-    """The device called `name`; "auto" takes a GPU where there is one.
+    """Return the device called `name`; "auto" is a GPU where there is one.
 
     Raises:
         TagBoxError: the name is unknown, or this machine has no such device.
@@ -28,10 +33,10 @@ def select_device(name: str = "auto") -> "torch.device":
 
 
 def select_dtype(name: str, device: "torch.device") -> "torch.dtype":
-    """In which numbers networks compute while they are steered.
+    """Return the number format in which networks compute while they are steered.
 
-    "auto" takes bfloat16 where `device` multiplies it faster than float32: most GPUs since 2020, and CPUs
-    with AVX-512 BF16 or AMX.
+    "auto" is bfloat16 where `device` multiplies it faster than float32: most GPUs since 2020, and CPUs with
+    AVX-512 BF16 or AMX.
 
     Raises:
         TagBoxError: the name is unknown.
@@ -41,11 +46,11 @@ def select_dtype(name: str, device: "torch.device") -> "torch.dtype":
     if name not in PRECISIONS:
         raise TagBoxError(f"no precision is called {name!r}; choose one of {', '.join(PRECISIONS)}")
     if name == "auto":
-        name = "bfloat16" if _likes_bfloat16(device) else "float32"
+        name = "bfloat16" if _multiplies_bfloat16_faster(device) else "float32"
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 
-def _likes_bfloat16(device: "torch.device") -> bool:
+def _multiplies_bfloat16_faster(device: "torch.device") -> bool:
     import torch
 
     if device.type == "cuda":

@@ -1,6 +1,10 @@
-"""Convolutions whose weights never learn: their inputs need not be kept for the way back, nor what is pooled.
+"""Convolutions whose weights are frozen, on a CPU: the same numbers, without saving their inputs and outputs.
 
-PyTorch keeps both all the same. On a CPU that is most of what a step of steering holds in memory.
+For the backward pass PyTorch saves a convolution's input, which only the gradient of a weight would need, and
+all that a maximum was taken of. On a CPU that is most of what a step of steering holds in memory.
+
+Plain twins: `torch.nn.functional.conv2d` and `max_pool2d`, `torch.Tensor.unfold`. Parity test:
+tests/test_frozen_conv.py.
 """
 
 from typing import Any, cast
@@ -10,121 +14,126 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_input
 
-AT_ONCE = 1 << 23
-"""Answers of a convolution that are there at the same time before they are pooled: 16 MB in bfloat16."""
+MAX_CONV_OUTPUTS = 1 << 23
+"""How many outputs of a convolution exist at a time before they are pooled: 16 MB in bfloat16."""
 
 Pair = tuple[int, int]
 
 
 def conv_maxpool(x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -> Tensor:
-    """Convolution, then maximum: (batch, channels, bands, time) to (batch, out, fewer, shorter).
+    """Convolve, then take the maximum: (batch, channels, bands, time) to (batch, out, bands', time').
 
     Args:
         x: gradients reach it.
         weight: (out, channels, height, width), with `bias` (out,).
         padding: of the convolution.
-        pool: of the maximum, which takes every number once.
+        pool: area of the maximum, and the step to the next.
     """
     if x.device.type != "cpu" or weight.requires_grad or not (torch.is_grad_enabled() and x.requires_grad):
         return functional.max_pool2d(functional.conv2d(x, weight, bias, 1, padding), pool)
-    return cast(Tensor, _Pooled.apply(x, weight, bias, padding, pool))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _ConvMaxPool.apply(x, weight, bias, padding, pool))  # type: ignore[no-untyped-call]
 
 
-class _Pooled(torch.autograd.Function):
+class _ConvMaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, padding: Pair, pool: Pair) -> Tensor:
         size = tuple(x.shape[2 + i] + 2 * padding[i] - weight.shape[2 + i] + 1 for i in (0, 1))
-        at_once = max(1, AT_ONCE // (weight.shape[0] * size[0] * size[1]))
-        found = []
-        for part in torch.split(x, at_once):
-            answers = functional.conv2d(part, weight, bias, 1, padding)
-            found.append(functional.max_pool2d(answers, pool, return_indices=True))
-            del answers
+        batch = max(1, MAX_CONV_OUTPUTS // (weight.shape[0] * size[0] * size[1]))
+        pooled = []
+        for part in torch.split(x, batch):
+            outputs = functional.conv2d(part, weight, bias, 1, padding)
+            pooled.append(functional.max_pool2d(outputs, pool, return_indices=True))
+            del outputs
         # Half of the bytes: no spectrogram has two thousand million points.
-        ctx.save_for_backward(weight, *(places.int() for _, places in found))
-        ctx.about = (x.shape[1:], (weight.shape[0], *size), at_once, padding, pool)
-        return torch.cat([peaks for peaks, _ in found])
+        ctx.save_for_backward(weight, *(indices.int() for _, indices in pooled))
+        ctx.geometry = (x.shape[1:], (weight.shape[0], *size), batch, padding, pool)
+        return torch.cat([maxima for maxima, _ in pooled])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weight, *places = ctx.saved_tensors
-        heard, answered, at_once, padding, pool = ctx.about
-        spread = torch.ops.aten.max_pool2d_with_indices_backward
-        found = []
-        # A gradient in another order would have all answers put into that order, and back.
-        upstream = gradients[0].contiguous(memory_format=torch.channels_last)
-        for g, at in zip(torch.split(upstream, at_once), places, strict=True):
-            # Only shape and order in memory are asked of it: its pages are never touched.
-            shape = (len(g), *answered)
-            like = torch.empty(shape, dtype=g.dtype, memory_format=torch.channels_last)
-            wide = spread(g, like, list(pool), list(pool), [0, 0], [1, 1], False, at.long())
+        weight, *indices = ctx.saved_tensors
+        input_shape, output_shape, batch, padding, pool = ctx.geometry
+        unpool = torch.ops.aten.max_pool2d_with_indices_backward
+        input_gradients = []
+        # A gradient in another memory order would have all outputs put into that order, and back.
+        pooled_gradient = gradients[0].contiguous(memory_format=torch.channels_last)
+        for part, index in zip(torch.split(pooled_gradient, batch), indices, strict=True):
+            # Only its shape and memory order are read: its pages are never touched.
+            like = torch.empty(
+                (len(part), *output_shape), dtype=part.dtype, memory_format=torch.channels_last
+            )
+            gradient = unpool(part, like, list(pool), list(pool), [0, 0], [1, 1], False, index.long())
             del like
-            found.append(_input_gradient((len(g), *heard), weight, wide, (1, 1), padding, (1, 1)))
-        return torch.cat(found), None, None, None, None
+            shape = (len(part), *input_shape)
+            input_gradients.append(_input_gradient(shape, weight, gradient, (1, 1), padding, (1, 1)))
+        return torch.cat(input_gradients), None, None, None, None
 
 
 def unfold_bands(x: Tensor, height: int) -> Tensor:
-    """What a filter of `height` bands sees at each of its positions, as channels, which are last in memory.
+    """Lay out as channels what a filter of `height` bands sees at each of its positions.
 
     Args:
         x: (batch, bands, time); gradients reach it.
 
     Returns:
-        (batch, height, bands - height + 1, time).
+        (batch, height, bands - height + 1, time), channels last in memory.
     """
     if x.device.type == "cpu" and torch.is_grad_enabled() and x.requires_grad:
-        return cast(Tensor, _Slid.apply(x, height))  # type: ignore[no-untyped-call]
+        return cast(Tensor, _UnfoldBands.apply(x, height))  # type: ignore[no-untyped-call]
     return x.unfold(1, height, 1).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
-class _Slid(torch.autograd.Function):
+class _UnfoldBands(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, height: int) -> Tensor:
         return unfold_bands(x.detach(), height)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # Band by band, as PyTorch would, takes five times as long: here what is added lies in one piece.
+        # PyTorch's band by band takes five times as long: here the numbers of each sum are contiguous.
         batch, height, positions, time = gradients[0].shape
-        found = gradients[0].new_zeros(batch, time, height + positions - 1, dtype=torch.float32)
-        each = gradients[0].permute(2, 0, 3, 1).unbind()
-        for position, seen in enumerate(each):
-            found.narrow(2, position, height).add_(seen)
-        return found.transpose(1, 2).to(gradients[0].dtype), None
+        gradient = gradients[0].new_zeros(batch, time, height + positions - 1, dtype=torch.float32)
+        for position, part in enumerate(gradients[0].permute(2, 0, 3, 1).unbind()):
+            gradient.narrow(2, position, height).add_(part)
+        return gradient.transpose(1, 2).to(gradients[0].dtype), None
 
 
 def conv(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Tensor:
-    """Convolution in time of `x` (batch, channels, 1, time) on a CPU; gradients reach `x`."""
-    return cast(Tensor, _Convolved.apply(x, weight, bias, (1, stride), (0, padding), (1, dilation)))  # type: ignore[no-untyped-call]
+    """Convolve `x` (batch, channels, 1, time) in time, on a CPU. Gradients reach `x` only.
+
+    Args:
+        weight: (out, channels, 1, taps), with `bias` (out,).
+    """
+    return cast(Tensor, _Conv.apply(x, weight, bias, (1, stride), (0, padding), (1, dilation)))  # type: ignore[no-untyped-call]
 
 
-class _Convolved(torch.autograd.Function):
+class _Conv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *how: Pair) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, *geometry: Pair) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.about = (x.shape, how)
-        return functional.conv2d(x, weight, bias, how[0], how[1], how[2])
+        ctx.input_shape, ctx.geometry = x.shape, geometry
+        return functional.conv2d(x, weight, bias, geometry[0], geometry[1], geometry[2])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (weight,) = ctx.saved_tensors
-        shape, how = ctx.about
-        return _input_gradient(shape, weight, gradients[0], *how), None, None, None, None, None
+        gradient = _input_gradient(ctx.input_shape, weight, gradients[0], *ctx.geometry)
+        return gradient, None, None, None, None, None
 
 
 def _input_gradient(
     shape: tuple[int, ...], weight: Tensor, gradient: Tensor, stride: Pair, padding: Pair, dilation: Pair
 ) -> Tensor:
-    """The gradient towards what a convolution heard, which was of `shape`.
+    """Compute the gradient of a convolution's input, which was of `shape`, from that of its output.
 
-    Without a stride it is a convolution itself, by the same weights the other way round. PyTorch's own way
-    wants room as large as what was heard, and fills it, to ask it for its shape.
+    Without a stride it is itself a convolution, with the same weights reversed. PyTorch's own function would
+    allocate and fill a tensor as large as the input, only to read its shape.
     """
-    beyond = [dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in (0, 1)]
-    if stride != (1, 1) or min(beyond) < 0:
-        found = conv2d_input(shape, weight, gradient, stride, padding, dilation)  # type: ignore[no-untyped-call]
-        return cast(Tensor, found)
-    turned = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    return functional.conv2d(gradient, turned, None, 1, beyond, dilation)
+    reversed_padding = [dilation[i] * (weight.shape[2 + i] - 1) - padding[i] for i in (0, 1)]
+    if stride != (1, 1) or min(reversed_padding) < 0:
+        result = conv2d_input(shape, weight, gradient, stride, padding, dilation)  # type: ignore[no-untyped-call]
+        return cast(Tensor, result)
+    reversed_weight = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    return functional.conv2d(gradient, reversed_weight, None, 1, reversed_padding, dilation)

@@ -1,4 +1,4 @@
-"""Excerpts of recordings: read when they are needed, at one rate, mono."""
+"""Excerpts of recordings to train on: read when they are needed, resampled to one rate, mono."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,39 +8,45 @@ import numpy as np
 import soundfile
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tagbox import audio
-from tagbox.errors import TagBoxError
+from tagbox.audio.resampling import pad_or_trim
+from tagbox.audio.validation import ENDINGS
+from tagbox.errors import UnreadableRecordingError
 
-ENDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".opus")
-QUIETEST = 1e-3
-"""A peak under which an excerpt teaches nothing."""
-TRIES = 20
-SHORTEST = 2400
-"""Samples of an excerpt, at the least: the spectral losses look at windows of this order."""
+MIN_PEAK = 1e-3
+"""The peak below which an excerpt counts as silent."""
+
+MAX_DRAWS = 20
+"""How many silent excerpts are drawn in a row before the recordings are refused."""
+
+MIN_EXCERPT_SAMPLES = 2400
+"""The shortest excerpt: the spectral losses use windows of about this length."""
+
+GOLDEN_RATIO = 0.618
+"""Its multiples, modulo 1, are spread evenly."""
 
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """A file and its length."""
+    """A recording and its length."""
 
     path: Path
     seconds: float
 
 
-def find(folders: Sequence[Path]) -> list[TrainingFile]:
-    """Every recording in `folders` and below, by name.
+def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
+    """Find every recording in `folders` and below, in the order of names.
 
     Raises:
-        TagBoxError: a folder is missing, or none of them holds a recording.
+        UnreadableRecordingError: a folder is missing, or none of them holds a recording.
     """
     recordings = []
     for folder in folders:
         if not folder.exists():
-            raise TagBoxError(f"there is no folder {folder}; give folders of recordings")
-        files = [folder] if folder.is_file() else sorted(folder.rglob("*"))
-        for path in files:
+            raise UnreadableRecordingError(f"there is no folder {folder}; give folders of recordings")
+        paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
+        for path in paths:
             if path.suffix.lower() in ENDINGS:
                 try:
                     info = soundfile.info(str(path))
@@ -49,50 +55,70 @@ def find(folders: Sequence[Path]) -> list[TrainingFile]:
                 if info.frames:
                     recordings.append(TrainingFile(path, info.frames / info.samplerate))
     if not recordings:
-        raise TagBoxError(
+        raise UnreadableRecordingError(
             f"no recordings are in {', '.join(map(str, folders))}; put wav, flac, ogg or mp3 files there"
         )
     return recordings
 
 
-def read(recording: TrainingFile, start: float, samples: int, rate: int) -> Tensor:
-    """`samples` at `rate` Hz from `start` s on, mono, silence where the recording ends: (samples,)."""
+def read_excerpt(recording: TrainingFile, start: float, samples: int, rate: int) -> Tensor:
+    """Read from `start` s on, mono at `rate` Hz, padded with silence at the recording's end: (samples,)."""
     excerpt = audio.read(recording.path, start, samples / rate)
-    mono = audio.resample(audio.to_mono(excerpt.samples), excerpt.rate, rate)[:samples]
-    return functional.pad(mono, (0, samples - mono.shape[-1]))
+    return pad_or_trim(audio.resample(audio.to_mono(excerpt.samples), excerpt.rate, rate), samples)
 
 
-def batches(
-    recordings: Sequence[TrainingFile], batch: int, samples: int, rate: int, seed: Sequence[int]
+def random_batches(
+    recordings: Sequence[TrainingFile], batch_size: int, samples: int, rate: int, seed: Sequence[int]
 ) -> Iterator[Tensor]:
-    """Batches (batch, 1, samples) without end: places evenly over all the music, peaks of 0.3 to 1."""
+    """Yield batches (batch, 1, samples) without end.
+
+    Excerpts are drawn uniformly from all the music, and scaled to a random peak of 0.3 to 1.
+
+    Raises:
+        UnreadableRecordingError: nearly all of the recordings is silence.
+    """
     random = np.random.default_rng(list(seed))
     lengths = np.array([recording.seconds for recording in recordings])
-    chances = lengths / lengths.sum()
-
-    def one() -> Tensor:
-        for _ in range(TRIES):
-            recording = recordings[int(random.choice(len(recordings), p=chances))]
-            start = random.uniform(0, max(0.0, recording.seconds - samples / rate))
-            excerpt = read(recording, min(start, recording.seconds * 0.999), samples, rate)
-            peak = float(excerpt.abs().max())
-            if peak > QUIETEST:
-                return excerpt * (random.uniform(0.3, 1.0) / max(peak, 0.1))
-        raise TagBoxError("the recordings are nearly all silence; give some with music in them")
-
+    probabilities = lengths / lengths.sum()
     while True:
-        yield torch.stack([one() for _ in range(batch)])[:, None]
+        excerpts = [
+            _random_excerpt(recordings, probabilities, samples, rate, random) for _ in range(batch_size)
+        ]
+        yield torch.stack(excerpts)[:, None]
 
 
-def evenly(recordings: Sequence[TrainingFile], count: int, samples: int, rate: int) -> list[Tensor]:
-    """`count` excerpts (samples,) at fixed places spread over all recordings, the silent ones left out."""
-    chosen = []
+def _random_excerpt(
+    recordings: Sequence[TrainingFile],
+    probabilities: np.ndarray,
+    samples: int,
+    rate: int,
+    random: np.random.Generator,
+) -> Tensor:
+    for _ in range(MAX_DRAWS):
+        recording = recordings[int(random.choice(len(recordings), p=probabilities))]
+        start = random.uniform(0, max(0.0, recording.seconds - samples / rate))
+        excerpt = read_excerpt(recording, min(start, recording.seconds * 0.999), samples, rate)
+        peak = float(excerpt.abs().max())
+        if peak > MIN_PEAK:
+            return excerpt * (random.uniform(0.3, 1.0) / max(peak, 0.1))
+    raise UnreadableRecordingError("the recordings are nearly all silence; give some with music in them")
+
+
+def spread_excerpts(recordings: Sequence[TrainingFile], count: int, samples: int, rate: int) -> list[Tensor]:
+    """Read `count` excerpts (samples,) at fixed positions spread over all recordings, except silent ones.
+
+    Raises:
+        UnreadableRecordingError: all of them are silent.
+    """
+    excerpts = []
     for i in range(count):
         recording = recordings[i * len(recordings) // count]
-        start = max(0.0, recording.seconds - samples / rate) * ((i * 0.618) % 1)
-        excerpt = read(recording, start, samples, rate)
-        if float(excerpt.abs().max()) > QUIETEST:
-            chosen.append(excerpt)
-    if not chosen:
-        raise TagBoxError("the held-out recordings are silent where they were looked at; give others")
-    return chosen
+        start = max(0.0, recording.seconds - samples / rate) * ((i * GOLDEN_RATIO) % 1)
+        excerpt = read_excerpt(recording, start, samples, rate)
+        if float(excerpt.abs().max()) > MIN_PEAK:
+            excerpts.append(excerpt)
+    if not excerpts:
+        raise UnreadableRecordingError(
+            "the held-out recordings are silent where they were looked at; give others"
+        )
+    return excerpts

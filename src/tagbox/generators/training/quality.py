@@ -1,4 +1,4 @@
-"""How well a generator gives back what it was given."""
+"""Measure how well a generator reconstructs recordings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 
 from tagbox.generators.base import Generator
-from tagbox.generators.training.losses import SPECTRA, magnitudes
+from tagbox.generators.training.losses import STFT_SIZES, magnitudes
 from tagbox.generators.vqvae import VQVAE
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Of the reconstruction through the codebook.
+    """How close reconstructions through the codebook are to the recordings.
 
     Attributes:
         snr: signal-to-noise ratio in dB, the mean over excerpts.
-        pooled: the same of all excerpts' energies together, which the loud ones decide.
+        pooled: signal-to-noise ratio in dB of all excerpts taken as one signal, which the loud ones decide.
         convergence: multi-scale spectral convergence, | |X|-|Y| | / |X| (Frobenius norms), the mean over
             resolutions and excerpts.
-        used: the share of codebook entries that were used at all.
+        used: the fraction of codebook entries that were used at all.
     """
 
     snr: float
@@ -31,14 +31,14 @@ class Quality:
 
 @torch.no_grad()
 def reconstruct(model: Generator | VQVAE, audio: Tensor, level: int) -> tuple[Tensor, Tensor]:
-    """`audio` (batch, 1, samples), whole frames, through the codebook and back; and its codes."""
+    """Encode, quantise and decode `audio` (batch, 1, samples), whole frames; return audio and codes."""
     codes, entries = model.quantise(model.encode(audio, level), level)
     return model.decode(entries, level), codes
 
 
-def measure(model: Generator | VQVAE, excerpts: Sequence[Tensor], level: int) -> Quality:
-    """The quality at `level` over `excerpts` (samples,), cut to whole frames."""
-    hop = (model.design if isinstance(model, VQVAE) else model).hops[level]
+def measure_quality(model: Generator | VQVAE, excerpts: Sequence[Tensor], level: int) -> Quality:
+    """Measure the quality at `level` on `excerpts` (samples,), trimmed to whole frames."""
+    hop = (model.config if isinstance(model, VQVAE) else model).hops[level]
     codebook = model.codebook(level)
     snrs, convergences, used = [], [], torch.zeros(len(codebook), dtype=torch.bool)
     signal = noise = 0.0
@@ -49,9 +49,9 @@ def measure(model: Generator | VQVAE, excerpts: Sequence[Tensor], level: int) ->
         energy, error = target.square().sum(), (output - target).square().sum()
         signal, noise = signal + float(energy), noise + float(error)
         snrs.append(float(10 * torch.log10(energy / error)))
-        for n_fft, step, window in SPECTRA:
-            wanted, got = (magnitudes(x[0], n_fft, step, window) for x in (target, output))
-            convergences.append(float((got - wanted).norm() / wanted.norm()))
+        for n_fft, stft_hop, window in STFT_SIZES:
+            expected, actual = (magnitudes(x[0], n_fft, stft_hop, window) for x in (target, output))
+            convergences.append(float((actual - expected).norm() / expected.norm()))
     return Quality(
         snr=sum(snrs) / len(snrs),
         pooled=float(10 * torch.log10(torch.tensor(signal / noise))),
