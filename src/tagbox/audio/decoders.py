@@ -34,6 +34,9 @@ BLOCK_SAMPLES = 1 << 16
 SEEKABLE_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "CAF", "AU")
 """libsndfile's formats in which seeking to a sample lands on that sample and costs nothing."""
 
+_LINEAR = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Codings in which each sample takes the same number of bytes."""
+
 MAX_SAMPLES_PER_BYTE = 65_536
 """More than the tightest coding of silence in any format: a header that promises more is wrong."""
 
@@ -47,12 +50,14 @@ class Decoder(Protocol):
         rate: Hz.
         channels: how many, in the order of WAVE files.
         promised: samples that the header speaks of; None where it says nothing or what cannot be.
+        is_exact: whether the bytes of the file bear out what the header promises.
         mask: of the speakers, as WAVE_FORMAT_EXTENSIBLE has it, where the file names them.
     """
 
     rate: int
     channels: int
     promised: int | None
+    is_exact: bool
     mask: int | None
 
     def read(self, samples: int) -> Samples:
@@ -96,12 +101,15 @@ class SndfileDecoder:
         trim: int = 0,
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self._file = _ForwardSoundFile(source)
+        # libsndfile is not to close a descriptor that it could not read.
+        self._file = _ForwardSoundFile(source, closefd=False)
         self._on_close = on_close
         self._position = 0
         self._damage: str | None = None
         self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         self.promised: int | None = int(self._file.frames)
+        # In these formats libsndfile counts what the file holds, whatever its header says.
+        self.is_exact = self._file.format in SEEKABLE_FORMATS and self._file.subtype in _LINEAR
         self.mask = mask
         order = vorbis_to_wave(self.channels) if self._file.format == "OGG" else None
         self._order = None if order is None else list(order)
@@ -131,7 +139,7 @@ class SndfileDecoder:
         """Move forwards by `samples`: seek where that is exact, and decode elsewhere."""
         if samples > 0 and self._file.format in SEEKABLE_FORMATS and self._seek(samples):
             return
-        _decode_away(self, samples)
+        decode_away(self, samples)
 
     def close(self) -> None:
         """Close the file."""
@@ -160,6 +168,7 @@ class FfmpegDecoder:
         self._path = path
         stream = _probe(path, program)
         self.rate, self.channels = int(stream["sample_rate"]), int(stream["channels"])
+        self.is_exact = False
         self.promised: int | None = None
         with contextlib.suppress(KeyError, ValueError):
             self.promised = round(float(stream["duration"]) * self.rate)
@@ -194,7 +203,7 @@ class FfmpegDecoder:
 
     def skip(self, samples: int) -> None:
         """Move forwards by `samples`."""
-        _decode_away(self, samples)
+        decode_away(self, samples)
 
     def close(self) -> None:
         """End ffmpeg."""
@@ -220,24 +229,20 @@ def open_decoder(path: Path) -> Decoder:
             is not installed.
     """
     container = _container(path)
-    if container == "mp3":
-        decoder = _open_mp3(path)
-        if decoder is not None:
-            return decoder
+    program = shutil.which(FFMPEG_COMMAND)
     if container is None or container in DECODED_BY_LIBSNDFILE:
         try:
-            return _open_sndfile(path, container)
+            return _open_mp3(path) if container == "mp3" else _open_sndfile(path, container)
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
             # soundfile raises TypeError or ValueError for headerless (.raw) files.
-            reason = _reason(error)
-            program = shutil.which(FFMPEG_COMMAND)
-            if program is None:
-                raise UnreadableRecordingError(
-                    f"{path} is no recording that can be read ({reason}); give wav, flac, ogg, mp3 or aiff, or "
-                    "install ffmpeg for more formats"
-                ) from error
-            return FfmpegDecoder(path, program)
-    program = shutil.which(FFMPEG_COMMAND)
+            with contextlib.suppress(UnreadableRecordingError):
+                if program is not None:
+                    return FfmpegDecoder(path, program)
+            more = "" if program else "; more formats can be read where ffmpeg is installed"
+            raise UnreadableRecordingError(
+                f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
+                + more
+            ) from error
     if program is None:
         raise UnreadableRecordingError(
             f"{path} is {_NAMES.get(container, container)}, which takes ffmpeg to decode, and it is not "
@@ -279,21 +284,45 @@ def _open_sndfile(path: Path, container: str | None) -> SndfileDecoder:
     return decoder
 
 
-def _open_mp3(path: Path) -> SndfileDecoder | None:
-    """Open an mp3 file; one whose frames are not those that its tag promises is decoded as a stream."""
+def _open_mp3(path: Path) -> SndfileDecoder:
+    """Open an mp3 file; one whose frames are not those that its tag promises is decoded as a stream.
+
+    Raises:
+        ValueError: the file holds no frame.
+        soundfile.SoundFileError: libsndfile cannot decode it.
+    """
     stream = mpeg.read_stream(path)
-    if stream is None or stream.is_intact:
-        return None
+    if stream is None or not stream.frames:
+        raise ValueError("no MPEG frame is in it")
+    if stream.is_intact:
+        return _open_sndfile(path, "mp3")
     reading, writing = os.pipe()
     feeder = threading.Thread(target=_feed, args=(path, stream, writing), daemon=True)
     feeder.start()
+    pipe = _Pipe(reading, feeder)
     trim = 0 if stream.delay is None else stream.delay + mpeg.DECODER_DELAY
-    decoder = SndfileDecoder(reading, trim=trim, on_close=feeder.join)
-    per_frame = stream.samples // max(1, stream.frames)
+    try:
+        decoder = SndfileDecoder(reading, trim=trim, on_close=pipe.close)
+    except soundfile.SoundFileError:
+        pipe.close()
+        raise
     decoder.promised = None
     if stream.promised is not None:
-        decoder.promised = max(0, stream.promised * per_frame - (stream.delay or 0) - stream.padding)
+        samples = stream.promised * (stream.samples // stream.frames)
+        decoder.promised = max(0, samples - (stream.delay or 0) - stream.padding)
     return decoder
+
+
+@dataclass(frozen=True)
+class _Pipe:
+    """The reading end of a pipe, and the thread that writes to it until that end is closed."""
+
+    reading: int
+    feeder: threading.Thread
+
+    def close(self) -> None:
+        os.close(self.reading)
+        self.feeder.join()
 
 
 def _feed(path: Path, stream: mpeg.MpegStream, pipe: int) -> None:
@@ -353,12 +382,16 @@ class _PatchedHeader(io.RawIOBase):
         super().close()
 
 
-def _decode_away(decoder: Decoder, samples: int) -> None:
-    while samples > 0:
-        decoded = len(decoder.read(min(samples, BLOCK_SAMPLES)))
-        if not decoded:
-            return
-        samples -= decoded
+def decode_away(decoder: Decoder, samples: int | None = None) -> int:
+    """Decode the next `samples` samples, or all there are, keep none, and return how many there were."""
+    decoded = 0
+    while samples is None or decoded < samples:
+        wanted = BLOCK_SAMPLES if samples is None else min(samples - decoded, BLOCK_SAMPLES)
+        block = len(decoder.read(wanted))
+        if not block:
+            break
+        decoded += block
+    return decoded
 
 
 def _probe(path: Path, program: str) -> dict[str, Any]:
@@ -367,11 +400,10 @@ def _probe(path: Path, program: str) -> dict[str, Any]:
     probe = str(beside) if beside.exists() else "ffprobe"
     command = [probe, *_FFMPEG_QUIET[1:], "-select_streams", "a:0", "-of", "json", "-show_entries"]
     command += ["stream=sample_rate,channels,channel_layout,duration", *_input(path)]
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        streams = json.loads(done.stdout or b"{}").get("streams", [])
-    except (OSError, ValueError) as error:
-        raise UnreadableRecordingError(f"{path} cannot be read: ffprobe failed ({error})") from error
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    streams = []
+    with contextlib.suppress(ValueError):  # where ffprobe fails it writes half an object
+        streams = json.loads(done.stdout).get("streams", [])
     if not streams or not int(streams[0].get("channels", 0)):
         raise UnreadableRecordingError(
             f"{path} holds no audio that ffmpeg can decode; give a recording, for example wav, flac or mp3"

@@ -1,4 +1,4 @@
-"""Read and write recordings: whatever libsndfile reads, and wav or flac files that are written atomically.
+"""Read recordings of any format that can be decoded, and write wav or flac files whole or not at all.
 
 Audio is float32 of shape (channels, samples), full scale at -1 and 1. An n-bit integer k stands for
 k / 2^(n-1) in both directions: a file that is read and written again with its own bit depth stays the same.
@@ -6,6 +6,7 @@ k / 2^(n-1) in both directions: a file that is read and written again with its o
 
 import hashlib
 import math
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from tagbox.atomic_files import refuse_to_overwrite, write_atomically
 from tagbox.audio.arrays import check_finite
+from tagbox.audio.decoders import BLOCK_SAMPLES, Decoder, decode_away, open_decoder
 from tagbox.audio.validation import require_regular_file
 from tagbox.errors import TagBoxError, UnreadableRecordingError, UnwritableOutputError
 
@@ -26,13 +28,25 @@ SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 FORMATS = ("wav", "flac")
 """The formats in which audio is written."""
 
+PROMISE_TOLERANCE_SECONDS = 0.1
+"""Headers that are off by less are no reason for a note."""
+
 
 @dataclass(frozen=True, eq=False)
 class Audio:
-    """A recording or an excerpt of one: `samples` (channels, samples) float32, `rate` in Hz."""
+    """A recording or an excerpt of one.
+
+    Attributes:
+        samples: (channels, samples) float32.
+        rate: Hz.
+        mask: of the channels' speakers, as WAVE_FORMAT_EXTENSIBLE has it, where the file names them.
+        note: what was wrong with the file, in a line, where all that can be decoded is not all it promises.
+    """
 
     samples: Tensor
     rate: int
+    mask: int | None = None
+    note: str | None = None
 
     @property
     def channels(self) -> int:
@@ -45,64 +59,103 @@ class Audio:
         return self.samples.shape[1] / self.rate
 
 
+@dataclass(frozen=True)
+class RecordingInfo:
+    """What a file holds, as its decoder says.
+
+    Attributes:
+        rate: Hz.
+        channels: how many, in the order of WAVE files.
+        samples: that can be decoded.
+        mask: of the channels' speakers, as WAVE_FORMAT_EXTENSIBLE has it, where the file names them.
+        note: what was wrong with the file, in a line; None where it keeps its promise.
+    """
+
+    rate: int
+    channels: int
+    samples: int
+    mask: int | None
+    note: str | None
+
+
+def inspect(path: str | Path) -> RecordingInfo:
+    """Measure the recording at `path`: decode it once, in bounded memory, where its header may be wrong.
+
+    Raises:
+        UnreadableRecordingError: the file is missing, empty, of an unknown format, or nothing in it can be
+            decoded.
+    """
+    path = require_regular_file(path)
+    with closing(open_decoder(path)) as decoder:
+        if decoder.is_exact and decoder.promised is not None:
+            samples, damage = decoder.promised, None
+        else:
+            samples = decode_away(decoder)
+            damage = decoder.damage
+        if samples == 0:
+            raise damaged_recording(path, damage) if damage else empty_recording(path)
+        note = _broken_promise(path, decoder, samples, damage)
+        return RecordingInfo(decoder.rate, decoder.channels, samples, decoder.mask, note)
+
+
+def _broken_promise(path: Path, decoder: Decoder, samples: int, damage: str | None) -> str | None:
+    """Say in a line how what was decoded differs from what the header promises."""
+    seconds = samples / decoder.rate
+    if damage is not None:
+        return f"{path.name} is damaged ({damage}); the {seconds:.2f} s that can be decoded are used"
+    if decoder.promised is None:
+        return f"{path.name} does not say how long it is; it lasts {seconds:.2f} s"
+    # Containers round their durations, and encoders fill up their last frame.
+    if abs(samples - decoder.promised) <= PROMISE_TOLERANCE_SECONDS * decoder.rate:
+        return None
+    promised = decoder.promised / decoder.rate
+    return f"{path.name} says that it lasts {promised:.2f} s; the {seconds:.2f} s that it holds are used"
+
+
 def read(path: str | Path, start: float = 0.0, duration: float | None = None) -> Audio:
-    """Read a recording, or an excerpt of it; only the excerpt is decoded.
+    """Read a recording, or an excerpt of it.
 
     Args:
-        path: any format that libsndfile reads; silence is a recording too.
+        path: any format that libsndfile reads, or ffmpeg where it is installed; silence is a recording too.
         start: where the excerpt begins, s.
         duration: length of the excerpt, s, which the end of the recording may cut short; all unless given.
 
     Raises:
-        UnreadableRecordingError: the file is missing, empty, damaged, of an unknown format, or has values
-            that are not finite.
+        UnreadableRecordingError: the file is missing, empty, of an unknown format, has values that are not
+            finite, or nothing in it can be decoded.
         TagBoxError: the excerpt lies outside the recording.
     """
-    with open_recording(path) as file:
-        rate, frames = file.samplerate, file.frames
-        first, count = excerpt_range(path, file, start, duration)
-        try:
-            if first:
-                file.seek(first)
-            values = file.read(count, dtype="float32", always_2d=True)
-        except MemoryError as error:
-            raise UnreadableRecordingError(
-                f"{path} is too long for the memory here ({frames / rate / 3600:.1f} hours by its header); "
-                "give an excerpt: --start and --duration"
-            ) from error
-        except (soundfile.SoundFileError, OSError) as error:
-            raise damaged_recording(path, error) from error
-    if len(values) == 0:
-        raise empty_recording(path)
-    samples = torch.from_numpy(np.ascontiguousarray(values.T, dtype=np.float32))
-    check_finite(samples, str(path))
-    return Audio(samples, rate)
-
-
-def open_recording(path: str | Path) -> soundfile.SoundFile:
-    """Open a recording for reading.
-
-    Raises:
-        UnreadableRecordingError: the file is missing, or of a format that libsndfile does not read.
-    """
-    path = require_regular_file(path)
+    info = inspect(path)
+    first, count = excerpt_range(path, info, start, duration)
     try:
-        return soundfile.SoundFile(str(path))
-    except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
-        # soundfile raises TypeError or ValueError for headerless (.raw) files.
+        values = np.empty((count, info.channels), np.float32)
+        with closing(open_decoder(Path(path))) as decoder:
+            decoder.skip(first)
+            position = 0
+            while position < count:
+                block = decoder.read(min(BLOCK_SAMPLES, count - position))
+                if not len(block):
+                    break
+                values[position : position + len(block)] = block
+                position += len(block)
+        samples = torch.from_numpy(np.ascontiguousarray(values[:position].T))
+    except MemoryError as error:
         raise UnreadableRecordingError(
-            f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
+            f"{path} is too long for the memory here ({info.samples / info.rate / 3600:.1f} hours); "
+            "give an excerpt: --start and --duration"
         ) from error
+    check_finite(samples, str(path))
+    return Audio(samples, info.rate, info.mask, info.note)
 
 
 def excerpt_range(
-    path: str | Path, file: soundfile.SoundFile, start: float, duration: float | None
+    path: str | Path, info: RecordingInfo, start: float, duration: float | None
 ) -> tuple[int, int]:
     """Convert an excerpt from seconds to its first sample and its number of samples.
 
     Args:
         path: of the recording, for messages.
-        file: the open recording.
+        info: of the recording.
         start: where the excerpt begins, s.
         duration: length of the excerpt, s, which the end of the recording may cut short; all unless given.
 
@@ -114,20 +167,20 @@ def excerpt_range(
         raise TagBoxError(f"an excerpt cannot start at {start:g} s; give 0 or a later moment")
     if duration is not None and not (math.isfinite(duration) and duration > 0):
         raise TagBoxError(f"an excerpt cannot last {duration:g} s; give a duration above 0")
-    rate, frames = file.samplerate, file.frames
-    first = round(start * rate)
-    if 0 < frames <= first:
+    first = round(start * info.rate)
+    if first >= info.samples:
         raise TagBoxError(
-            f"{path} lasts {frames / rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
+            f"{path} lasts {info.samples / info.rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
         )
-    count = frames if duration is None else max(1, round(duration * rate))
-    return first, max(0, min(count, frames - first))
+    count = info.samples if duration is None else max(1, round(duration * info.rate))
+    return first, min(count, info.samples - first)
 
 
-def damaged_recording(path: str | Path, error: Exception) -> UnreadableRecordingError:
-    """Return the error for a file that cannot be decoded to its end."""
+def damaged_recording(path: str | Path, damage: str) -> UnreadableRecordingError:
+    """Return the error for a file of which nothing can be decoded."""
+    reason = damage.removeprefix("Error : ").rstrip(".")
     return UnreadableRecordingError(
-        f"{path} is damaged or breaks off ({_reason(error)}); get a whole copy of the recording"
+        f"{path} is damaged, and nothing in it can be decoded ({reason}); get a whole copy of the recording"
     )
 
 
