@@ -39,6 +39,7 @@ DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac
 SECONDS = 3.0
 MAX_SECONDS = 20
 TIMEOUT_MS = 60_000
+DESKTOP, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 # A run takes as long as its factorisations, and no test here depends on how many they are.
 QUICK = {"Factorisations": 1}
 MANY_STEPS = {**QUICK, "Steps": 1000}
@@ -91,9 +92,18 @@ def site(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 
 @pytest.fixture(scope="module")
-def page(site: Site, browser: Any) -> Iterator["sync_api.Page"]:
+def context(browser: Any) -> Iterator["sync_api.BrowserContext"]:
+    """A browser's window, whose pages share the cache of Gradio's scripts."""
+    opened = browser.new_context(viewport=DESKTOP)
+    opened.set_default_timeout(TIMEOUT_MS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def page(site: Site, context: "sync_api.BrowserContext") -> Iterator["sync_api.Page"]:
     """One open page for all tests that leave it usable."""
-    opened = open_page(site, browser)
+    opened = open_page(site, context)
     yield opened
     opened.close()
 
@@ -106,9 +116,8 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def open_page(site: Site, browser: Any) -> "sync_api.Page":
-    opened = browser.new_page(viewport={"width": 1200, "height": 900})
-    opened.set_default_timeout(TIMEOUT_MS)
+def open_page(site: Site, context: "sync_api.BrowserContext") -> "sync_api.Page":
+    opened = context.new_page()
     opened.on("request", lambda request: site.requested.append(request.url))
     opened.goto(site.address)
     opened.locator("#separate-start").wait_for()
@@ -236,7 +245,7 @@ def test_upload_separate_and_download(page: "sync_api.Page", site: Site, song: P
 
 
 def test_everything_fits_a_phone(page: "sync_api.Page") -> None:
-    page.set_viewport_size({"width": 390, "height": 844})
+    page.set_viewport_size(PHONE)
     try:
         page.wait_for_function("document.documentElement.scrollWidth <= 390")
         screenshot(page, "phone")
@@ -244,7 +253,7 @@ def test_everything_fits_a_phone(page: "sync_api.Page") -> None:
             box = page.locator(place).first.bounding_box()
             assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
     finally:
-        page.set_viewport_size({"width": 1200, "height": 900})
+        page.set_viewport_size(DESKTOP)
 
 
 def test_cancel_leaves_no_result_and_stop_keeps_the_best_so_far(
@@ -308,9 +317,9 @@ def test_a_missing_word_and_an_unknown_word_are_errors(page: "sync_api.Page", so
 
 
 def test_a_second_page_waits_and_a_closed_page_loses_its_job_and_files(
-    page: "sync_api.Page", browser: Any, site: Site, song: Path
+    page: "sync_api.Page", context: "sync_api.BrowserContext", site: Site, song: Path
 ) -> None:
-    first, second = open_page(site, browser), open_page(site, browser)
+    first, second = open_page(site, context), open_page(site, context)
     other = song.with_name("other.wav")
     shutil.copyfile(song, other)
     for opened, path in ((first, song), (second, other)):
@@ -328,7 +337,7 @@ def test_a_second_page_waits_and_a_closed_page_loses_its_job_and_files(
     wait_until(lambda: not site.files("other.wav"))
     # Closing a page cancels its job of 1000 steps, so that the next one can start.
     first.close()
-    third = open_page(site, browser)
+    third = open_page(site, context)
     upload_and_wait(third, song)
     type_word(third, "piano")
     fill_in(third, {**QUICK, "Steps": 1})
@@ -339,9 +348,9 @@ def test_a_second_page_waits_and_a_closed_page_loses_its_job_and_files(
 
 
 def test_a_transfer_and_the_error_of_a_generator_that_is_missing(
-    site: Site, browser: Any, song: Path
+    site: Site, context: "sync_api.BrowserContext", song: Path
 ) -> None:
-    opened = open_page(site, browser)
+    opened = open_page(site, context)
     opened.get_by_role("tab", name="Style transfer").click()
     upload_and_wait(opened, song, "style-transfer")
     type_word(opened, "guitar", "style-transfer")
@@ -360,8 +369,10 @@ def test_a_transfer_and_the_error_of_a_generator_that_is_missing(
     opened.close()
 
 
-def test_an_example_runs_with_one_click_and_a_microphone_can_record(site: Site, browser: Any) -> None:
-    opened = open_page(site, browser)
+def test_an_example_runs_with_one_click_and_a_microphone_can_record(
+    site: Site, context: "sync_api.BrowserContext"
+) -> None:
+    opened = open_page(site, context)
     fill_in(opened, {**QUICK, "Duration (s; 0: all)": 2})
     opened.get_by_role("button", name="Duet: separate the violin").click()
     assert durations(opened)["violin"] == pytest.approx(2, abs=0.05)
