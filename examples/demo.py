@@ -9,7 +9,8 @@ from pathlib import Path
 import tagbox
 from tagbox import audio, presets
 from tagbox.cli.output import Output
-from tagbox.cli.progress import StepReporter, report
+from tagbox.cli.progress import RunReporter
+from tagbox.cli.run_report import report_run
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 
@@ -26,12 +27,12 @@ def main() -> None:
         print(f"  {probability:5.0%}  {tag}")
 
     print(f"\nTaking out: {TAG}")
-    feel = Output()
-    with StepReporter("duet", feel, presets.find("default").settings.steps) as reporter:
+    output = Output()
+    with RunReporter("duet", output, presets.find("default").settings) as reporter:
         result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
     folder = Path.cwd() / "out" / "demo"
     written = result.save(folder, force=True)
-    report(feel, result.manifest, [path.relative_to(Path.cwd()) for path in written])
+    report_run(output, result.manifest, [path.relative_to(Path.cwd()) for path in written])
 
     before, after = (si_sdr(x, truth.samples) for x in (duet.samples, result.sources[TAG]))
     print(f"\nSI-SDR of the {TAG} (the stem is known here): {before:+.1f} dB before, {after:+.1f} dB after")

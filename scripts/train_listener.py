@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tagbox.atomic_files import write_atomically
-from tagbox.taggers.networks.listener import FFT, HOP, WINDOW, LevelledMel, Listener, per_decision
+from tagbox.taggers.networks.listener import FFT, HOP, WINDOW_SAMPLES, Listener, NormalisedMel, sum_frames
 from tagbox.tags.vocabularies import RENDERED_CLASSES as CLASSES
 
 PROGRAMS: dict[str, tuple[int, ...]] = {
@@ -101,11 +101,11 @@ class Bank:
 
 
 def crop(rows: np.ndarray, index: int, start: int, speed: float) -> np.ndarray:
-    """`WINDOW` samples of a phrase, played at `speed` by linear interpolation; it begins anew at its end."""
+    """Play a window of a phrase at `speed` by linear interpolation; it begins anew at its end."""
     row = rows[index % len(rows)]
     if speed == 1.0:
-        return np.take(row, np.arange(start, start + WINDOW), mode="wrap").astype(np.float32) / 32768
-    places = (start + speed * np.arange(WINDOW)) % (len(row) - 1)
+        return np.take(row, np.arange(start, start + WINDOW_SAMPLES), mode="wrap").astype(np.float32) / 32768
+    places = (start + speed * np.arange(WINDOW_SAMPLES)) % (len(row) - 1)
     low = places.astype(np.int64)
     part = (places - low).astype(np.float32)
     return (row[low] * (1 - part) + row[low + 1] * part).astype(np.float32) / 32768
@@ -113,7 +113,7 @@ def crop(rows: np.ndarray, index: int, start: int, speed: float) -> np.ndarray:
 
 def mixtures(bank: Bank, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Sources (count, `MOST`, samples) that sound together, and their classes (-1: nobody)."""
-    audio = np.zeros((count, MOST, WINDOW), np.float32)
+    audio = np.zeros((count, MOST, WINDOW_SAMPLES), np.float32)
     classes = np.full((count, MOST), -1)
     names = sorted(bank.phrases)
     weights = np.array([HOW_OFTEN.get(name, 1.0) for name in names])
@@ -265,7 +265,7 @@ def solos(
     """
     names = sorted(bank.phrases)
     classes = random.integers(len(names), size=count)
-    audio = np.zeros((count, WINDOW), np.float32)
+    audio = np.zeros((count, WINDOW_SAMPLES), np.float32)
     for row, one in enumerate(classes):
         rows = bank.phrases[names[one]][int(random.integers(len(bank.phrases[names[one]])))]
         speed = 2 ** (random.uniform(-4, 4) / 12) if random.random() < 0.4 else 1.0
@@ -295,12 +295,12 @@ def told(heard: Tensor, by_class: Tensor, generator: torch.Generator) -> tuple[T
     Returns:
         what the network sees (n, bands, frames), shares (n, classes, decisions) and weights (n, decisions).
     """
-    pooled = per_decision(by_class)
+    pooled = sum_frames(by_class)
     total = pooled.sum(dim=1, keepdim=True)
     noise = 10 ** -(4 + 4 * torch.rand(len(heard), 1, 1, generator=generator)) * heard.amax(
         (1, 2), keepdim=True
     )
-    seen = LevelledMel().levelled(heard + noise * torch.rand(heard.shape, generator=generator))
+    seen = NormalisedMel().from_power(heard + noise * torch.rand(heard.shape, generator=generator))
     weight = (total[:, 0] / total[:, 0].amax(dim=-1, keepdim=True).clamp(min=1e-9)) ** 0.5
     return seen, pooled / total.clamp(min=1e-9), weight
 
@@ -308,7 +308,7 @@ def told(heard: Tensor, by_class: Tensor, generator: torch.Generator) -> tuple[T
 def loss_of(network: Listener, seen: Tensor, shares: Tensor, weight: Tensor) -> Tensor:
     """Cross-entropy with the shares, above its least possible value (the Kullback-Leibler divergence)."""
     with torch.autocast("cpu", torch.bfloat16):
-        logits = network.decisions(seen)
+        logits = network.class_logits(seen)
     log = torch.log_softmax(logits.float(), dim=1)
     divergence = (shares * (torch.log(shares.clamp(min=1e-6)) - log)).sum(dim=1)
     return (divergence * weight).sum() / weight.sum()

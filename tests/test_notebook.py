@@ -1,11 +1,11 @@
-"""The notebook: run from top to bottom in a real kernel, and its choices held against the package's."""
+"""The notebook: it runs from top to bottom in a real kernel, and its choices are the package's."""
 
 import base64
 import dataclasses
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tagbox.methods.objectives import OBJECTIVES
 from tagbox.methods.registry import METHODS
 from tagbox.presets import CHOICES, PRESETS, Settings
 from tagbox.settings import DEVICES
-from tagbox.tags.synonyms import PRESETS as WORDS
+from tagbox.tags.synonyms import TAG_GROUPS as WORDS
 from tagbox.tags.vocabularies import TAGS
 from tagbox.weights import catalogue
 
@@ -28,17 +28,17 @@ FIELD = re.compile(r"^(?P<name>\w+) = (?P<value>.+?)  # @param (?P<about>[\[{].*
 SECONDS = 3.0
 
 
-def read() -> dict[str, Any]:
+def read_notebook() -> dict[str, Any]:
     notebook: dict[str, Any] = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
     return notebook
 
 
 def sources(kind: str = "code") -> list[str]:
-    return ["".join(cell["source"]) for cell in read()["cells"] if cell["cell_type"] == kind]
+    return ["".join(cell["source"]) for cell in read_notebook()["cells"] if cell["cell_type"] == kind]
 
 
 def fields() -> dict[str, tuple[Any, list[Any]]]:
-    """Each form field's value and its choices, if it has any."""
+    """Return each control's value and its choices, if it has any."""
     found = {}
     for match in FIELD.finditer("\n".join(sources())):
         about = match["about"]
@@ -52,30 +52,43 @@ def _literal(text: str) -> Any:
 
 
 def filled_in(source: str, values: Mapping[str, Any]) -> str:
-    """A cell with `values` in its form."""
+    """Return a cell with `values` in its controls."""
     return FIELD.sub(
         lambda m: f"{m['name']} = {values.get(m['name'], _literal(m['value']))!r}  # @param {m['about']}",
         source,
     )
 
 
-def run(values: Mapping[str, Any], folder: Path) -> list[Any]:
-    """The cells' outputs, in order, after a run in a kernel whose folder is the notebook's."""
+Run = Callable[[Mapping[str, Any], Path], list[Any]]
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Run the whole notebook with values in its controls and a folder for results; return the outputs.
+
+    All runs share a kernel, as for somebody who changes the form and runs all cells again.
+    """
     nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
     nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-    notebook = nbformat.reads(NOTEBOOK.read_text(encoding="utf-8"), as_version=4)
-    given = {"duration": SECONDS, "folder": str(folder), **values}
-    assert given.keys() <= fields().keys()
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.source = filled_in(cell.source, given)
-    place = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3", resources=place).execute()
-    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    manager = pytest.importorskip("jupyter_client", reason="jupyter_client is not installed").KernelManager()
+    manager.start_kernel(cwd=str(NOTEBOOK.parent))
+
+    def run_all(values: Mapping[str, Any], folder: Path) -> list[Any]:
+        notebook = nbformat.reads(NOTEBOOK.read_text(encoding="utf-8"), as_version=4)
+        given = {"duration": SECONDS, "folder": str(folder), **values}
+        assert given.keys() <= fields().keys()
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.source = filled_in(cell.source, given)
+        nbclient.NotebookClient(notebook, km=manager, timeout=240).execute()
+        return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+    yield run_all
+    manager.shutdown_kernel(now=True)
 
 
 def players(outputs: list[Any]) -> list[float]:
-    """The length of what each player plays, s."""
+    """Return the length of what each player plays, in seconds."""
     lengths = []
     for output in outputs:
         html = output.get("data", {}).get("text/html", "")
@@ -92,42 +105,42 @@ def plots(outputs: list[Any]) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
-def test_it_runs_as_it_is(tmp_path: Path) -> None:
+def test_it_runs_as_it_is(run: Run, tmp_path: Path) -> None:
     outputs = run({}, tmp_path)
     assert players(outputs) == pytest.approx([SECONDS] * 4, abs=0.01)
     assert plots(outputs) == 1
     assert "violin" in printed(outputs)
-    made = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert made["preset"] == "default"
-    assert made["settings"] == json.loads(json.dumps(dataclasses.asdict(PRESETS["default"].settings)))
+    manifest = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert manifest["preset"] == "default"
+    assert manifest["settings"] == json.loads(json.dumps(dataclasses.asdict(PRESETS["default"].settings)))
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "violin.wav", "residual.wav"}
 
 
-def test_style_transfer_with_settings_of_ones_own(tmp_path: Path) -> None:
+def test_style_transfer_with_other_settings(run: Run, tmp_path: Path) -> None:
     values = {"mode": "style transfer", "preset": "transfer", "manual_tags": "guitar", "steps": 2, "lr": 0.5}
     outputs = run({**values, "recording": "song", "pons_vgg": True, "level": "1"}, tmp_path)
     assert players(outputs) == pytest.approx([SECONDS] * 3, abs=0.01)
     assert plots(outputs) == 1
-    made = json.loads((tmp_path / "transfer.run.json").read_text(encoding="utf-8"))
-    assert made["runs"][0]["steps"] == 2
-    assert made["settings"]["lr"] == 0.5 and made["settings"]["level"] == 1
-    assert [tagger["name"] for tagger in made["taggers"]] == ["mtat/pons-vgg"]
-    assert list(made["tags"]) == ["guitar"]
+    manifest = json.loads((tmp_path / "transfer.run.json").read_text(encoding="utf-8"))
+    assert manifest["runs"][0]["steps"] == 2
+    assert manifest["settings"]["lr"] == 0.5 and manifest["settings"]["level"] == 1
+    assert [tagger["name"] for tagger in manifest["taggers"]] == ["mtat/pons-vgg"]
+    assert list(manifest["tags"]) == ["guitar"]
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the settings' cell makes of a form, without a kernel."""
+    """Run the cell of settings without a kernel, and return its variables."""
     cell = next(source for source in sources() if source.startswith("# @title Settings"))
     names: dict[str, Any] = {"presets": presets, "mode": values.get("mode", "separate")}
     exec(filled_in(cell, values), names)
     return names
 
 
-def test_the_form_as_it_is_changes_nothing() -> None:
+def test_the_unchanged_form_overrides_no_setting() -> None:
     assert settings_of({})["overrides"] == {}
 
 
-def test_the_originals_settings_can_be_had() -> None:
+def test_settings_of_the_published_notebook_can_be_chosen() -> None:
     ticked = {"fcn": True, "hcnn": True, "tagger_data": "jamendo"}
     values = {**ticked, "preset": "published-code", "fft": "512, 1024,2048", "lr": 5.0, "steps": 200}
     settings = settings_of({**values, "normalise": "no", "level": "0", "generator": "embedded"})["settings"]
@@ -136,7 +149,7 @@ def test_the_originals_settings_can_be_had() -> None:
     assert (settings.normalise, settings.level, settings.generator) == (False, 0, "embedded")
 
 
-def test_style_transfer_does_not_need_the_preset_changed() -> None:
+def test_style_transfer_chooses_its_preset() -> None:
     assert settings_of({"mode": "style transfer"})["preset"] == "transfer"
 
 
@@ -149,7 +162,7 @@ def test_every_setting_has_a_control() -> None:
     assert {"start", "duration", "preset_tags", "manual_tags", "mode", "tagger_data"} <= controls.keys()
 
 
-def test_choices_are_the_packages() -> None:
+def test_choices_are_those_of_the_package() -> None:
     controls = fields()
     for name, choices in CHOICES.items():
         assert controls[name] == (UNCHANGED, [UNCHANGED, *choices])
@@ -165,12 +178,12 @@ def test_choices_are_the_packages() -> None:
 
 
 def test_it_is_committed_without_outputs() -> None:
-    code = [cell for cell in read()["cells"] if cell["cell_type"] == "code"]
+    code = [cell for cell in read_notebook()["cells"] if cell["cell_type"] == "code"]
     assert code
     assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
 
 
-def test_it_installs_itself_from_an_address_to_be_set() -> None:
+def test_it_installs_itself_from_an_address_that_users_set() -> None:
     first = sources()[0]
     assert "REPOSITORY" in first and "pip" in first and "git" in first
     assert "Set this to the address" in first

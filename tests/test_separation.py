@@ -193,7 +193,7 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> VQVAEGenerator:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAGBOX_HOME", str(folder / "home"))
         path = store.import_file(catalogue.model_by_identifier("jukebox"), folder / "vqvae.pth.tar")
-    return pretrained.assemble(
+    return pretrained.from_state_dict(
         "jukebox", jukebox.read(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
     )
 
@@ -227,7 +227,7 @@ def published_loop(
     generator: VQVAEGenerator, mono: Tensor, tagger: nn.Module, wanted: Tensor, steps: int
 ) -> tuple[list[float], Tensor, Tensor]:
     """The published program, written out: losses, the masked audio and the residual."""
-    from tagbox.taggers.windows import cut
+    from tagbox.taggers.windows import cut_windows
 
     mono = mono / mono.abs().max()
     with torch.no_grad():
@@ -243,7 +243,7 @@ def published_loop(
         for n_fft in (512, 1024, 2048):
             masked = MixtureSpectrum.of(reconstruction, n_fft).masked(generated)
             heard = audio.resample(masked[None], 44100, 16000)
-            windows = cut(heard, tagger.window, tagger.window, "zeros")[0]
+            windows = cut_windows(heard, tagger.window, tagger.window, "zeros")[0]
             answers = torch.sigmoid(tagger.network(tagger.frontend(windows))).mean(dim=0)
             each.append(nn.functional.binary_cross_entropy(answers, wanted))
         loss = sum(each) / len(each)

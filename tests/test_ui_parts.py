@@ -21,58 +21,61 @@ from tagbox.methods.steering import OnStep, Step
 from tagbox.models import load_tagger
 from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
+from tagbox.settings import PUBLISHED_FIELDS
 from tagbox.tagging import predict_windows
 from tagbox.tags.vocabularies import TAGS
-from tagbox.ui import form, gallery, plots, server, spectrograms, suggestions
+from tagbox.ui import form, plots, server, spectrograms, suggestions
+from tagbox.ui.examples import separation_examples, transfer_examples
 from tagbox.ui.jobs import Job, JobQueue, JobStatus
-from tagbox.ui.limits import Limits, plain
-from tagbox.ui.session_files import Folder, Signals
-from tagbox.ui.tasks import Request
+from tagbox.ui.limits import Limits, without_folder
+from tagbox.ui.processing import JobRequest
+from tagbox.ui.session_files import JobSignals, SessionFolder
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 
 
-def step(index: int, loss: float = 0.0, share: float = 0.5) -> Step:
-    return Step(index, loss, (torch.full((1, 50), share),), float(index))
+def step(index: int, loss: float = 0.0, probability: float = 0.5) -> Step:
+    return Step(index, loss, (torch.full((1, 50), probability),), float(index))
 
 
-def test_refusals_name_the_file_and_no_folder(tmp_path: Path) -> None:
+def test_errors_name_the_file_without_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "private" / "song.mp3"
     path.parent.mkdir()
     path.write_text("words")
     with pytest.raises(TagBoxError) as refused:
-        Limits().read(path)
-    assert plain(refused.value, path).startswith("song.mp3 is a text file")
-    assert str(tmp_path) not in plain(refused.value, path)
+        Limits().read_file(path)
+    message = without_folder(refused.value, path)
+    assert message.startswith("song.mp3 is a text file")
+    assert str(tmp_path) not in message
 
 
 @pytest.mark.parametrize(
     ("limits", "complaint"),
     [(Limits(seconds=14), "takes 14 s at the most"), (Limits(megabytes=0), "larger than 0 MB")],
 )
-def test_a_recording_beyond_a_bound_is_refused_unread(limits: Limits, complaint: str) -> None:
+def test_a_recording_beyond_a_limit_is_refused_by_its_header(limits: Limits, complaint: str) -> None:
     with pytest.raises(TagBoxError, match=complaint):
-        limits.check(DUET)
-    Limits().check(DUET)
+        limits.check_file(DUET)
+    Limits().check_file(DUET)
 
 
-def test_many_channels_count_as_length(tmp_path: Path) -> None:
+def test_a_recording_with_many_channels_is_refused_sooner(tmp_path: Path) -> None:
     path = tmp_path / "wide.wav"
     soundfile.write(path, torch.zeros(1000, 200).numpy(), 1000)
     with pytest.raises(TagBoxError, match="200 channels"):
-        Limits(seconds=1).check(path)
+        Limits(seconds=1).check_file(path)
 
 
-def test_results_are_given_by_token_and_name_alone(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.prepare()
+def test_results_are_found_by_token_and_name_only(tmp_path: Path) -> None:
+    folder = SessionFolder(tmp_path)
+    folder.create()
     results = folder.new_results("page", "separate")
     results.mkdir()
     (results / "violin.wav").write_bytes(b"sound")
     (results / "link").symlink_to("/etc/hostname")
     (tmp_path / "secret").write_bytes(b"secret")
     token = results.name
-    assert folder.result(token, "violin.wav") == results / "violin.wav"
+    assert folder.find_result(token, "violin.wav") == results / "violin.wav"
     for wrong, name in (
         (token, "../../secret"),
         (token, ".."),
@@ -82,32 +85,32 @@ def test_results_are_given_by_token_and_name_alone(tmp_path: Path) -> None:
         ("..", "secret"),
         ("0" * 32, "violin.wav"),
     ):
-        assert folder.result(wrong, name) is None
+        assert folder.find_result(wrong, name) is None
 
 
-def test_a_page_that_closes_takes_its_own_and_leaves_what_others_share(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.prepare()
+def test_a_closed_page_loses_its_files_except_those_that_others_share(tmp_path: Path) -> None:
+    folder = SessionFolder(tmp_path)
+    folder.create()
     shared, own = folder.uploads / "shared.wav", folder.uploads / "own.wav"
     for path in (shared, own):
         path.write_bytes(b"sound")
     first, second = folder.session("first"), folder.session("second")
     first.uploads |= {shared, own}
     second.uploads.add(shared)
-    signals = first.signals["separate"] = Signals()
+    signals = first.signals["separate"] = JobSignals()
     results = folder.new_results("first", "separate")
     results.mkdir()
-    folder.leave("first")
+    folder.close_session("first")
     assert signals.cancel.is_set()
     assert shared.exists() and not own.exists() and not results.exists()
-    folder.leave("second")
+    folder.close_session("second")
     assert not shared.exists()
-    folder.leave("never seen")
+    folder.close_session("never seen")
 
 
-def test_new_results_replace_the_last_ones_of_the_tab(tmp_path: Path) -> None:
-    folder = Folder(tmp_path)
-    folder.prepare()
+def test_new_results_replace_the_previous_ones_of_the_tab(tmp_path: Path) -> None:
+    folder = SessionFolder(tmp_path)
+    folder.create()
     old = folder.new_results("page", "separate")
     old.mkdir()
     other = folder.new_results("page", "transfer")
@@ -124,26 +127,26 @@ def endless(on_step: OnStep, on_segment: OnSegment) -> str:
     return "ran out"
 
 
-def test_a_run_is_watched_stopped_and_cancelled() -> None:
-    with JobQueue(4) as turns:
-        signals = Signals()
-        watched = Job(endless, signals, turns, every=0.01)
-        for moment in watched:
-            if len(moment.steps) >= 3:
+def test_a_job_reports_its_steps_and_is_stopped_and_cancelled() -> None:
+    with JobQueue(4) as queue:
+        signals = JobSignals()
+        job = Job(endless, signals, queue, interval=0.01)
+        for status in job:
+            if len(status.steps) >= 3:
                 signals.stop.set()
-        assert watched.outcome() == "kept"
-        assert watched.last().loops == 1
+        assert job.result() == "kept"
+        assert job.status().loops == 1
 
-        signals = Signals()
-        watched = Job(endless, signals, turns, every=0.01)
-        for moment in watched:
-            if moment.steps:
+        signals = JobSignals()
+        job = Job(endless, signals, queue, interval=0.01)
+        for status in job:
+            if status.steps:
                 signals.cancel.set()
         with pytest.raises(CancelledError):
-            watched.outcome()
+            job.result()
 
 
-def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
+def test_one_job_at_a_time_and_a_cancelled_one_never_starts() -> None:
     gate, ran = threading.Event(), []
 
     def first(on_step: OnStep, on_segment: OnSegment) -> None:
@@ -152,116 +155,134 @@ def test_one_run_at_a_time_and_a_cancelled_one_never_begins() -> None:
     def second(on_step: OnStep, on_segment: OnSegment) -> None:
         ran.append("second")
 
-    with JobQueue(4) as turns:
-        Job(first, Signals(), turns)
-        signals = Signals()
-        waiting = Job(second, signals, turns, every=0.01)
-        moment = next(iter(waiting))
-        assert moment.begun is False and moment.before == 1
+    with JobQueue(4) as queue:
+        Job(first, JobSignals(), queue)
+        signals = JobSignals()
+        waiting = Job(second, signals, queue, interval=0.01)
+        status = next(iter(waiting))
+        assert status.started is False and status.jobs_before == 1
         signals.cancel.set()
         assert list(waiting) == []  # it does not wait any longer
         with pytest.raises(CancelledError):
-            waiting.outcome()
+            waiting.result()
         gate.set()
     assert ran == []
 
 
-def test_a_line_that_is_full_turns_away() -> None:
+def test_a_full_queue_refuses_work() -> None:
     gate = threading.Event()
-    with JobQueue(1) as turns:
-        turns.ask(lambda: gate.wait(30))
-        turns.ask(lambda: None)
-        with pytest.raises(TagBoxError, match="too many wait already"):
-            turns.ask(lambda: None)
+    with JobQueue(1) as queue:
+        queue.submit(lambda: gate.wait(30))
+        queue.submit(lambda: None)
+        with pytest.raises(TagBoxError, match="too many runs wait already"):
+            queue.submit(lambda: None)
         gate.set()
 
 
-def test_leaving_a_watched_run_cancels_it() -> None:
-    with JobQueue(4) as turns:
-        signals = Signals()
-        watching = iter(Job(endless, signals, turns, every=0.01))
-        next(watching)
-        watching.close()  # type: ignore[attr-defined]
+def test_a_job_is_cancelled_when_nobody_follows_it_any_more() -> None:
+    with JobQueue(4) as queue:
+        signals = JobSignals()
+        statuses = iter(Job(endless, signals, queue, interval=0.01))
+        next(statuses)
+        statuses.close()  # type: ignore[attr-defined]
         assert signals.cancel.is_set()
 
 
-def test_what_is_heard_is_suggested_first_and_drawn() -> None:
+def test_predicted_sources_are_suggested_first_and_drawn() -> None:
     duet = audio.read(DUET)
-    (heard,) = predict_windows(duet.samples, duet.rate, [load_tagger()])
-    offered = [word for word, _ in suggestions.suggestions(heard)]
-    assert {"violin", "piano"} <= set(offered[:4])
-    assert "no vocals" not in offered
-    drawn = plots.heard_over_time(duet.samples, duet.rate, heard)
-    assert drawn.count('class="heat"') == plots.ROWS * len(heard.spans)
-    assert ">violin<" in drawn and 'class="wave"' in drawn
+    (predictions,) = predict_windows(duet.samples, duet.rate, [load_tagger()])
+    words = [word for word, _ in suggestions.suggest_sources(predictions)]
+    assert {"violin", "piano"} <= set(words[:4])
+    assert "no vocals" not in words
+    drawing = plots.draw_predictions(duet.samples, duet.rate, predictions)
+    assert drawing.count('class="heat"') == plots.TAG_ROWS * len(predictions.spans)
+    assert ">violin<" in drawing and 'class="wave"' in drawing
 
 
 @pytest.mark.parametrize("taggers", [("mtat/fcn",), ("mtat/fcn", "jamendo/fcn"), ("msd/fcn",)])
-def test_every_word_on_offer_is_one_that_can_be_asked_for(taggers: tuple[str, ...]) -> None:
-    offered = suggestions.known(taggers)
-    assert "guitar" in offered
-    for word in offered:
-        assert all(suggestions.outputs(word, taggers, "right"))
+def test_every_known_word_has_target_tags(taggers: tuple[str, ...]) -> None:
+    words = suggestions.known_words(taggers)
+    assert "guitar" in words
+    for word in words:
+        assert all(suggestions.target_indices(word, taggers, "right"))
 
 
-def test_outputs_of_a_union_in_every_vocabulary() -> None:
-    (mtat,) = suggestions.outputs("violin + cello", ["mtat/fcn"], "right")
+def test_target_indices_of_a_union_and_in_the_published_order() -> None:
+    (mtat,) = suggestions.target_indices("violin + cello", ["mtat/fcn"], "right")
     assert [TAGS["mtat"][i] for i in mtat] == ["violin", "cello"]
-    (published,) = suggestions.outputs("sitar", ["mtat/fcn"], "published")
+    (published,) = suggestions.target_indices("sitar", ["mtat/fcn"], "published")
     assert [TAGS["mtat"][i] for i in published] == ["solo"]
 
 
-def test_curves_follow_the_source_whose_loop_it_is() -> None:
-    wanted = {"violin": [[1]], "<b>": [[2]]}
-    first = plots.curves(JobStatus(True, 0, 1, (step(0), step(1)), None, 1.0), list(wanted), wanted, 5)
+def test_curves_belong_to_the_source_that_the_loop_steers() -> None:
+    targets = {"violin": [[1]], "<b>": [[2]]}
+    first_loop = JobStatus(True, 0, 1, (step(0), step(1)), None, 1.0)
+    first = plots.draw_loop(first_loop, list(targets), targets, 5)
     assert "violin" in first and "&lt;b&gt;" not in first
-    second = plots.curves(JobStatus(True, 0, 2, (step(0, share=0.25),), None, 1.0), list(wanted), wanted, 5)
+    second_loop = JobStatus(True, 0, 2, (step(0, probability=0.25),), None, 1.0)
+    second = plots.draw_loop(second_loop, list(targets), targets, 5)
     assert "&lt;b&gt; <b>25%</b>" in second and "<b>0</b>" in second
 
 
-def test_spectrograms_of_long_recordings_are_pooled_not_cut(tmp_path: Path) -> None:
+def test_spectrograms_of_long_recordings_are_pooled_and_not_cut(tmp_path: Path) -> None:
     rate, seconds = 8000, 70
     tone = torch.zeros(1, rate * seconds)
     tone[:, -rate * 5 :] = torch.sin(torch.arange(rate * 5) * 1.5)
     audio.write(tmp_path / "late.wav", tone * 0.5, rate)
-    levels = spectrograms._levels(FileReader.of(tmp_path / "late.wav"))
+    levels = spectrograms.pooled_levels(FileReader.of(tmp_path / "late.wav"))
     assert levels.shape[0] == 1025 and levels.shape[1] <= spectrograms.COLUMNS
     loud = levels.max(axis=0) > levels.max() - 6
     assert loud[-3:].all() and loud.mean() == pytest.approx(5 / seconds, abs=0.03)
-    drawn = spectrograms.save({"late": tmp_path / "late.wav"}, tmp_path)
-    assert drawn["late"].read_bytes().startswith(b"\x89PNG")
+    pictures = spectrograms.save_spectrograms({"late": tmp_path / "late.wav"}, tmp_path)
+    assert pictures["late"].read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
-    ("asked", "complaint"),
+    ("request_", "complaint"),
     [
-        (Request(DUET, (), "default"), "no word is chosen"),
-        (Request(DUET, tuple("abcdefg"), "default"), "7 words"),
-        (Request(DUET, ("violn",), "default"), "did you mean violin"),
-        (Request(DUET, ("violin",), "default", {"fft": (3,)}), "FFT size of 3"),
+        (JobRequest(DUET, (), "default"), "no word is chosen"),
+        (JobRequest(DUET, tuple("abcdefg"), "default"), "7 words"),
+        (JobRequest(DUET, ("violn",), "default"), "did you mean violin"),
+        (JobRequest(DUET, ("violin",), "default", {"fft": (3,)}), "FFT size of 3"),
     ],
 )
-def test_a_request_is_checked_before_anything_heavy(asked: Request, complaint: str) -> None:
+def test_a_request_is_checked_before_anything_heavy(request_: JobRequest, complaint: str) -> None:
     with pytest.raises(TagBoxError, match=complaint):
-        asked.settings()
+        request_.settings()
 
 
 def test_every_setting_has_a_control() -> None:
+    generators = {"embedded": "embedded", "jukebox": "jukebox"}
     with gradio.Blocks(analytics_enabled=False):
-        both = form.build("a", ["default", "paper"], Limits(), {"embedded": "embedded", "jukebox": "jukebox"})
-        alone = form.build("b", ["transfer"], Limits(), {"embedded": "embedded"})
+        separation = form.build_form("a", ["default", "paper"], Limits(), generators)
+        transfer = form.build_form("b", ["transfer"], Limits(), {"embedded": "embedded"})
     fields = {field.name for field in dataclasses.fields(Settings)}
-    assert set(both.settings) == fields
-    assert set(alone.settings) < fields and "fft" not in alone.settings
-    values = [control.value for control in both.controls]
-    asked = both.request(DUET, ["violin"], values)
-    assert asked.settings() == presets.find("default").settings
-    assert asked.start == 0 and asked.duration is None
+    assert set(separation.settings) == fields
+    assert set(transfer.settings) == fields - set(form.NOT_FOR_TRANSFER)
+    values = [control.value for control in separation.controls]
+    wanted = separation.request(DUET, ["violin"], values)
+    assert wanted.settings() == presets.find("default").settings
+    assert wanted.start == 0 and wanted.duration is None
+
+
+@pytest.mark.parametrize("preset", ["default", "paper", "published-code"])
+def test_choosing_a_preset_fills_in_its_settings(preset: str) -> None:
+    generators = {"embedded": "embedded", "jukebox": "jukebox"}
+    with gradio.Blocks(analytics_enabled=False):
+        separation = form.build_form("a", ["default", "paper", "published-code"], Limits(), generators)
+    others = [control.value for control in separation.controls[1 + len(separation.settings) :]]
+    values = [preset, *separation.preset_values(preset), *others]
+    assert separation.request(DUET, ["violin"], values).settings() == presets.find(preset).settings
+
+
+def test_settings_of_the_published_code_have_an_accordion_of_their_own() -> None:
+    assert {name for row in form.PUBLISHED_ROWS for name in row} == set(PUBLISHED_FIELDS)
+    assert not {name for row in form.ROWS for name in row} & set(PUBLISHED_FIELDS)
 
 
 @pytest.fixture
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server sets some variables of its process; afterwards they are as before."""
+    """Restore afterwards the environment variables that the server sets."""
     for name in ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "GRADIO_TEMP_DIR"):
         monkeypatch.setenv(name, "")
     for name in ("no_proxy", "NO_PROXY"):
@@ -269,7 +290,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("own_environment")
-def test_a_port_that_is_taken_is_told_in_a_line() -> None:
+def test_a_port_in_use_is_an_error_with_advice() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -282,12 +303,12 @@ def test_a_port_that_is_taken_is_told_in_a_line() -> None:
 
 
 @pytest.mark.usefixtures("own_environment")
-def test_without_gradio_the_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_gradio_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(TagBoxError, match=r"tagbox\[ui\]"), server.serving("127.0.0.1", 1, Limits()):
         pytest.fail("served")
 
 
-def test_no_examples_where_there_is_no_repository(tmp_path: Path) -> None:
-    assert gallery.separations(tmp_path) == [] and gallery.transfers(tmp_path) == []
-    assert gallery.separations() and gallery.transfers()
+def test_there_are_no_examples_outside_the_repository(tmp_path: Path) -> None:
+    assert separation_examples(tmp_path) == () and transfer_examples(tmp_path) == ()
+    assert separation_examples() and transfer_examples()

@@ -31,11 +31,11 @@ from tagbox import models
 from tagbox.cli import main
 from tagbox.errors import TagBoxError
 from tagbox.weights import cache_file, catalogue, checkpoint_reader, download, store, verification
-from tagbox.weights.catalogue import MODELS, Model, by_identifier
-from tagbox.weights.download import Patience
+from tagbox.weights.catalogue import MODELS, Model, model_by_identifier
+from tagbox.weights.download import RetryPolicy
 from tagbox.weights.safe_unpickler import InertObject
 
-QUICK = Patience(tries=3, pause=0.01, silence=2.0)
+QUICK = RetryPolicy(max_attempts=3, pause_seconds=0.01, timeout_seconds=2.0)
 
 
 class Server:
@@ -131,18 +131,18 @@ class Server:
         request.wfile.write(body)
 
 
-class Heard:
-    """A listener that remembers."""
+class Recorder:
+    """An observer that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.progress: list[tuple[int, int | None]] = []
 
-    def arrived(self, done: int, total: int | None) -> None:
+    def on_progress(self, done: int, total: int | None) -> None:
         self.progress.append((done, total))
 
-    def say(self, text: str) -> None:
-        self.said.append(text)
+    def on_message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 @pytest.fixture
@@ -195,7 +195,7 @@ def model(crnn: bytes, server: Server) -> Model:
     """mtat/crnn, as if `crnn` were its published file; its server serves it as ``crnn.pth``."""
     server.files["crnn.pth"] = crnn
     return dataclasses.replace(
-        by_identifier("mtat/crnn"),
+        model_by_identifier("mtat/crnn"),
         size=len(crnn),
         sha256=hashlib.sha256(crnn).hexdigest(),
         git_blob=blob(crnn),
@@ -243,8 +243,8 @@ def test_the_files_at_hand_have_the_checksums_of_the_catalogue(shared: Path) -> 
     listed = dict(line.split()[::-1] for line in (shared / "weights" / "SHA256SUMS").read_text().splitlines())
     assert len(listed) == 8
     for name, sha256 in listed.items():
-        model = by_identifier(name.removesuffix(".pth"))
-        found = verification.checksums(shared / "weights" / name)
+        model = model_by_identifier(name.removesuffix(".pth"))
+        found = verification.compute_checksums(shared / "weights" / name)
         assert (found.sha256, found.git_blob) == (sha256, model.git_blob)
         assert (model.sha256, model.size) == (sha256, (shared / "weights" / name).stat().st_size)
 
@@ -255,11 +255,11 @@ def test_the_files_at_hand_have_the_checksums_of_the_catalogue(shared: Path) -> 
 )
 def test_a_misspelt_name_gets_the_nearest_ones(typed: str, meant: str) -> None:
     with pytest.raises(TagBoxError, match=f"no model is called '{typed}'.*{meant}"):
-        by_identifier(typed)
+        model_by_identifier(typed)
 
 
 def test_names_are_found_whatever_their_capitals() -> None:
-    assert by_identifier("MTAT/FCN") is catalogue.find("tagger", "fcn", "mtat")
+    assert model_by_identifier("MTAT/FCN") is catalogue.find_model("tagger", "fcn", "mtat")
 
 
 # Reading as data
@@ -294,18 +294,18 @@ def test_weights_beside_objects_of_unknown_classes_are_read(tmp_path: Path, new:
     hps.path = Path("logs")
     whole = {"model": weights, "hps": hps, "step": 5, "act": torch.nn.functional.relu, "opt": [Settings()]}
     (tmp_path / "c.tar").write_bytes(saved(whole, new))
-    data = checkpoint_reader.read(tmp_path / "c.tar")
+    data = checkpoint_reader.read_checkpoint(tmp_path / "c.tar")
     assert data["step"] == 5
     assert isinstance(data["hps"], InertObject) and isinstance(data["opt"][0], InertObject)
     expected = {name.removeprefix("module."): value for name, value in weights.items()}
-    assert same(checkpoint_reader.state_dict(tmp_path / "c.tar"), expected)
+    assert same(checkpoint_reader.read_state_dict(tmp_path / "c.tar"), expected)
 
 
 def test_our_reader_of_the_old_format_agrees_with_pytorch_on_published_files(shared: Path) -> None:
     for name in ("mtat/crnn", "msd/fcn"):
         path = shared / "weights" / f"{name}.pth"
         assert same(
-            dict(checkpoint_reader._read_old(path)),
+            dict(checkpoint_reader._read_legacy(path)),
             dict(torch.load(path, map_location="cpu", weights_only=True)),
         )
 
@@ -338,7 +338,7 @@ def test_a_pickle_with_code_is_refused_and_nothing_of_it_runs(
     content = pickle.dumps(what) if form == "bare" else saved(what, form == "zip")
     (tmp_path / "evil.pth").write_bytes(content)
     with pytest.raises(TagBoxError, match=rf"evil.pth would run code when loaded \(.*{named}\)"):
-        checkpoint_reader.read(tmp_path / "evil.pth")
+        checkpoint_reader.read_checkpoint(tmp_path / "evil.pth")
     assert [path.name for path in tmp_path.iterdir()] == ["evil.pth"]
 
 
@@ -349,7 +349,7 @@ def test_a_part_of_a_checkpoint_is_refused_wherever_it_was_cut(tmp_path: Path, n
     for kept in (0, 1, 10, 100, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:kept])
         with pytest.raises(TagBoxError, match=r"cut\.pth is (not a PyTorch|a damaged) checkpoint"):
-            checkpoint_reader.read(path)
+            checkpoint_reader.read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_tensor_beyond_its_storage_is_refused(
     content = saved({"a": Beyond(torch.ones(10)), "hps": Settings()}, new=True)
     (tmp_path / "beyond.pth").write_bytes(content)
     with pytest.raises(TagBoxError, match="damaged"):
-        checkpoint_reader.read(tmp_path / "beyond.pth")
+        checkpoint_reader.read_checkpoint(tmp_path / "beyond.pth")
 
 
 def test_a_compressed_archive_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_a_compressed_archive_that_would_fill_the_memory_is_refused(tmp_path: Pa
         for name in old.namelist():
             new.writestr(name, old.read(name))
     with pytest.raises(TagBoxError, match="damaged"):
-        checkpoint_reader.read(tmp_path / "bomb.pth")
+        checkpoint_reader.read_checkpoint(tmp_path / "bomb.pth")
 
 
 SMALL = {new: saved({"model": {"a": torch.arange(6.0)}, "hps": Settings(a=1)}, new) for new in (False, True)}
@@ -400,7 +400,7 @@ def test_a_changed_byte_is_read_or_refused_and_nothing_else(
     path = tmp_path / "changed.pth"
     path.write_bytes(content)
     try:
-        data = checkpoint_reader.read(path)
+        data = checkpoint_reader.read_checkpoint(path)
     except TagBoxError as error:
         assert "\n" not in str(error)
     else:
@@ -415,22 +415,22 @@ def test_all_of_a_file_arrives_from_servers_of_every_temper(
     server: Server, tmp_path: Path, crnn: bytes, how: str
 ) -> None:
     server.files["f"] = crnn
-    heard = Heard()
-    download.download(f"{server.base}/{how}/f", tmp_path / "f.part", heard, QUICK)
+    observer = Recorder()
+    download.download(f"{server.base}/{how}/f", tmp_path / "f.part", observer, QUICK)
     assert (tmp_path / "f.part").read_bytes() == crnn
-    assert heard.progress[-1] == (len(crnn), len(crnn))
-    assert [done for done, _ in heard.progress] == sorted(done for done, _ in heard.progress)
+    assert observer.progress[-1] == (len(crnn), len(crnn))
+    assert [done for done, _ in observer.progress] == sorted(done for done, _ in observer.progress)
 
 
 def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Path, crnn: bytes) -> None:
     server.files["f"] = crnn
-    heard = Heard()
-    download.download(f"{server.base}/broken/f", tmp_path / "f.part", heard, QUICK)
+    observer = Recorder()
+    download.download(f"{server.base}/broken/f", tmp_path / "f.part", observer, QUICK)
     starts = [int(span[6:-1]) if span else 0 for _, span in server.asked]
     steps = [after - before for before, after in itertools.pairwise(starts)]
     assert len(steps) >= 4
-    assert all(server.breaks_after - download.CHUNK < step <= server.breaks_after for step in steps)
-    assert all("trying again" in text for text in heard.said) and len(heard.said) == len(starts) - 1
+    assert all(server.breaks_after - download.CHUNK_BYTES < step <= server.breaks_after for step in steps)
+    assert all("trying again" in text for text in observer.messages) and len(observer.messages) == len(starts) - 1
 
 
 def test_a_connection_that_never_gets_further_is_given_up(
@@ -438,11 +438,11 @@ def test_a_connection_that_never_gets_further_is_given_up(
 ) -> None:
     server.files["f"] = crnn
     with pytest.raises(TagBoxError, match=r"the connection (broke|ended).*; run it again"):
-        download.download(f"{server.base}/stuck/f", tmp_path / "f.part", Heard(), QUICK)
+        download.download(f"{server.base}/stuck/f", tmp_path / "f.part", Recorder(), QUICK)
     # The first attempt brought something; each of the others nothing more.
-    assert len(server.asked) == QUICK.tries
+    assert len(server.asked) == QUICK.max_attempts
     have = (tmp_path / "f.part").stat().st_size
-    download.download(f"{server.base}/good/f", tmp_path / "f.part", Heard(), QUICK)
+    download.download(f"{server.base}/good/f", tmp_path / "f.part", Recorder(), QUICK)
     assert server.asked[-1] == ("good", f"bytes={have}-") and have > 350_000
     assert (tmp_path / "f.part").read_bytes() == crnn
 
@@ -450,18 +450,18 @@ def test_a_connection_that_never_gets_further_is_given_up(
 def test_what_is_complete_already_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
     server.files["f"] = b"0123456789"
     (tmp_path / "f.part").write_bytes(b"0123456789")
-    heard = Heard()
-    download.download(f"{server.base}/good/f", tmp_path / "f.part", heard, QUICK)
-    assert heard.progress == []
+    observer = Recorder()
+    download.download(f"{server.base}/good/f", tmp_path / "f.part", observer, QUICK)
+    assert observer.progress == []
     (tmp_path / "f.part").write_bytes(b"0123456789 and more")
-    download.download(f"{server.base}/good/f", tmp_path / "f.part", heard, QUICK)
+    download.download(f"{server.base}/good/f", tmp_path / "f.part", observer, QUICK)
     assert (tmp_path / "f.part").read_bytes() == b"0123456789"
 
 
 def test_no_server_is_said_at_once(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(TagBoxError, match=r"cannot get http://127.0.0.1:9/f: the server cannot be reached"):
-        download.download("http://127.0.0.1:9/f", tmp_path / "f.part", Heard(), Patience(pause=5.0))
+        download.download("http://127.0.0.1:9/f", tmp_path / "f.part", Recorder(), RetryPolicy(pause_seconds=5.0))
     assert time.monotonic() - start < 4
 
 
@@ -480,14 +480,14 @@ def test_a_mirror_takes_the_place_of_the_host(monkeypatch: pytest.MonkeyPatch) -
 def test_what_is_pulled_is_kept_as_safetensors_with_its_origin(
     server: Server, model: Model, crnn: bytes, home: Path, how: str
 ) -> None:
-    assert store.state(model) == "to be downloaded"
-    path = store.pull(model, source=f"{server.base}/{how}/crnn.pth", listener=Heard(), patience=QUICK)
-    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
-    said = cache_file.about(path)
+    assert store.availability(model) == "to be downloaded"
+    path = store.pull(model, source=f"{server.base}/{how}/crnn.pth", observer=Recorder(), retry_policy=QUICK)
+    assert same(verification.load_safetensors(path), checkpoint_of("crnn", "mtat"))
+    said = cache_file.read_metadata(path)
     assert said["original_sha256"] == model.sha256 and said["original_git_blob"] == model.git_blob
     assert said["licence"] == "MIT" and said["source"] == model.source and said["model"] == "mtat/crnn"
     assert list(cache(home)) == ["taggers/mtat/crnn.safetensors"]
-    assert store.state(model) == "cached" and store.locate("tagger", "crnn", "mtat") == path
+    assert store.availability(model) == "cached" and store.locate("tagger", "crnn", "mtat") == path
 
 
 def test_what_is_at_hand_is_not_pulled_again(server: Server, model: Model) -> None:
@@ -554,11 +554,11 @@ def test_spoilt_weights_get_one_clear_line_and_leave_the_cache_as_it_was(
             server.files[kind] = spoilt(crnn, kind)
     other = tmp_path / "fcn.pth"
     other.write_bytes(saved(checkpoint_of("fcn", "msd")))
-    beside = dataclasses.replace(by_identifier("msd/fcn"), git_blob=None, sha256=None)
+    beside = dataclasses.replace(model_by_identifier("msd/fcn"), git_blob=None, sha256=None)
     store.import_file(beside, other)
     before = cache(home)
     with pytest.raises(TagBoxError, match=told) as refused:
-        store.pull(model, source=url, listener=Heard(), patience=QUICK)
+        store.pull(model, source=url, observer=Recorder(), retry_policy=QUICK)
     assert "\n" not in str(refused.value) and str(home) not in str(refused.value)
     assert cache(home) == before
     assert not (tmp_path / "MARK").exists()
@@ -566,7 +566,7 @@ def test_spoilt_weights_get_one_clear_line_and_leave_the_cache_as_it_was(
 
 def test_another_published_model_is_named(shared: Path, home: Path) -> None:
     with pytest.raises(TagBoxError, match="not the published file of mtat/fcn: it is jamendo/fcn"):
-        store.import_file(by_identifier("mtat/fcn"), shared / "weights" / "jamendo" / "fcn.pth")
+        store.import_file(model_by_identifier("mtat/fcn"), shared / "weights" / "jamendo" / "fcn.pth")
     assert cache(home) == {}
 
 
@@ -576,18 +576,18 @@ def test_a_wrong_beginning_left_by_an_earlier_run_does_not_spoil_the_file(
     part = home / "partial" / "mtat-crnn.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 1000)
-    heard = Heard()
-    path = store.pull(model, source=f"{server.base}/good/crnn.pth", listener=heard, patience=QUICK)
-    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
-    assert any("once more from the start" in text for text in heard.said)
+    observer = Recorder()
+    path = store.pull(model, source=f"{server.base}/good/crnn.pth", observer=observer, retry_policy=QUICK)
+    assert same(verification.load_safetensors(path), checkpoint_of("crnn", "mtat"))
+    assert any("once more from the start" in text for text in observer.messages)
     assert [span for _, span in server.asked] == ["bytes=1000-", None]
 
 
 PULLER = """
 import dataclasses, sys
 from tagbox.weights import store
-from tagbox.weights.catalogue import by_identifier
-model = dataclasses.replace(by_identifier("mtat/crnn"), git_blob=sys.argv[2], sha256=None, size=None)
+from tagbox.weights.catalogue import model_by_identifier
+model = dataclasses.replace(model_by_identifier("mtat/crnn"), git_blob=sys.argv[2], sha256=None, size=None)
 print(store.pull(model, source=sys.argv[1]))
 """
 
@@ -605,7 +605,7 @@ def test_two_programs_that_pull_at_once_download_once(server: Server, model: Mod
     assert len(server.asked) == 1
     assert sum("waiting for another program" in err for _, err in outputs) == 1
     assert list(cache(home)) == ["taggers/mtat/crnn.safetensors"]
-    cache_file.verify_cached(model, store.kept_at(model))
+    cache_file.verify_cached(model, store.weights_path(model))
 
 
 def test_a_killed_pull_leaves_nothing_half_and_the_next_goes_on(
@@ -619,12 +619,12 @@ def test_a_killed_pull_leaves_nothing_half_and_the_next_goes_on(
         time.sleep(0.01)
     first.send_signal(signals.SIGKILL)
     first.communicate()
-    assert list(cache(home)) == ["partial/mtat-crnn.part"] and store.state(model) == "to be downloaded"
+    assert list(cache(home)) == ["partial/mtat-crnn.part"] and store.availability(model) == "to be downloaded"
     have = part.stat().st_size
     assert have < len(crnn)
-    path = store.pull(model, source=f"{server.base}/good/crnn.pth", listener=Heard(), patience=QUICK)
+    path = store.pull(model, source=f"{server.base}/good/crnn.pth", observer=Recorder(), retry_policy=QUICK)
     assert server.asked[-1] == ("good", f"bytes={have}-")
-    assert same(verification.safetensors(path), checkpoint_of("crnn", "mtat"))
+    assert same(verification.load_safetensors(path), checkpoint_of("crnn", "mtat"))
 
 
 # The licence
@@ -632,7 +632,7 @@ def test_a_killed_pull_leaves_nothing_half_and_the_next_goes_on(
 
 def test_jukebox_is_not_pulled_before_its_licence_is_accepted(server: Server, home: Path) -> None:
     with pytest.raises(TagBoxError, match=r"Noncommercial.*--accept-license"):
-        store.pull(by_identifier("jukebox"), source=f"{server.base}/good/vqvae.pth.tar")
+        store.pull(model_by_identifier("jukebox"), source=f"{server.base}/good/vqvae.pth.tar")
     assert server.asked == [] and cache(home) == {}
 
 
@@ -646,18 +646,18 @@ def test_jukebox_rests_on_names_and_shapes_and_keeps_the_acceptance(
     wrapped = OrderedDict((f"module.{key}", value) for key, value in weights.items())
     content = saved({"model": wrapped, "hps": Settings(levels=3), "step": 1}, new)
     server.files["vqvae.pth.tar"] = content
-    model, heard = by_identifier("jukebox"), Heard()
+    model, observer = model_by_identifier("jukebox"), Recorder()
     path = store.pull(
-        model, accept_license=True, source=f"{server.base}/good/vqvae.pth.tar", listener=heard, patience=QUICK
+        model, accept_license=True, source=f"{server.base}/good/vqvae.pth.tar", observer=observer, retry_policy=QUICK
     )
-    assert same(verification.safetensors(path), weights)
-    assert [text for text in heard.said if "only one source gives" in text and str(model.sha256) in text]
-    kept = store.acceptance(model)
+    assert same(verification.load_safetensors(path), weights)
+    assert [text for text in observer.messages if "only one source gives" in text and str(model.sha256) in text]
+    kept = store.licence_acceptance(model)
     assert kept and kept["licence"] == "Noncommercial Use License" and kept["accepted"].startswith("20")
     assert store.verify(model) == path
     assert models.load_generator("jukebox").weights_hash == hashlib.sha256(path.read_bytes()).hexdigest()
     store.remove(model)
-    assert cache(home) == {} and store.acceptance(model) is None
+    assert cache(home) == {} and store.licence_acceptance(model) is None
 
 
 @pytest.mark.parametrize("kind", ["code", "other"])
@@ -670,10 +670,10 @@ def test_a_hostile_jukebox_is_refused_though_its_checksum_only_warns(
         TagBoxError, match="would run code" if kind == "code" else "another model than jukebox"
     ):
         store.pull(
-            by_identifier("jukebox"),
+            model_by_identifier("jukebox"),
             accept_license=True,
             source=f"{server.base}/good/{kind}",
-            listener=Heard(),
+            observer=Recorder(),
         )
     assert cache(home) == {} and not (tmp_path / "MARK").exists()
 
@@ -712,28 +712,28 @@ def test_a_changed_file_in_the_cache_is_not_used_and_a_pull_repairs_it(server: S
 
 def test_verify_knows_weights_that_were_not_made_of_the_published_file(server: Server, model: Model) -> None:
     store.pull(model, source=f"{server.base}/good/crnn.pth")
-    assert store.verify(model) == store.kept_at(model)
+    assert store.verify(model) == store.weights_path(model)
     with pytest.raises(TagBoxError, match="not the published ones"):
-        store.verify(by_identifier("mtat/crnn"))
+        store.verify(model_by_identifier("mtat/crnn"))
 
 
 def test_import_takes_checkpoints_and_what_another_cache_kept(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = by_identifier("mtat/hcnn")
-    assert short.source and by_identifier("mtat/short").source is None
-    unpublished = by_identifier("jamendo/short")
+    short = model_by_identifier("mtat/hcnn")
+    assert short.source and model_by_identifier("mtat/short").source is None
+    unpublished = model_by_identifier("jamendo/short")
     weights = checkpoint_of("short", "jamendo")
     (tmp_path / "own.pth").write_bytes(saved(weights, new=True))
     kept = store.import_file(unpublished, tmp_path / "own.pth")
-    assert store.state(unpublished) == "cached" and same(verification.safetensors(kept), weights)
+    assert store.availability(unpublished) == "cached" and same(verification.load_safetensors(kept), weights)
     moved = tmp_path / "moved.safetensors"
     kept.rename(moved)
-    assert store.state(unpublished) == "absent"
+    assert store.availability(unpublished) == "absent"
     again = store.import_file(unpublished, moved)
     assert again.read_bytes() == moved.read_bytes()
     with pytest.raises(TagBoxError, match=r"holds jamendo/short instead of msd/short"):
-        store.import_file(by_identifier("msd/short"), moved)
+        store.import_file(model_by_identifier("msd/short"), moved)
 
 
 @pytest.mark.parametrize(
@@ -752,7 +752,7 @@ def test_import_refuses_other_files_in_a_line(
     if content is not None:
         (tmp_path / "f.pth").write_bytes(content)
     with pytest.raises(TagBoxError, match=told):
-        store.import_file(by_identifier("mtat/short"), tmp_path / "f.pth")
+        store.import_file(model_by_identifier("mtat/short"), tmp_path / "f.pth")
     assert cache(home) == {}
 
 
@@ -761,7 +761,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, home: Path) -> N
     next(value for value in weights.values() if value.is_floating_point()).view(-1)[0] = float("inf")
     (tmp_path / "f.pth").write_bytes(saved(weights))
     with pytest.raises(TagBoxError, match="not finite"):
-        store.import_file(by_identifier("mtat/short"), tmp_path / "f.pth")
+        store.import_file(model_by_identifier("mtat/short"), tmp_path / "f.pth")
     assert cache(home) == {}
 
 
@@ -782,17 +782,17 @@ def test_the_platforms_cache_is_the_home_unless_told_otherwise(monkeypatch: pyte
 
 
 def test_what_ships_inside_is_good() -> None:
-    shipped = [model for model in MODELS if model.inside and store.state(model) == "inside"]
+    shipped = [model for model in MODELS if model.inside and store.availability(model) == "inside"]
     assert {"mtat/pons-musicnn"} <= {model.identifier for model in shipped}
     for model in shipped:
-        assert store.verify(model) == store.pull(model) == store.kept_at(model)
+        assert store.verify(model) == store.pull(model) == store.weights_path(model)
 
 
 # The command line
 
 
 def mirror_of(server: Server, identifier: str, content: bytes) -> None:
-    source = by_identifier(identifier).source or ""
+    source = model_by_identifier(identifier).source or ""
     server.files[source.split("/", 3)[3]] = content
 
 
@@ -905,10 +905,3 @@ def test_a_refusal_in_a_process_of_its_own(server: Server, home: Path) -> None:
     assert told.returncode == 2 and told.stdout == ""
     assert told.stderr.count("\n") == 1 and "gives a web page instead of weights" in told.stderr
     assert cache(home) == {}
-
-
-def test_the_documentation_lists_what_the_catalogue_holds() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "weights.md").read_text(encoding="utf-8")
-    for model in MODELS:
-        assert f"`{model.identifier}`" in page
-        assert (model.git_blob or "") in page and (model.sha256 or "") in page and (model.terms or "") in page

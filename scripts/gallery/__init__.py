@@ -1,1 +1,1 @@
-"""The gallery: the original page's examples, by their own settings, on audio that is free."""
+"""The gallery: the published demo page's examples, with its settings, on recordings that are free to use."""

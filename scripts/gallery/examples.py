@@ -1,4 +1,4 @@
-"""What the gallery shows: data alone. A new example or another setup of one is a few lines here."""
+"""The examples of the gallery, as data: a new example, or a new setup of one, takes a few lines here."""
 
 import dataclasses
 import shlex
@@ -11,53 +11,62 @@ from tagbox.presets import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 6.0
-# Jukebox's weights are noncommercial and fcn, hcnn and the rest are a download; these ship with TagBox.
-INSIDE: dict[str, Any] = {"generator": "embedded", "taggers": ("mtat/pons-musicnn", "mtat/pons-vgg")}
-# How the command line calls a field of `Settings` where it is not by its name.
+"""Length of every excerpt."""
+
+# Jukebox's weights are for noncommercial use, and fcn, hcnn and others are downloads; these ship with TagBox.
+SHIPPED_MODELS: dict[str, Any] = {
+    "generator": "embedded",
+    "taggers": ("mtat/pons-musicnn", "mtat/pons-vgg"),
+}
 OPTIONS = {"taggers": "tagger"}
+"""The command line's names of fields of `Settings` that have another name there."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One way to make an example.
+    """A method and its settings.
 
     Attributes:
         name: of its files, and on the page.
         preset: of TagBox.
-        words: what is to be known of it.
-        changes: fields of `Settings` that are not the preset's.
+        description: for readers of the page.
+        changes: fields of `Settings` that differ from the preset's.
     """
 
     name: str
     preset: str
-    words: str
+    description: str
     changes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> Settings:
-        """All settings that the run has."""
+        """All settings of a run with this setup."""
         return presets.override(presets.find(self.preset).settings, **self.changes)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One example of the original page.
+    """An example of the published demo page.
 
     Attributes:
-        original: its title there.
-        words: what there is to hear, before any result.
-        recording: folder in examples/.
-        start: of the excerpt, s.
-        table: the settings as the original page has them.
-        stem: the stem of `recording` that is to come out; None where nothing true is known.
-        command: of tagbox.
-        flutter: whether unsteadiness is measured.
+        name: of its files and of its section on the page.
+        title: on the page.
+        original: its title on the published page.
+        description: of the recording, and what to listen for.
+        recording: a folder in examples/.
+        tag: what is separated, or steered towards.
+        setups: the runs to compare.
+        table: the settings as the published page lists them.
+        start: of the excerpt, seconds.
+        stem: the stem of `recording` that is the reference; None if there is none.
+        command: of tagbox, "separate" or "transfer".
+        flutter: whether to measure flutter (see `scripts.gallery.measures.flutter`).
     """
 
     name: str
     title: str
     original: str
-    words: str
+    description: str
     recording: str
     tag: str
     setups: tuple[Setup, ...]
@@ -68,31 +77,42 @@ class Example:
     flutter: bool = False
 
     def file(self, track: str) -> Path:
-        """The recording's mixture or one of its stems."""
+        """Return the file of the recording's mixture or of one of its stems."""
         return ROOT / "examples" / self.recording / f"{track}.flac"
 
-    def target(self, setup: Setup) -> Path:
-        """Where the command writes, below the repository: a folder, or for a transfer a file."""
-        place = Path("out", "gallery", self.name, setup.name)
-        return place / f"{self.tag}.wav" if self.command == "transfer" else place
+    def output(self, setup: Setup) -> Path:
+        """Return the folder, or for a transfer the file, that the command writes in the repository."""
+        folder = Path("out", "gallery", self.name, setup.name)
+        return folder / f"{self.tag}.wav" if self.command == "transfer" else folder
 
     def arguments(self, setup: Setup) -> list[str]:
-        """What follows `tagbox` on the command line, run in the repository."""
-        words = [self.command, f"examples/{self.recording}/mixture.flac", "--tags", self.tag]
-        words += ["-o", self.target(setup).as_posix(), "--start", f"{self.start:g}"]
-        words += ["--duration", f"{SECONDS:g}"]
-        usual = "transfer" if self.command == "transfer" else "default"
-        if setup.preset != usual:
-            words += ["--preset", setup.preset]
+        """Return the arguments of `tagbox` that run this example from the repository's root."""
+        arguments = [self.command, f"examples/{self.recording}/mixture.flac", "--tags", self.tag]
+        arguments += ["-o", self.output(setup).as_posix(), "--start", f"{self.start:g}"]
+        arguments += ["--duration", f"{SECONDS:g}"]
+        if setup.preset != ("transfer" if self.command == "transfer" else "default"):
+            arguments += ["--preset", setup.preset]
         for name, value in setup.changes.items():
             option = "--" + OPTIONS.get(name, name).replace("_", "-")
-            for one in value if isinstance(value, tuple) else (value,):
-                words += [option, f"{one:g}" if isinstance(one, float) else str(one)]
-        return words
+            for each in value if isinstance(value, tuple) else (value,):
+                arguments += [option, f"{each:g}" if isinstance(each, float) else str(each)]
+        return arguments
 
-    def shell(self, setup: Setup) -> str:
-        """The command as people type it."""
+    def command_line(self, setup: Setup) -> str:
+        """Return the command as one types it."""
         return shlex.join(["tagbox", *self.arguments(setup)])
+
+
+def find_runs(name: str) -> tuple[tuple[Example, Setup], ...]:
+    """Return the runs of the example called `name`, or the one run called EXAMPLE/SETUP.
+
+    Raises:
+        KeyError: there is none.
+    """
+    runs = tuple((e, s) for e in EXAMPLES for s in e.setups if name in (e.name, f"{e.name}/{s.name}"))
+    if not runs:
+        raise KeyError(name)
+    return runs
 
 
 def _table(fft: str, lr: str, steps: str, models: str, data: str, tags: str) -> tuple[tuple[str, str], ...]:
@@ -103,26 +123,29 @@ def _table(fft: str, lr: str, steps: str, models: str, data: str, tags: str) -> 
 PAPER = Setup(
     "paper",
     "paper",
-    "Algorithm 1 of the paper with the settings of the original page, and with the generator and the taggers "
-    "that ship with TagBox.",
-    INSIDE,
+    "Algorithm 1 of the paper, with the settings of the published page but with the generator and the "
+    "taggers that ship with TagBox.",
+    SHIPPED_MODELS,
 )
 DEFAULT = Setup(
     "default",
     "default",
-    "The recording is taken apart by non-negative matrix factorisation, and each part goes where the "
-    "listener hears it. No generator and no loop.",
+    "Non-negative matrix factorisation decomposes the recording into components, and each is assigned to the "
+    "source or to the residual by the listener's predictions. No generator and no optimisation.",
 )
 STEERED = Setup(
     "steered",
     "steered",
-    "Gates on the parts of one factorisation are steered by gradient, until a published tagger hears the "
-    "word in the source and no longer in the rest. No generator.",
+    "Gates on the components of one factorisation, optimised by gradient descent until a published tagger "
+    "detects the tag in the source and no longer in the residual. No generator.",
 )
 
 
-def _paper(words: str = PAPER.words, name: str = PAPER.name, **changes: Any) -> Setup:
-    return dataclasses.replace(PAPER, name=name, words=words, changes={**INSIDE, **changes})
+def _paper(description: str = PAPER.description, name: str = PAPER.name, **changes: Any) -> Setup:
+    """Return the setup of the paper with other settings."""
+    return dataclasses.replace(
+        PAPER, name=name, description=description, changes={**SHIPPED_MODELS, **changes}
+    )
 
 
 EXAMPLES = (
@@ -130,7 +153,7 @@ EXAMPLES = (
         "vocals",
         "Vocals",
         "Wonderwall by Oasis - Vocal Separation",
-        "A choir that sings “ah” over a guitar.",
+        "A choir singing “ah”, accompanied by a guitar.",
         "song",
         "vocals",
         (_paper(steps=200), STEERED, DEFAULT),
@@ -152,7 +175,8 @@ EXAMPLES = (
         "vocals-slower",
         "Vocals with other settings",
         "Smoke On The Water, by Deep Purple - Vocal Separation",
-        "Another passage of the song. The original halves the rate and leaves one tagger out; so does this.",
+        "Another excerpt of the song. As on the published page, the learning rate is half as high and one "
+        "tagger fewer is used.",
         "song",
         "vocals",
         (_paper(lr=5.0, steps=200, taggers=("mtat/pons-vgg",)), STEERED, DEFAULT),
@@ -162,11 +186,12 @@ EXAMPLES = (
     ),
     Example(
         "fft-sizes",
-        "One FFT size against several",
+        "One FFT size compared with several",
         "Adding multiple FFT sizes helps with perceptual quality",
-        "The flute of a small band with guitar, bass and drums. The original page has masks of one FFT size "
-        "warble, and masks of two warble less, though the SDR does not show it. Listen for it in the first "
-        "two. Our default has no such masks; it is here for comparison.",
+        "The flute of a small band with guitar, bass and drums. On the published page, masks of one FFT size "
+        "warble and masks of two FFT sizes warble less, although the SDR does not show it. Listen for the "
+        "difference between the first two results. TagBox's default does not use such masks; it is here for "
+        "comparison.",
         "band",
         "flute",
         (
@@ -174,7 +199,7 @@ EXAMPLES = (
             _paper("Algorithm 1 with masks of two FFT sizes.", "paper-two", fft=(1024, 2048)),
             DEFAULT,
         ),
-        _table("1024, then 1024, 2048", "not told", "not told", "not told", "not told", "not told"),
+        _table("1024, then 1024, 2048", *["not stated"] * 5),
         stem="flute",
         flutter=True,
     ),
@@ -182,36 +207,20 @@ EXAMPLES = (
         "transfer",
         "“Style transfer” to guitar",
         '"Style Transfer"',
-        "Without the mask the generator may play anything that the taggers call a guitar. The original page "
-        "says that this adds lots of artifacts, as if it were recorded in a snowstorm. There is no true "
-        "guitar to compare with, so what is measured is how much of the recording is left.",
+        "Without the mask, the generator may produce anything that the taggers classify as a guitar. The "
+        "published page warns of many artifacts, as if the result had been recorded in a snowstorm. There is "
+        "no reference stem for this, so the table shows how much of the recording is left in the result.",
         "duet",
         "guitar",
         (
             _paper(
-                "The paper's settings without the mask. Algorithm 1 goes away from the tags, which would be "
-                "no transfer, so the objective is the published code's: towards them.",
+                "The paper's settings without the mask. Algorithm 1 steers away from the tags, which would "
+                "be no transfer, so the objective is that of the published code, which steers towards them.",
                 objective="cross-entropy",
             ),
-            Setup(
-                "transfer",
-                "transfer",
-                "Our preset for this, with much smaller steps.",
-            ),
+            Setup("transfer", "transfer", "TagBox's own preset for this, with a much lower learning rate."),
         ),
-        _table("no mask", "not told", "not told", "not told", "not told", "Guitar"),
+        _table("no mask", *["not stated"] * 4, "Guitar"),
         command="transfer",
     ),
 )
-
-
-def find(name: str) -> tuple[tuple[Example, Setup], ...]:
-    """The runs that `name` means: an example's, or one of them as EXAMPLE/SETUP.
-
-    Raises:
-        KeyError: there is none.
-    """
-    found = tuple((e, s) for e in EXAMPLES for s in e.setups if name in (e.name, f"{e.name}/{s.name}"))
-    if not found:
-        raise KeyError(name)
-    return found

@@ -1,4 +1,4 @@
-"""Results of the gallery: made by the commands that the page prints, and kept until they would differ."""
+"""The runs of the gallery: made by the commands that the page shows, and kept while they are up to date."""
 
 import dataclasses
 import json
@@ -16,150 +16,145 @@ from scripts.gallery.examples import ROOT, SECONDS, Example, Setup
 from tagbox import audio
 from tagbox.atomic_files import write_atomically
 from tagbox.evaluation.metrics import si_sdr
+from tagbox.taggers.names import TaggerName
 from tagbox.weights import store
 
 KEY = "key"
-
-
-def excerpt(example: Example, track: str) -> audio.Audio:
-    """What the example takes of its recording's mixture or of a stem."""
-    return audio.read(example.file(track), example.start, SECONDS)
-
-
-IDLE = {
+UNUSED_SETTINGS = {
     "latents": ("components", "factorisations", "begin"),
     "gates": ("generator", "level", "quantiser"),
 }
-"""Settings that decide nothing, by what is steered: a new default of theirs makes no result old."""
+"""For each method, settings that have no effect: a new default of theirs makes no result out of date."""
 
 
-def deciding(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide a result, as JSON has them."""
-    told: dict[str, Any] = json.loads(json.dumps(settings))
-    return {name: value for name, value in told.items() if name not in IDLE[told["steer"]]}
+def read_excerpt(example: Example, track: str) -> audio.Audio:
+    """Read the example's excerpt of its recording's mixture or of a stem."""
+    return audio.read(example.file(track), example.start, SECONDS)
 
 
-def key(example: Example, setup: Setup) -> dict[str, Any]:
-    """Everything that decides a result: where this is the same, so is the result."""
+def effective_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that have an effect, as JSON stores them."""
+    stored: dict[str, Any] = json.loads(json.dumps(settings))
+    return {name: value for name, value in stored.items() if name not in UNUSED_SETTINGS[stored["steer"]]}
+
+
+def result_key(example: Example, setup: Setup) -> dict[str, Any]:
+    """Return everything that a result depends on: command, settings, and hashes of weights and recording."""
     settings = setup.settings
-    models: list[tuple[str, str, str | None]] = [
-        ("tagger", name.partition("/")[2], name.partition("/")[0]) for name in settings.taggers
-    ]
+    weights = {}
+    for name in settings.taggers:
+        data, architecture = TaggerName.parse(name)
+        weights[name] = audio.fingerprint(store.locate("tagger", architecture, data))
     if settings.steer == "latents":
-        models.append(("generator", settings.generator, None))
-    weights = {
-        f"{data}/{name}" if data else name: audio.fingerprint(store.locate(kind, name, data))
-        for kind, name, data in models
+        weights[settings.generator] = audio.fingerprint(store.locate("generator", settings.generator))
+    return {
+        "command": example.command_line(setup),
+        "settings": effective_settings(dataclasses.asdict(settings)),
+        "weights": weights,
+        "input": audio.fingerprint(example.file("mixture")),
     }
-    # Through JSON, as it will be compared: tuples are lists there.
-    found: dict[str, Any] = json.loads(
-        json.dumps(
-            {
-                "command": example.shell(setup),
-                "settings": deciding(dataclasses.asdict(settings)),
-                "weights": weights,
-                "input": audio.fingerprint(example.file("mixture")),
-            }
-        )
-    )
-    return found
 
 
-def tracks_of(example: Example) -> tuple[str, str] | tuple[str]:
-    """What a run gives to hear."""
+def result_tracks(example: Example) -> tuple[str, ...]:
+    """Return the names of a run's tracks."""
     return ("result",) if example.command == "transfer" else ("source", "residual")
 
 
-def own_tracks(example: Example) -> tuple[str, ...]:
-    """What the recording itself gives to hear."""
+def recording_tracks(example: Example) -> tuple[str, ...]:
+    """Return the names of the recording's own tracks: the mixture, and the reference stem if there is one."""
     return ("mixture",) if example.stem is None else ("mixture", example.stem)
 
 
-def is_done(example: Example, setup: Setup, folder: Path) -> bool:
-    """Whether the result that is there is this run's, and nothing of it is missing."""
-    path = folder / files.run_of(example, setup)
-    names = [files.stem(example, setup, track) for track in tracks_of(example)]
-    needed = [folder / of(name) for name in names for of in (files.audio_of, files.picture_of)]
+def is_current(example: Example, setup: Setup, folder: Path) -> bool:
+    """Tell whether the kept result is complete and was made with today's settings, weights and recording."""
+    path = folder / files.run_path(example, setup)
+    names = [files.track_name(example, setup, track) for track in result_tracks(example)]
+    needed = [folder / of(name) for name in names for of in (files.audio_path, files.picture_path)]
     if not all(file.is_file() for file in (path, *needed)):
         return False
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    before = {**kept[KEY], "settings": deciding(kept[KEY]["settings"])}
-    return before == key(example, setup)
+    kept_key = {**kept[KEY], "settings": effective_settings(kept[KEY]["settings"])}
+    return kept_key == result_key(example, setup)
 
 
-def make(example: Example, setup: Setup, folder: Path) -> dict[str, Any]:
-    """Run the example's command in the repository and keep what came of it; what is kept is written last."""
-    target = ROOT / example.target(setup)
-    if target.parent.is_dir():
-        # Left by an earlier run; nothing else writes into out/gallery/EXAMPLE/SETUP.
-        shutil.rmtree(target if example.command == "separate" else target.parent, ignore_errors=True)
+def make_result(example: Example, setup: Setup, folder: Path) -> dict[str, Any]:
+    """Run the example's command and write its tracks, spectrograms and, last, its settings and figures.
+
+    Raises:
+        subprocess.CalledProcessError: the command failed.
+    """
+    output = ROOT / example.output(setup)
+    if output.parent.is_dir():
+        # Files of an earlier run: nothing else writes into out/gallery/EXAMPLE/SETUP.
+        shutil.rmtree(output if example.command == "separate" else output.parent, ignore_errors=True)
     begin = time.monotonic()
     subprocess.run([sys.executable, "-m", "tagbox", *example.arguments(setup)], cwd=ROOT, check=True)
     seconds = time.monotonic() - begin
-    mixture = excerpt(example, "mixture")
+    mixture = read_excerpt(example, "mixture")
     if example.command == "transfer":
-        written = {"result": target}
-        manifest = json.loads(target.with_suffix(".run.json").read_text(encoding="utf-8"))
+        paths = {"result": output}
+        manifest = json.loads(output.with_suffix(".run.json").read_text(encoding="utf-8"))
     else:
-        place = target / "mixture"
-        written = {"source": place / f"{example.tag}.wav", "residual": place / "residual.wav"}
+        place = output / "mixture"
+        paths = {"source": place / f"{example.tag}.wav", "residual": place / "residual.wav"}
         manifest = json.loads((place / "run.json").read_text(encoding="utf-8"))
-    tracks = {name: audio.read(path).samples for name, path in written.items()}
-    # One gain for all of a run, so that its players can be compared with each other.
+    tracks = {name: audio.read(path).samples for name, path in paths.items()}
+    # One gain for all tracks of a run, so that their loudness can be compared.
     gain = 1 / max(1.0, *(float(track.abs().max()) for track in tracks.values()))
-    for name, track in tracks.items():
-        path = folder / files.audio_of(files.stem(example, setup, name))
-        files.write_audio(track, mixture.rate, path, gain)
-    pictures = {
-        folder / files.picture_of(files.stem(example, setup, name)): track for name, track in tracks.items()
-    }
-    files.draw(pictures, mixture.rate, mixture.samples)
-    # Which kernel it ran on is of no use to readers.
+    names = {track: files.track_name(example, setup, track) for track in tracks}
+    for track, samples in tracks.items():
+        files.write_audio(samples, mixture.rate, folder / files.audio_path(names[track]), gain)
+    pictures = {folder / files.picture_path(names[track]): samples for track, samples in tracks.items()}
+    files.draw_spectrograms(pictures, mixture.rate, mixture.samples)
+    # Readers have no use for the version of the kernel.
     manifest["versions"].pop("platform", None)
     kept = {
-        KEY: key(example, setup),
+        KEY: result_key(example, setup),
         "seconds": round(seconds, 1),
         "gain": round(gain, 4),
-        "figures": figures(example, {"mixture": mixture.samples, **tracks}),
+        "figures": measure(example, {"mixture": mixture.samples, **tracks}),
         "manifest": manifest,
     }
-    if kept[KEY]["settings"] != deciding(manifest["settings"]):
-        raise RuntimeError(f"{example.name}/{setup.name}: the command did not run with the settings it names")
-    with write_atomically(folder / files.run_of(example, setup), force=True) as beside:
-        beside.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if kept[KEY]["settings"] != effective_settings(manifest["settings"]):
+        raise RuntimeError(f"{example.name}/{setup.name}: the command did not run with the setup's settings")
+    with write_atomically(folder / files.run_path(example, setup), force=True) as temporary:
+        temporary.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return kept
 
 
-def figures(example: Example, tracks: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """What is measured of a run's tracks; where no true stem is known, how much of the recording is kept."""
+def measure(example: Example, tracks: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Measure a run's tracks (channels, samples) against the reference stem.
+
+    Without one, measure how much of the recording is left in the result.
+    """
     if example.stem is None:
         return {"kept": round(si_sdr(tracks["result"], tracks["mixture"]), 3)}
-    truth = excerpt(example, example.stem).samples
-    found: dict[str, Any] = measures.ratios(tracks, truth)
+    reference = read_excerpt(example, example.stem).samples
+    figures: dict[str, Any] = measures.ratios(tracks, reference)
     if example.flutter:
-        found["flutter"] = {
-            "truth": measures.flutter(truth, truth),
-            "source": measures.flutter(tracks["source"], truth),
+        figures["flutter"] = {
+            "truth": measures.flutter(reference, reference),
+            "source": measures.flutter(tracks["source"], reference),
         }
-    return found
+    return figures
 
 
-def make_own(example: Example, folder: Path) -> None:
-    """The recording's mixture and true stem, to hear and see, where they are not there yet."""
-    mixture = excerpt(example, "mixture")
-    for track in own_tracks(example):
-        name = files.stem(example, None, track)
-        heard, seen = folder / files.audio_of(name), folder / files.picture_of(name)
-        if heard.is_file() and seen.is_file():
+def write_recording_tracks(example: Example, folder: Path) -> None:
+    """Write the recording's mixture and reference stem, with spectrograms, unless they exist."""
+    mixture = read_excerpt(example, "mixture")
+    for track in recording_tracks(example):
+        name = files.track_name(example, None, track)
+        player, picture = folder / files.audio_path(name), folder / files.picture_path(name)
+        if player.is_file() and picture.is_file():
             continue
-        own = excerpt(example, track)
-        files.write_audio(own.samples, own.rate, heard)
-        files.draw({seen: own.samples}, own.rate, mixture.samples)
+        excerpt = read_excerpt(example, track)
+        files.write_audio(excerpt.samples, excerpt.rate, player)
+        files.draw_spectrograms({picture: excerpt.samples}, excerpt.rate, mixture.samples)
 
 
-def read(example: Example, setup: Setup, folder: Path) -> dict[str, Any] | None:
-    """What is kept of a run, if anything."""
-    path = folder / files.run_of(example, setup)
+def read_result(example: Example, setup: Setup, folder: Path) -> dict[str, Any] | None:
+    """Return the kept settings and figures of a run; None if it was not made yet."""
+    path = folder / files.run_path(example, setup)
     if not path.is_file():
         return None
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

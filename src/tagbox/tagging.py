@@ -122,7 +122,7 @@ def predict_windows(
     predictions: dict[int, TagPredictions] = {}
     for (tagger_rate, window, device), group in groups.items():
         resampled = resample(mono, rate, tagger_rate)
-        cut = windows.cut(resampled, window, window, padding)[0].to(device)
+        cut = windows.cut_windows(resampled, window, window, padding)[0].to(device)
         batch_size = max(1, round(BATCH_SECONDS * tagger_rate / window))
         batches: list[list[Tensor]] = [[] for _ in group]
         for first in range(0, len(cut), batch_size):

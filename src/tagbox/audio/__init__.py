@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tagbox.audio.files import Audio, fingerprint, read, write
+    from tagbox.audio.files import Audio, read, write
     from tagbox.audio.resampling import ratio, resample, to_mono
+    from tagbox.audio.validation import fingerprint
 
 _LAZY = {
     "Audio": "tagbox.audio.files",
-    "fingerprint": "tagbox.audio.files",
+    "fingerprint": "tagbox.audio.validation",
     "ratio": "tagbox.audio.resampling",
     "read": "tagbox.audio.files",
     "resample": "tagbox.audio.resampling",

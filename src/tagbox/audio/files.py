@@ -4,7 +4,6 @@ Audio is float32 of shape (channels, samples), full scale at -1 and 1. An n-bit 
 k / 2^(n-1) in both directions: a file that is read and written again with its own bit depth stays the same.
 """
 
-import hashlib
 import math
 from contextlib import closing
 from dataclasses import dataclass
@@ -265,12 +264,6 @@ def quantise(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
     if depth == 16:
         return np.asarray(steps.to(torch.int16))
     return np.asarray(steps.to(torch.int32) * 2 ** (32 - depth))
-
-
-def fingerprint(path: str | Path) -> str:
-    """Compute the SHA-256 of a file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_bit_depth(format: str, bits: str) -> None:

@@ -5,6 +5,7 @@ Decoded samples are checked in `tagbox.audio.arrays`.
 
 import codecs
 import difflib
+import hashlib
 from pathlib import Path
 
 from tagbox.errors import UnreadableRecordingError
@@ -52,6 +53,12 @@ def require_regular_file(path: str | Path) -> Path:
 def is_address(path: str | Path) -> bool:
     """Tell whether `path` is a URL; a `Path` made of one has lost a slash."""
     return "://" in str(path) or str(path).startswith(("http:/", "https:/"))
+
+
+def fingerprint(path: str | Path) -> str:
+    """Compute the SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_recordings(folder: Path) -> list[Path]:

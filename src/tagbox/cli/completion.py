@@ -1,4 +1,4 @@
-"""What the shell offers where a value begins. It runs at every press of the Tab key, so it stays light."""
+"""Offer values to the shell. It calls these functions at every press of the Tab key, so they load little."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,79 +11,81 @@ OBJECTIVES = (
     "two-sided",
     "joint",
 )
-"""`tagbox.methods.objectives.OBJECTIVES` by name, without PyTorch."""
+"""The names in `tagbox.methods.objectives`, readable without PyTorch."""
 
 
 def tags(incomplete: str) -> list[str]:
-    """Words for --tags; the last of "violin+cel" is completed."""
-    from tagbox.tags.resolve import short
-    from tagbox.tags.synonyms import PRESETS
+    """Complete the last word of a query: "violin+cel" to "violin+cello"."""
+    from tagbox.tags.query import UNION
+    from tagbox.tags.resolve import short_name
+    from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
-    before, plus, last = incomplete.rpartition("+")
-    words = {preset.name for preset in PRESETS} | {short(tag) for known in TAGS.values() for tag in known}
-    return [f"{before}{plus}{word}" for word in _beginning(sorted(words), last)]
+    before, union, last = incomplete.rpartition(UNION)
+    words = {group.name for group in TAG_GROUPS}
+    words.update(short_name(tag) for vocabulary in TAGS.values() for tag in vocabulary)
+    return [f"{before}{union}{word}" for word in _matching(sorted(words), last)]
 
 
 def presets(incomplete: str) -> list[tuple[str, str]]:
-    """Presets, with what each is for."""
+    """Complete the name of a preset, with what it is for."""
     from tagbox.presets import PRESETS
 
-    return [(name, PRESETS[name].help) for name in _beginning(PRESETS, incomplete)]
+    return [(name, PRESETS[name].help) for name in _matching(PRESETS, incomplete)]
 
 
 def transfer_presets(incomplete: str) -> list[tuple[str, str]]:
-    """Presets that steer a generator."""
+    """Complete the name of a preset that steers a generator."""
     from tagbox.presets import PRESETS
 
-    steering = [name for name, preset in PRESETS.items() if preset.settings.steer == "latents"]
-    return [(name, PRESETS[name].help) for name in _beginning(steering, incomplete)]
+    names = [name for name, preset in PRESETS.items() if preset.settings.steer == "latents"]
+    return [(name, PRESETS[name].help) for name in _matching(names, incomplete)]
 
 
 def taggers(incomplete: str) -> list[str]:
-    """Taggers as data/architecture, and architectures alone."""
+    """Complete a tagger's data/architecture, or its architecture."""
     from tagbox.weights.catalogue import MODELS
 
     known = [model for model in MODELS if model.kind == "tagger"]
     names = [model.identifier for model in known] + [model.name for model in known]
-    return list(_beginning(dict.fromkeys(names), incomplete))
+    return list(_matching(dict.fromkeys(names), incomplete))
 
 
 def models(incomplete: str) -> list[str]:
-    """Every model."""
+    """Complete the name of any model."""
     from tagbox.weights.catalogue import MODELS
 
-    return list(_beginning((model.identifier for model in MODELS), incomplete))
+    return list(_matching((model.identifier for model in MODELS), incomplete))
 
 
 def data(incomplete: str) -> list[str]:
-    """Vocabularies."""
+    """Complete the name of a vocabulary."""
     from tagbox.tags.vocabularies import TAGS
 
-    return list(_beginning(TAGS, incomplete))
+    return list(_matching(TAGS, incomplete))
 
 
 def generators(incomplete: str) -> list[str]:
-    """Generators by name, and files of weights."""
+    """Complete the name of a generator, or the path of a weights file."""
     from tagbox.weights.catalogue import MODELS
 
     names = [model.name for model in MODELS if model.kind == "generator"]
     folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
     files = sorted(map(str, folder.glob("*.safetensors")))
-    return list(_beginning([*names, *files], incomplete))
+    return list(_matching([*names, *files], incomplete))
 
 
 def objectives(incomplete: str) -> list[str]:
-    """What can fall."""
-    return list(_beginning(OBJECTIVES, incomplete))
+    """Complete the name of a loss."""
+    return list(_matching(OBJECTIVES, incomplete))
 
 
 def devices(incomplete: str) -> list[str]:
-    """Where to compute."""
+    """Complete the name of a device."""
     from tagbox.settings import DEVICES
 
-    return list(_beginning(DEVICES, incomplete))
+    return list(_matching(DEVICES, incomplete))
 
 
-def _beginning(words: Iterable[str], incomplete: str) -> Iterator[str]:
+def _matching(words: Iterable[str], incomplete: str) -> Iterator[str]:
     return (word for word in words if word.casefold().startswith(incomplete.casefold()))

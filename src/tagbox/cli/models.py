@@ -1,30 +1,33 @@
-"""``tagbox models``: which weights there are, where they are, and how to get them."""
+"""``tagbox models``: the weights of taggers and generators, and how to get them."""
 
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tagbox.cli import completion
-from tagbox.cli.error_messages import Commands
-from tagbox.cli.output import Json, Output, Quiet, error
+from tagbox.cli.error_messages import CommandGroup
+from tagbox.cli.output import Json, Output, Quiet, print_error
+from tagbox.cli.progress import ProgressDisplay, time_left
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
     from tagbox.weights.catalogue import Model
 
-LINE_EVERY_SECONDS = 5.0
+app = typer.Typer(cls=CommandGroup)
 
-app = typer.Typer(cls=Commands)
+STYLES = {"inside": "green", "cached": "green", "to be downloaded": "", "absent": "dim"}
+"""Of the table's last column."""
 
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NAME...",
-        help="Such as mtat/fcn or jukebox.",
+        metavar="NAME",
+        help="Models, such as mtat/fcn or jukebox.",
         show_default=False,
         autocompletion=completion.models,
     ),
@@ -37,15 +40,15 @@ def models(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """List the weights of taggers and generators; get them, check them, remove them.
+    """List the weights of taggers and generators; download, import, check or remove them.
 
     The table says where each model is. inside: ships with TagBox. cached:
-    pulled or imported. to be downloaded: pull gets it. absent: nobody publishes
-    it that we know; import a checkpoint of your own.
+    downloaded or imported before. to be downloaded: pull gets it. absent: not
+    published anywhere we know of; import a checkpoint of your own.
 
     Weights are kept in the user's cache folder, or in the folder that
-    TAGBOX_HOME names. TAGBOX_MIRROR is a server to pull from in place of the
-    published ones: https://host/folder
+    TAGBOX_HOME names. If TAGBOX_MIRROR names a server (https://host/folder),
+    they are downloaded from there.
 
     Examples:
 
@@ -61,10 +64,10 @@ def models(
         return
     from tagbox.weights.catalogue import MODELS
 
-    feel = Output(quiet, json=json)
+    output = Output(quiet, json=json)
     rows = [_row(model) for model in MODELS]
-    feel.document(lambda: rows)
-    if feel.prints:
+    output.print_json(lambda: rows)
+    if output.prints_text:
         _print_table(rows)
 
 
@@ -74,21 +77,21 @@ def pull(
     all_of: Annotated[
         str | None,
         typer.Option(
-            help="All published taggers of this data: mtat, jamendo, msd.",
+            help="All published taggers trained on this data: mtat, jamendo or msd.",
             show_default=False,
             autocompletion=completion.data,
         ),
     ] = None,
     accept_license: Annotated[
         bool,
-        typer.Option("--accept-license", help="I accept the licence of models that ask for it (jukebox)."),
+        typer.Option("--accept-license", help="Accept the licence of models that require it (jukebox)."),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Download published weights, check them, and keep them.
 
-    A broken download goes on where it stopped when the command is run again.
-    What is at hand stays as it is.
+    After an interruption, the same command continues the download. Models that
+    are on this machine already stay as they are.
 
     Examples:
 
@@ -98,28 +101,19 @@ def pull(
 
       tagbox models pull jukebox --accept-license
     """
-    feel = Output(quiet)
-    from tagbox.weights import store
-    from tagbox.weights.catalogue import of_data
+    from tagbox.weights.catalogue import models_trained_on
 
-    wanted = _chosen(names)
+    chosen = _models_called(names)
     if all_of is not None:
-        wanted += [model for model in of_data(all_of) if model.source]
-    if not wanted:
+        chosen += [model for model in models_trained_on(all_of) if model.source]
+    if not chosen:
         raise TagBoxError("which model? for example: tagbox models pull mtat/fcn (`tagbox models` lists all)")
-
-    def one(model: "Model") -> None:
-        accepted = accept_license or _accepts(model)
-        with Display(model.identifier, feel) as display:
-            path = store.pull(model, accept_license=accepted, listener=display)
-        feel.result(path)
-
-    _each(wanted, one, "pulled")
+    _for_each(chosen, partial(_pull, accept_license=accept_license, output=Output(quiet)), "downloaded")
 
 
 @app.command()
 def verify(names: Names = None, quiet: Quiet = False) -> None:
-    """Read weights again and check them: all that are at hand, or those named.
+    """Read weights again and check them: those named, or all on this machine.
 
     Examples:
 
@@ -130,53 +124,43 @@ def verify(names: Names = None, quiet: Quiet = False) -> None:
     from tagbox.weights import store
     from tagbox.weights.catalogue import MODELS
 
-    wanted = _chosen(names) or [each for each in MODELS if store.state(each) in ("inside", "cached")]
-
-    def one(model: "Model") -> None:
-        store.verify(model)
-        Output(quiet).result(f"{model.identifier}: good")
-
-    _each(wanted, one, "verified")
+    chosen = _models_called(names) or [
+        model for model in MODELS if store.availability(model) in ("inside", "cached")
+    ]
+    _for_each(chosen, partial(_verify, output=Output(quiet)), "verified")
 
 
 @app.command()
 def path(
     name: Annotated[
-        str, typer.Argument(help="Such as mtat/fcn or jukebox.", autocompletion=completion.models)
+        str, typer.Argument(help="A model, such as mtat/fcn or jukebox.", autocompletion=completion.models)
     ],
 ) -> None:
-    """Print where the weights of a model are (a safetensors file).
+    """Print the path of a model's weights (a safetensors file).
 
     Example:
 
       tagbox models path mtat/fcn
     """
     from tagbox.weights import store
-    from tagbox.weights.catalogue import by_identifier
+    from tagbox.weights.catalogue import model_by_identifier
 
-    model = by_identifier(name)
+    model = model_by_identifier(name)
     typer.echo(store.locate(model.kind, model.name, model.data))
 
 
 @app.command()
 def remove(names: Names = None, quiet: Quiet = False) -> None:
-    """Delete weights from the cache; what ships inside TagBox stays.
+    """Delete weights from the cache; those that ship with TagBox stay.
 
     Example:
 
       tagbox models remove msd/fcn
     """
-    from tagbox.weights import store
-
-    wanted = _chosen(names)
-    if not wanted:
+    chosen = _models_called(names)
+    if not chosen:
         raise TagBoxError("which model? for example: tagbox models remove mtat/fcn")
-
-    def one(model: "Model") -> None:
-        removed = store.remove(model)
-        Output(quiet).result(f"removed {removed}")
-
-    _each(wanted, one, "removed")
+    _for_each(chosen, partial(_remove, output=Output(quiet)), "removed")
 
 
 @app.command("import")
@@ -184,14 +168,16 @@ def import_(
     file: Annotated[Path, typer.Argument(help="A checkpoint: .pth, .pt, .tar or .safetensors.")],
     name: Annotated[
         str,
-        typer.Option("--as", help="Which model it is, such as mtat/short.", autocompletion=completion.models),
+        typer.Option(
+            "--as", help="The model that it holds, such as mtat/short.", autocompletion=completion.models
+        ),
     ],
     quiet: Quiet = False,
 ) -> None:
     """Keep a checkpoint that you have. It is read as data: code in it is refused, never run.
 
-    Where the published file is known, only that one is taken; else names and
-    shapes of the weights decide.
+    Where the published file is known, only that file is accepted; otherwise the
+    names and shapes of the weights decide.
 
     Examples:
 
@@ -200,108 +186,120 @@ def import_(
       tagbox models import vqvae.pth.tar --as jukebox
     """
     from tagbox.weights import store
-    from tagbox.weights.catalogue import by_identifier
+    from tagbox.weights.catalogue import model_by_identifier
 
-    model = by_identifier(name)
-    feel = Output(quiet)
-    with Display(model.identifier, feel) as display:
-        kept = store.import_file(model, file, listener=display)
+    model = model_by_identifier(name)
+    output = Output(quiet)
+    with _DownloadReporter(model.identifier, output) as reporter:
+        kept = store.import_file(model, file, observer=reporter)
         if model.terms:
-            display.say(f"{model.identifier} is under the {model.licence}: {model.terms}")
-    feel.result(kept)
+            reporter.on_message(f"{model.identifier} is under the {model.licence}: {model.terms}")
+    output.print_result(kept)
 
 
-class Display:
-    """How a download goes: a bar on a terminal, a line now and then elsewhere, all on standard error."""
+class _DownloadReporter(ProgressDisplay):
+    """Progress of a download, and what there is to say of it."""
 
-    def __init__(self, name: str, feel: Output) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    def __init__(self, name: str, output: Output) -> None:
+        super().__init__(name, output)
+        self._first: tuple[float, int] | None = None
 
-        self._name = name
-        self._console = Console(stderr=True, quiet=feel.quiet)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(name, total=None, start=False)
-        self._said = time.monotonic()
+    def on_progress(self, done: int, total: int | None) -> None:
+        """Show how many bytes of `total` have arrived."""
+        now = time.monotonic()
+        # A download that goes on begins with the bytes of the one before.
+        began, already = self._first = self._first or (now, done)
+        if total is None:
+            self.show(_megabytes(done), done)
+            return
+        left = time_left(now - began, done - already, total - already)
+        self.show(f"{_megabytes(done)} of {_megabytes(total)}{left}", done, total, at_once=done == total)
 
-    def __enter__(self) -> "Display":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._console.is_terminal:
-            self._progress.stop()
-
-    def arrived(self, done: int, total: int | None) -> None:
-        """Show so many bytes of `total`."""
-        if self._console.is_terminal:
-            # Started late, so that what is at hand already shows no bar.
-            self._progress.start()
-            self._progress.start_task(self._task)
-            self._progress.update(self._task, completed=done, total=total)
-        elif time.monotonic() - self._said >= LINE_EVERY_SECONDS or done == total:
-            self._said = time.monotonic()
-            self.say(f"{_megabytes(done)} of {_megabytes(total)}" if total else _megabytes(done))
-
-    def say(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """Print a sentence."""
-        self._console.print(f"{self._name}: {text}", highlight=False, markup=False, soft_wrap=True)
+        self._output.print_note(f"{self._name}: {text}")
 
 
-def _accepts(model: "Model") -> bool:
-    """Ask, where there is somebody to ask."""
+def _pull(model: "Model", accept_license: bool, output: Output) -> None:
     from tagbox.weights import store
 
-    if not model.terms or store.state(model) == "cached" or not sys.stdin.isatty():
+    accepted = accept_license or _ask_for_licence(model)
+    with _DownloadReporter(model.identifier, output) as reporter:
+        kept = store.pull(model, accept_license=accepted, observer=reporter)
+    output.print_result(kept)
+
+
+def _verify(model: "Model", output: Output) -> None:
+    from tagbox.weights import store
+
+    store.verify(model)
+    output.print_result(f"{model.identifier}: good")
+
+
+def _remove(model: "Model", output: Output) -> None:
+    from tagbox.weights import store
+
+    output.print_result(f"removed {store.remove(model)}")
+
+
+def _ask_for_licence(model: "Model") -> bool:
+    """Ask whether the licence is accepted, where it has to be and somebody is there to answer."""
+    from tagbox.weights import store
+
+    if not model.terms or store.availability(model) == "cached" or not sys.stdin.isatty():
         return False
     typer.echo(
-        f"{model.identifier} is under the {model.licence}: noncommercial use only, and that covers what is "
-        f"made with it too. The whole text: {model.terms}",
+        f"{model.identifier} is under the {model.licence}: noncommercial use only, which includes everything "
+        f"made with it. The full text: {model.terms}",
         err=True,
     )
     return typer.confirm("Do you accept it?", err=True)
 
 
-def _chosen(names: Sequence[str] | None) -> list["Model"]:
-    from tagbox.weights.catalogue import by_identifier
+def _models_called(names: Sequence[str] | None) -> list["Model"]:
+    from tagbox.weights.catalogue import model_by_identifier
 
-    return [by_identifier(name) for name in dict.fromkeys(names or ())]
+    return [model_by_identifier(name) for name in dict.fromkeys(names or ())]
 
 
-def _each(wanted: "Sequence[Model]", do: "Callable[[Model], None]", done: str) -> None:
-    """Do it with each: one that fails does not keep the others from theirs."""
+def _for_each(models: "Sequence[Model]", action: "Callable[[Model], None]", done: str) -> None:
+    """Call `action` with each model; one that fails does not keep the others from it.
+
+    Raises:
+        TagBoxError: any failed.
+    """
     failed: list[TagBoxError] = []
-    for model in wanted:
+    for model in models:
         try:
-            do(model)
-        except TagBoxError as refused:
-            failed.append(refused)
-            if len(wanted) > 1:
-                error(str(refused))
-    if failed and len(wanted) == 1:
+            action(model)
+        except TagBoxError as error:
+            failed.append(error)
+            if len(models) > 1:
+                print_error(str(error))
+    if failed and len(models) == 1:
         raise failed[0]
     if failed:
-        raise TagBoxError(f"{len(failed)} of {len(wanted)} models could not be {done}; see above")
+        raise TagBoxError(f"{len(failed)} of {len(models)} models could not be {done}; see above")
 
 
 def _row(model: "Model") -> dict[str, Any]:
     from tagbox.weights import store
 
-    where = store.state(model)
-    at = store.kept_at(model)
-    here = where in ("inside", "cached")
+    availability = store.availability(model)
+    path = store.weights_path(model)
+    available = availability in ("inside", "cached")
     return {
         "model": model.identifier,
         "kind": model.kind,
         "data": model.data,
-        "size": at.stat().st_size if here else model.size,
+        "size": path.stat().st_size if available else model.size,
         "licence": model.licence,
-        "where": where,
-        "path": str(at) if here else None,
+        "where": availability,
+        "path": str(path) if available else None,
         "source": model.source,
         "sha256": model.sha256,
         "git_blob": model.git_blob,
-        "accepted": store.acceptance(model) if here else None,
+        "accepted": store.licence_acceptance(model) if available else None,
     }
 
 
@@ -319,15 +317,14 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("licence", no_wrap=True)
     table.add_column("where", no_wrap=True)
-    style = {"inside": "green", "cached": "green", "to be downloaded": "", "absent": "dim"}
     for row in rows:
         size = _megabytes(row["size"]) if row["size"] else "?"
         licence = row["licence"].removesuffix(" Use License")
         cells = (row["model"], row["kind"], row["data"] or "", size, licence, row["where"])
-        table.add_row(*cells, style=style[row["where"]])
+        table.add_row(*cells, style=STYLES[row["where"]])
     console.print(table)
     console.print(f"Cache: {store.home()}", soft_wrap=True)
-    console.print("Get one: tagbox models pull NAME. Have one: tagbox models import FILE --as NAME")
+    console.print("To download: tagbox models pull NAME. To import: tagbox models import FILE --as NAME")
 
 
 def _megabytes(size: int) -> str:

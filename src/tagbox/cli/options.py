@@ -1,156 +1,258 @@
-"""Options that several commands share: their help, what the shell offers for them, what they come to."""
+"""Options that several commands share, and the settings that they add up to."""
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from tagbox.cli import completion
-from tagbox.presets import PRESETS, Settings, find, override
+from tagbox.errors import TagBoxError
+from tagbox.presets import PRESETS, find, override
+from tagbox.settings import CHOICES, PUBLISHED_FIELDS, Settings
+from tagbox.taggers.names import TaggerName
+
+SETTINGS_PANEL = "Settings (each replaces the preset's)"
+PUBLISHED_PANEL = "To reproduce the published code"
+
+EXIT_CODES = {"interrupted": 130, "non-finite": 2}
+"""Exit codes of runs after which nothing further is begun, by why they stopped."""
+
+
+def _setting(
+    field: str,
+    help: str,
+    option: str | None = None,
+    autocompletion: Callable[[str], list[str]] | None = None,
+    callback: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Make the option of a field of `Settings`, in its panel of the help."""
+    return typer.Option(
+        option or f"--{field}",
+        help=help,
+        autocompletion=autocompletion,
+        callback=callback,
+        rich_help_panel=PUBLISHED_PANEL if field in PUBLISHED_FIELDS else SETTINGS_PANEL,
+    )
+
+
+def _preset_help(steer: str | None = None) -> str:
+    """Say what every preset is for, or every one that steers `steer`."""
+    presets = [each for each in PRESETS.values() if steer in (None, each.settings.steer)]
+    return "; ".join(f"{each.name}: {each.help.split(';')[0]}" for each in presets)
+
+
+def _check_output(value: str | None) -> str | None:
+    """Refuse a folder that is given as --output, which is easily mistaken for --out."""
+    if value not in (None, *CHOICES["output"]):
+        raise TagBoxError(
+            f"--output says which side of the mask is the source ({' or '.join(CHOICES['output'])}); "
+            "the folder for results is --out, or -o"
+        )
+    return value
+
 
 Input = Annotated[
-    list[Path], typer.Argument(help="Recordings: wav, flac, ogg, mp3 or aiff.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="RECORDING", help="Recordings: wav, flac, ogg, mp3, aiff and others.", show_default=False
+    ),
 ]
 Tags = Annotated[
     list[str],
     typer.Option(
         "--tags",
         "-t",
-        help="What to look for; 'violin+cello' is one source of two. See: tagbox tags",
+        help="What to extract; repeat for several sources. 'violin+cello' is one source that holds both. "
+        "See: tagbox tags",
         autocompletion=completion.tags,
     ),
 ]
-
-
-def _told(steer: str | None = None) -> str:
-    """Every preset and what it is for, in the help of --preset."""
-    chosen = [each for each in PRESETS.values() if steer in (None, each.settings.steer)]
-    return "; ".join(f"{each.name}: {each.help.split('; needs')[0]}" for each in chosen)
-
-
 Preset = Annotated[
-    str, typer.Option(help=f"{_told()}. See: tagbox presets", autocompletion=completion.presets)
+    str, typer.Option(help=f"{_preset_help()}. See: tagbox presets", autocompletion=completion.presets)
 ]
 TransferPreset = Annotated[
-    str, typer.Option(help=f"{_told('latents')}.", autocompletion=completion.transfer_presets)
+    str, typer.Option(help=f"{_preset_help('latents')}.", autocompletion=completion.transfer_presets)
 ]
-Steps = Annotated[int | None, typer.Option(help="Steps of the loop, at the most.")]
-Rate = Annotated[
-    float | None, typer.Option("--lr", help="Adam's rate; latents want 0.05 to 20, gates 0.1 to 1.")
+Device = Annotated[
+    str, typer.Option(help="Where to compute: auto, cpu, cuda or mps.", autocompletion=completion.devices)
 ]
-Patience = Annotated[
-    int | None, typer.Option(help="Stop after so many steps without progress; 0 never does.")
+Start = Annotated[float, typer.Option(help="Start at this second of the recording.")]
+Duration = Annotated[
+    float | None, typer.Option(help="Length of the excerpt in seconds; to the end if left out.")
 ]
-Fft = Annotated[list[int] | None, typer.Option("--fft", help="FFT size in samples; repeat for several.")]
+Bits = Annotated[
+    str | None, typer.Option(help="Bit depth: 16, 24 or float. If left out, float for wav and 24 for flac.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+Plot = Annotated[
+    bool, typer.Option("--plot", help="Also save a plot (PNG) of the spectrograms and the tags' curves.")
+]
+
+Steer = Annotated[
+    str | None, _setting("steer", "Method: gates (of NMF components) or latents (of a generator).")
+]
+Components = Annotated[
+    int | None, _setting("components", "Number of NMF components in the first factorisation.")
+]
+Factorisations = Annotated[
+    int | None, _setting("factorisations", "Number of factorisations whose estimates are averaged.")
+]
+Begin = Annotated[
+    str | None,
+    _setting("begin", "Initial gates: even, or heard (inferred from the tagger's prediction per component)."),
+]
+GeneratorName = Annotated[
+    str | None,
+    _setting(
+        "generator",
+        "Generator to steer: embedded, jukebox or a .safetensors file.",
+        autocompletion=completion.generators,
+    ),
+]
+Level = Annotated[int | None, _setting("level", "Level of the generator; 0 is the finest.")]
 Taggers = Annotated[
     list[str] | None,
-    typer.Option(
+    _setting(
+        "taggers",
+        "Tagger that guides the result, such as fcn or mtat/fcn; repeat for several. See: tagbox models",
         "--tagger",
-        help="Who listens, as fcn or mtat/fcn; repeat for several. See: tagbox models",
-        autocompletion=completion.taggers,
+        completion.taggers,
     ),
 ]
 Data = Annotated[
     list[str] | None,
-    typer.Option(
+    _setting(
+        "taggers",
+        "Data that taggers named without it were trained on: mtat, jamendo, msd or rendered.",
         "--data",
-        help="What taggers named without data learnt: mtat, jamendo, msd, rendered.",
-        autocompletion=completion.data,
+        completion.data,
     ),
 ]
-GeneratorName = Annotated[
-    str | None,
-    typer.Option("--generator", help="embedded, jukebox or a file.", autocompletion=completion.generators),
-]
-Level = Annotated[int | None, typer.Option(help="Of the generator: 0 is the finest.")]
-Quantiser = Annotated[str | None, typer.Option(help="straight-through, none or published.")]
 Objective = Annotated[
     str | None,
-    typer.Option(help="What falls; a wrong name lists them.", autocompletion=completion.objectives),
+    _setting(
+        "objective",
+        f"Loss to minimise: {', '.join(completion.OBJECTIVES)}.",
+        autocompletion=completion.objectives,
+    ),
 ]
-Padding = Annotated[str | None, typer.Option(help="Fill taggers' windows by repeat or zeros.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)]
-Precision = Annotated[str | None, typer.Option(help="Networks compute in float32, bfloat16 or auto.")]
+Fft = Annotated[list[int] | None, _setting("fft", "FFT size in samples; repeat for several.")]
+Steps = Annotated[int | None, _setting("steps", "Maximum number of steps of the steering loop.")]
+LearningRate = Annotated[
+    float | None, _setting("lr", "Adam's learning rate: 0.1 to 1 suits gates, 0.05 to 20 latents.")
+]
+Patience = Annotated[
+    int | None, _setting("patience", "Stop after this many steps without improvement; 0 never stops early.")
+]
+Seed = Annotated[int | None, _setting("seed", "Seed of everything random.")]
+Precision = Annotated[
+    str | None, _setting("precision", "Precision of the networks: float32, bfloat16, or auto for the faster.")
+]
 Segment = Annotated[
-    float | None, typer.Option(help="Longer recordings are cut into segments of so many seconds; 0 never.")
+    float | None,
+    _setting("segment", "Cut longer recordings into segments of this many seconds; 0 never cuts."),
 ]
-Overlap = Annotated[float | None, typer.Option(help="Of neighbouring segments, seconds.")]
-Start = Annotated[float, typer.Option(help="Begin at this second of the recording.")]
-Duration = Annotated[float | None, typer.Option(help="Take so many seconds; all when left out.")]
-Bits = Annotated[str | None, typer.Option(help="16, 24 or float; wav is float and flac 24 unless given.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
-Plot = Annotated[bool, typer.Option("--plot", help="Draw spectrograms and the tags' curves as a PNG.")]
+Overlap = Annotated[float | None, _setting("overlap", "Overlap of neighbouring segments, in seconds.")]
+MaskOutput = Annotated[
+    str | None,
+    _setting("output", "Side of the mask that is the source: masked or residual.", callback=_check_output),
+]
+Padding = Annotated[
+    str | None, _setting("padding", "What fills up the last window of a tagger: repeat (the audio) or zeros.")
+]
+Combine = Annotated[str | None, _setting("combine", "FFT sizes in the result: their mean, or only the last.")]
+Quantiser = Annotated[
+    str | None, _setting("quantiser", "How latents are quantised: straight-through, none or published.")
+]
 
 
-ENDS = {"interrupted": 130, "non-finite": 2}
-"""Exit codes of runs after which nothing further is begun, by why they stopped."""
+def overrides_from(parameters: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """Return the fields of `Settings` that a command line gives, checked before models are loaded.
 
-
-def leave_if_stopped(stopped: str) -> None:
-    """After Ctrl-C nothing further is begun; a loss that is no number is a setting to change."""
-    if stopped in ENDS:
-        raise typer.Exit(ENDS[stopped])
-
-
-def check_models(settings: Settings) -> None:
-    """Refuse models that are not at hand, by the names of files alone, before anything is loaded.
-
-    Raises:
-        TagBoxError: which, and how to get it.
-    """
-    from tagbox.methods import registry
-    from tagbox.weights import catalogue, store
-
-    wanted = [catalogue.by_identifier(name) for name in settings.taggers]
-    if registry.find_method(settings.steer).needs_generator and settings.generator in ("embedded", "jukebox"):
-        wanted.append(catalogue.by_identifier(settings.generator))
-    for model in wanted:
-        if store.state(model) not in ("inside", "cached"):
-            store.locate(model.kind, model.name, model.data)
-
-
-def described(preset: str, settings: Settings) -> str:
-    """All settings in a line."""
-    values = dataclasses.asdict(settings)
-    told = (
-        f"{name} {'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in values.items()
-    )
-    return f"preset {preset}: {', '.join(told)}"
-
-
-def overrides_of(
-    preset: str,
-    tagger: list[str] | None,
-    data: list[str] | None,
-    fft: list[int] | None,
-    **settings: Any,
-) -> dict[str, Any]:
-    """The settings that were given, checked before models are loaded.
+    Args:
+        parameters: of the command by name. Those named as a field are its value; "tagger" and "data" name
+            the taggers.
+        preset: whose settings they override.
 
     Raises:
         TagBoxError: there is no such preset, or a value makes no sense.
     """
     base = find(preset).settings
-    taggers = None
-    if tagger or data:
-        names = tagger or [name.partition("/")[2] for name in base.taggers]
-        taggers = tuple(dict.fromkeys(full for name in names for full in _in_full(name, data, base)))
-    overrides = {**settings, "taggers": taggers, "fft": tuple(fft) if fft else None}
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    # What may be repeated is an empty sequence where it is not given.
+    given = {name: value for name, value in parameters.items() if value not in (None, (), [])}
+    overrides = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if name in fields
+    }
+    if given.keys() & {"tagger", "data"}:
+        overrides["taggers"] = _full_tagger_names(given.get("tagger"), given.get("data"), base)
     override(base, **overrides)
     return overrides
 
 
-def _in_full(name: str, data: list[str] | None, base: Settings) -> list[str]:
-    """Taggers as data/architecture: of `data`, else of the data of the preset's taggers, else of mtat."""
+def _full_tagger_names(
+    names: Sequence[str] | None, data: Sequence[str] | None, base: Settings
+) -> tuple[str, ...]:
+    """Complete architectures to data/architecture, each once.
+
+    Their data are `data`, else those of the preset's taggers as far as such taggers exist, else mtat. Without
+    names, the architectures are the preset's.
+    """
     from tagbox.weights.catalogue import MODELS
 
-    if "/" in name:
-        return [name]
-    if data:
-        return [f"{learnt}/{name}" for learnt in data]
     known = {model.identifier for model in MODELS}
-    of_base = dict.fromkeys(f"{tagger.partition('/')[0]}/{name}" for tagger in base.taggers)
-    return [full for full in of_base if full in known] or [f"mtat/{name}"]
+    of_preset = [TaggerName.parse(name) for name in base.taggers]
+    full: list[str] = []
+    for name in names or [tagger.architecture for tagger in of_preset]:
+        if "/" in name:
+            full.append(name)
+        elif data:
+            full += [f"{each}/{name}" for each in data]
+        else:
+            completed = [f"{tagger.data}/{name}" for tagger in of_preset]
+            full += [each for each in completed if each in known] or [f"mtat/{name}"]
+    return tuple(dict.fromkeys(full))
+
+
+def check_models(settings: Settings) -> None:
+    """Check that the models are on this machine, by the names of their files, before anything is loaded.
+
+    Raises:
+        TagBoxError: one is not; says which, and how to get it.
+    """
+    from tagbox.methods.registry import find_method
+    from tagbox.weights import catalogue, store
+
+    models = [catalogue.model_by_identifier(name) for name in settings.taggers]
+    if find_method(settings.steer).needs_generator:
+        models += [
+            model
+            for model in catalogue.MODELS
+            if (model.kind, model.name) == ("generator", settings.generator)
+        ]
+    for model in models:
+        if store.availability(model) not in ("inside", "cached"):
+            store.locate(model.kind, model.name, model.data)
+
+
+def describe_settings(preset: str, settings: Settings) -> str:
+    """List all settings in a line."""
+    values = (
+        f"{name} {'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in dataclasses.asdict(settings).items()
+    )
+    return f"preset {preset}: {', '.join(values)}"
+
+
+def exit_if_stopped(stopped: str) -> None:
+    """Exit after Ctrl-C, and after a loss that is not a finite number: a setting has to change.
+
+    Raises:
+        typer.Exit: with the code of `EXIT_CODES`.
+    """
+    if stopped in EXIT_CODES:
+        raise typer.Exit(EXIT_CODES[stopped])

@@ -1,4 +1,4 @@
-"""How much a command says and where: results on standard output, all else on standard error."""
+"""Print what a command has to say: results on standard output, everything else on standard error."""
 
 import json
 import os
@@ -11,23 +11,23 @@ import typer
 
 from tagbox.errors import TagBoxError
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Say what is loaded, the settings, and what it took.")
+    bool, typer.Option("--verbose", "-v", help="Also print the settings, the models and the time taken.")
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="For programs: one JSON document on standard output, and no tables.")
+    bool, typer.Option("--json", help="Print one JSON document to standard output instead of text.")
 ]
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command is to say.
+    """How much a command prints.
 
     Attributes:
-        quiet: nothing but errors, and the document.
+        quiet: errors only, and the JSON document.
         verbose: details as well.
-        json: a document in place of words on standard output.
+        json: a JSON document on standard output instead of text.
     """
 
     quiet: bool = False
@@ -39,32 +39,32 @@ class Output:
             raise TagBoxError("--quiet and --verbose contradict each other; give one of them")
 
     @property
-    def prints(self) -> bool:
-        """Whether results are for people, on standard output."""
+    def prints_text(self) -> bool:
+        """Whether results are printed as text."""
         return not (self.quiet or self.json)
 
-    def result(self, words: object) -> None:
-        """What was asked for, in words."""
-        if self.prints:
-            typer.echo(words)
+    def print_result(self, text: object) -> None:
+        """Print a part of the result, as text."""
+        if self.prints_text:
+            typer.echo(text)
 
-    def note(self, words: str) -> None:
-        """Something to know, on standard error."""
+    def print_note(self, text: str) -> None:
+        """Print something worth knowing to standard error."""
         if not self.quiet:
-            typer.echo(words, err=True)
+            typer.echo(text, err=True)
 
-    def detail(self, words: str) -> None:
-        """Something for whoever wants to know more, on standard error."""
+    def print_detail(self, text: str) -> None:
+        """Print something that only --verbose asks for to standard error."""
         if self.verbose:
-            typer.echo(words, err=True)
+            typer.echo(text, err=True)
 
-    def document(self, made: Callable[[], Any]) -> None:
-        """What was asked for, as JSON; `made` is called where that is wanted alone."""
+    def print_json(self, make_document: Callable[[], Any]) -> None:
+        """Print the result as JSON; `make_document` is called only where --json asks for it."""
         if self.json:
-            typer.echo(json.dumps(made(), indent=2))
+            typer.echo(json.dumps(make_document(), indent=2))
 
 
-def error(words: str) -> None:
-    """One line on standard error, red on a terminal unless NO_COLOR is set (https://no-color.org)."""
+def print_error(text: str) -> None:
+    """Print a line to standard error: red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    typer.secho(f"tagbox: {words}", err=True, fg="red" if coloured else None)
+    typer.secho(f"tagbox: {text}", err=True, fg="red" if coloured else None)

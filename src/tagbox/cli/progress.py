@@ -1,194 +1,186 @@
-"""Progress of the loop, for people: a bar on a terminal, a line now and then elsewhere."""
+"""Show how far work has come, and about how long the rest takes once the work itself has shown it."""
 
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from tagbox.cli.cost_estimate import peak_memory, spoken_bytes, spoken_seconds
-from tagbox.cli.output import Output, error
+from tagbox.cli.output import Output
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from tagbox.generators.training.train import Progress as TrainingProgress
     from tagbox.methods.steering import Step
+    from tagbox.settings import Settings
 
-LINE_EVERY_SECONDS = 10.0
+LINE_INTERVAL_SECONDS = 10.0
 
 
-class _Live:
-    """A bar that is there on a terminal alone, with the columns that its owner wants."""
+class ProgressDisplay:
+    """Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing with --quiet.
 
-    def __init__(self, *columns: ProgressColumn, feel: Output) -> None:
-        self._feel = feel
-        self._console = Console(stderr=True, quiet=feel.quiet)
-        self._progress = Progress(*columns, console=self._console, transient=True)
+    Args:
+        name: of what is worked on; begins every line.
+    """
+
+    def __init__(self, name: str, output: Output) -> None:
+        self._name = name
+        self._output = output
+        self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._said = 0.0
+        self._last_line = time.monotonic()
 
-    def _begin(self, total: int | None, **fields: Any) -> bool:
-        """Show the bar; false where there is no terminal to show it on, or nobody wants one."""
-        shows = self._console.is_terminal and not self._feel.quiet
-        if shows:
-            self._progress.start()
-            self._task = self._progress.add_task("", total=total, **fields)
-        return shows
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._progress.stop()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, text: str, done: float = 0, total: float | None = None, at_once: bool = False) -> None:
+        """Show `text` and a bar at `done` of `total`; without a terminal, a line `at_once` or now and then."""
+        if self._output.quiet:
+            return
+        if self._on_terminal():
+            self._update_bar(text, done, total)
+        elif at_once or time.monotonic() - self._last_line >= LINE_INTERVAL_SECONDS:
+            self._last_line = time.monotonic()
+            self._output.print_note(f"{self._name}: {text}")
+
+    def _on_terminal(self) -> bool:
+        from rich.console import Console
+
+        return Console(stderr=True).is_terminal
+
+    def _update_bar(self, text: str, done: float, total: float | None) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        if self._bar is None or self._task is None:
+            # It begins with the first progress: work that is done already shows no bar.
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(20),
+                TextColumn("{task.fields[text]}", markup=False),
+                TimeElapsedColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(self._name, total=total, text=text)
+        self._bar.update(self._task, completed=done, total=total, text=text)
 
 
-class StepReporter(_Live):
-    """Shows steps while the loop runs, and how long it will go on at the speed of those that were."""
+class RunReporter(ProgressDisplay):
+    """Progress of a separation or a transfer: steps of the loop, segments of a long recording.
 
-    def __init__(self, name: str, feel: Output, steps: int) -> None:
-        shown = TextColumn("{task.fields[shown]}")
-        super().__init__(TextColumn(escape(name)), BarColumn(), shown, TimeElapsedColumn(), feel=feel)
-        self._name = name
-        self._steps = steps
-        self._first = 0.0
-        self._begun = time.monotonic()
-        self._segment_said = 0.0
+    Args:
+        name: of the recording.
+        sources: how many are separated.
+        is_long: whether the recording is cut into segments.
+    """
+
+    def __init__(
+        self, name: str, output: Output, settings: "Settings", sources: int = 1, is_long: bool = False
+    ) -> None:
+        from tagbox.methods.registry import find_method
+
+        super().__init__(name, output)
+        steers_latents = find_method(settings.steer).needs_generator
+        self._steps = settings.steps
+        self._is_long = is_long
+        self._loops_per_segment = sources if steers_latents else 1
+        # Gates that are steered are steered before the first segment, for all of them.
+        self._steps_in_each_segment = steers_latents or settings.steps == 1
+        self._loops = 0
+        self._last_step_seconds = 0.0
+        self._timed_seconds = 0.0
+        self._timed_steps = 0
+        self._segments_began: float | None = None
+        self._untimed_segments = 0
+        self._segments = ""
 
     def __enter__(self) -> Self:
-        if not self._begin(None, shown="loading models"):
-            self._feel.note(f"{self._name}: loading models")
+        self.show("processing", at_once=True)
         return self
 
     def step(self, step: "Step") -> None:
-        """Show one step; the loop's callback."""
+        """Show one step; the steering loop's callback."""
         if step.index == 0:
-            self._first = step.seconds
-        left = remaining(step.seconds - self._first, step.index, self._steps - 1)
-        if self._task is not None:
-            told = f"step {step.index + 1} of {self._steps}, loss {step.loss:.4f}{left}"
-            self._progress.update(self._task, total=self._steps, completed=step.index + 1, shown=told)
-        elif step.index == 0 or step.seconds - self._said >= LINE_EVERY_SECONDS:
-            self._said = step.seconds
-            self._feel.note(f"{self._name}: step {step.index + 1}, loss {step.loss:.4f}{left}")
+            self._loops += 1
+            if self._segments_began is None and self._steps_in_each_segment:
+                self._segments_began = time.monotonic() - step.seconds
+        else:
+            # The first step of a loop warms up, and is not timed.
+            self._timed_seconds += step.seconds - self._last_step_seconds
+            self._timed_steps += 1
+        self._last_step_seconds = step.seconds
+        if self._steps == 1:
+            return
+        loops_left = -self._loops % self._loops_per_segment
+        steps_left = loops_left * self._steps + self._steps - 1 - step.index
+        left = time_left(self._timed_seconds, self._timed_steps, self._timed_steps + steps_left)
+        if left and self._is_long:
+            left += " in this segment"
+        text = f"step {step.index + 1} of {self._steps}, loss {step.loss:.4f}{left}"
+        text = f"{self._segments}; {text}" if self._segments else text
+        self.show(text, step.index + 1, self._steps, at_once=self._loops == 1 and step.index == 0)
 
     def segment(self, done: int, count: int) -> None:
-        """Show how far a long recording has come; the stream's callback."""
-        self._said = 0.0
+        """Show how many segments of a long recording are done; the callback of the stream."""
         now = time.monotonic()
-        if done == 1:
-            # What came before the first segment (survey, steering) comes only once.
-            self._begun = now
-        told = f"segment {done} of {count}{remaining(now - self._begun, done - 1, count - 1)}"
-        if self._task is not None:
-            self._progress.update(self._task, total=count, completed=done, shown=told)
-        elif done in (1, count) or now - self._segment_said >= LINE_EVERY_SECONDS:
-            self._segment_said = now
-            self._feel.note(f"{self._name}: {told}")
-
-
-def remaining(seconds: float, done: int, count: int) -> str:
-    """How long the rest takes where `done` of `count` took `seconds`; nothing before the first or at the end.
-
-    >>> remaining(6.0, 3, 9), remaining(0.0, 0, 9)
-    (', about 12 s left', '')
-    """
-    return f", about {spoken_seconds(seconds / done * (count - done))} left" if 0 < done < count else ""
-
-
-def report(feel: Output, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
-    """Where the files are, and what the taggers hear before and after."""
-    for run in manifest["runs"]:
-        _say_why_it_stopped(feel, run)
-    for word, meant in manifest["tags"].items():
-        for tagger, tags in meant.items():
-            before, after = (
-                _strongest(manifest["probabilities"][signal][tagger], tags)
-                for signal in ("mixture", word if word in manifest["probabilities"] else "result")
-            )
-            line = f"{tagger} hears {word}: {before:.2f} in the recording, {after:.2f} in the result"
-            residual = manifest["probabilities"].get("residual")
-            if residual is not None:
-                line += f", {_strongest(residual[tagger], tags):.2f} in the residual"
-            feel.result(line)
-    for path in written:
-        feel.result(path)
-    if manifest.get("generator", {}).get("licence", "").lower().find("noncommercial") >= 0:
-        feel.note("made with weights under a noncommercial licence, which covers this result too")
-    for tagger in (*manifest["taggers"], *filter(None, [manifest.get("generator")])):
-        feel.detail(f"loaded {tagger['name']}, weights {tagger['weights'][:12]}, on {manifest['device']}")
-    took = ", ".join(f"{name} {value:.1f}" for name, value in manifest["seconds"].items())
-    feel.detail(f"seconds: {took}; memory at the most: {spoken_bytes(peak_memory())}")
-    sys.stdout.flush()
-
-
-def _strongest(probabilities: Mapping[str, float], tags: Sequence[str]) -> float:
-    return max(probabilities[tag] for tag in tags)
-
-
-def _say_why_it_stopped(feel: Output, run: Mapping[str, Any]) -> None:
-    words = {
-        "interrupted": "stopped by Ctrl-C; the best so far is written",
-        "request": "stopped on request; the best so far is written",
-        "patience": "nothing improved any more",
-        "non-finite": "the loss or its gradient is no longer a finite number; the last finite result is "
-        "written. Try a smaller --lr",
-    }
-    if run["stopped"] in words:
-        line = f"{', '.join(run['sources'])}: step {run['steps']}: {words[run['stopped']]}"
-        if run["stopped"] == "non-finite":
-            error(line)
-        else:
-            feel.note(line)
-
-
-class TrainingReporter(_Live):
-    """Shows the training of one level: a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, level: int, steps: int, feel: Output) -> None:
-        super().__init__(
-            TextColumn(f"level {level}"),
-            BarColumn(),
-            TextColumn("step {task.completed} of {task.total}, SNR {task.fields[snr]} dB"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            feel=feel,
+        if self._segments_began is None:
+            # What came before the first segment ended, such as steering, comes only once.
+            self._segments_began, self._untimed_segments = now, done
+        left = time_left(
+            now - self._segments_began, done - self._untimed_segments, count - self._untimed_segments
         )
-        self._level = level
+        self._segments = f"segment {done} of {count} done{left}"
+        self.show(self._segments, done, count, at_once=done in (1, count))
+
+
+class TrainingReporter(ProgressDisplay):
+    """Progress of the training of one level of a generator."""
+
+    def __init__(self, level: int, steps: int, output: Output) -> None:
+        super().__init__(f"level {level}", output)
         self._steps = steps
         self._snr: float | None = None
-
-    def __enter__(self) -> Self:
-        self._begin(self._steps, snr="?")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         super().__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
-            self._feel.note("training stopped; the same command with --resume goes on")
+            self._output.print_note("training stopped; the same command with --resume goes on")
 
     def step(self, progress: "TrainingProgress") -> None:
         """Show one step; the training's callback."""
         # A batch's SNR jumps with the music in it; a moving average can be read.
         self._snr = progress.snr if self._snr is None else 0.98 * self._snr + 0.02 * progress.snr
-        if self._task is not None:
-            self._progress.update(self._task, completed=progress.step, snr=f"{self._snr:.1f}")
-        elif progress.seconds - self._said >= LINE_EVERY_SECONDS or progress.step == self._steps:
-            self._said = progress.seconds
-            left = remaining(progress.seconds, progress.step, self._steps)
-            self._feel.note(
-                f"level {self._level}: step {progress.step} of {self._steps}, SNR {self._snr:.1f} dB{left}"
-            )
+        left = time_left(progress.seconds, progress.step, self._steps)
+        text = f"step {progress.step} of {self._steps}, SNR {self._snr:.1f} dB{left}"
+        self.show(text, progress.step, self._steps, at_once=progress.step == self._steps)
+
+
+def time_left(seconds: float, done: float, total: float) -> str:
+    """Say about how long the rest takes if `done` of `total` took `seconds`; nothing before or after that.
+
+    >>> time_left(6.0, 3, 9), time_left(0.0, 0, 9), time_left(9.0, 9, 9)
+    (', about 12 s left', '', '')
+    """
+    return f", about {format_seconds(seconds / done * (total - done))} left" if 0 < done < total else ""
+
+
+def format_seconds(seconds: float) -> str:
+    """Round a time as people do.
+
+    >>> [format_seconds(each) for each in (3.2, 44, 75, 400, 9000)]
+    ['3 s', '45 s', '75 s', '7 min', '2.5 h']
+    """
+    if seconds < 20:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 100:
+        return f"{5 * round(seconds / 5)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

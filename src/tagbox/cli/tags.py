@@ -1,22 +1,25 @@
 """``tagbox tags``: the vocabularies, and what a word means in them."""
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from tagbox.cli import completion
 from tagbox.cli.output import Json, Output, Quiet
-from tagbox.errors import TagBoxError
+from tagbox.errors import UnknownTagError
 
-WIDTH = 100  # characters, where the output is no terminal
+WIDTH_WITHOUT_TERMINAL = 100
+"""Characters."""
+MAX_TAGS_IN_CELL = 4
 
 
 def tags(
     word: Annotated[
         list[str] | None,
         typer.Argument(
-            help="What does this word mean in each vocabulary?",
+            help="Words to look up in each vocabulary.",
             show_default=False,
             autocompletion=completion.tags,
         ),
@@ -29,14 +32,17 @@ def tags(
             autocompletion=completion.data,
         ),
     ] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The table of presets as Markdown.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table of words as Markdown.")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """List the words that taggers know, or say what one word means to each of them.
+    """List the words that taggers know, or say what a word means to each of them.
 
-    A word is read the way a person means it: "vocals", "Singer" and "voices" are the same fourteen tags of
-    MagnaTagATune (mtat). Put tag: in front for one single tag of a vocabulary: tag:vocal
+    Synonyms, plurals and spelling do not matter: "vocals", "Singer" and
+    "voices" are the same fourteen tags of MagnaTagATune (mtat). Put tag: in
+    front for a single tag of a vocabulary: tag:vocal
 
     Examples:
 
@@ -49,94 +55,102 @@ def tags(
     from tagbox.tags.resolve import check_vocabulary
     from tagbox.tags.vocabularies import TAGS
 
-    feel = Output(quiet, json=json)
+    output = Output(quiet, json=json)
     if data is not None:
         check_vocabulary(data)
     vocabularies = tuple(TAGS) if data is None else (data,)
     if markdown:
-        feel.result(presets_as_markdown(vocabularies))
+        output.print_result(words_as_markdown(vocabularies))
     elif word:
-        _explain(word, vocabularies, feel)
+        _explain(word, vocabularies, output)
     elif json:
-        feel.document(lambda: _everything(vocabularies))
+        output.print_json(lambda: _list_as_json(vocabularies))
     elif not quiet:
         _list(vocabularies)
 
 
-def _explain(words: list[str], vocabularies: tuple[str, ...], feel: Output) -> None:
-    from tagbox.tags.resolve import can_express, meaning, unknown
-
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
-    for word in words:
-        able = can_express(word)
-        if not able:
-            raise TagBoxError(unknown(word))
-        found[word] = {data: meaning(word, data) if data in able else () for data in vocabularies}
-    feel.document(lambda: found)
-    if not feel.prints:
+def _explain(words: Sequence[str], vocabularies: Sequence[str], output: Output) -> None:
+    meanings = {word: _meanings(word, vocabularies) for word in words}
+    output.print_json(lambda: meanings)
+    if not output.prints_text:
         return
     from rich.console import Console
 
-    # Rich knows when not to embolden: no terminal.
+    # Rich prints bold on terminals only.
     console = Console(highlight=False, markup=False)
     width = max(map(len, vocabularies))
-    for i, (word, meant) in enumerate(found.items()):
+    for i, (word, by_vocabulary) in enumerate(meanings.items()):
         if i:
             typer.echo()
         console.print(word, style="bold", soft_wrap=True)
-        for data, tags_ in meant.items():
-            typer.echo(f"  {data:<{width}}  {', '.join(tags_) or 'cannot express it'}")
+        for data, meaning in by_vocabulary.items():
+            typer.echo(f"  {data:<{width}}  {', '.join(meaning) or 'cannot express it'}")
 
 
-def _list(vocabularies: tuple[str, ...]) -> None:
+def _meanings(word: str, vocabularies: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Look up the tags that `word` means in each vocabulary.
+
+    Raises:
+        UnknownTagError: no vocabulary at all has the word.
+    """
+    from tagbox.tags.resolve import can_express, meaning, unknown_word_message
+
+    able = can_express(word)
+    if not able:
+        raise UnknownTagError(unknown_word_message(word))
+    return {data: meaning(word, data) if data in able else () for data in vocabularies}
+
+
+def _list(vocabularies: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    from tagbox.tags.synonyms import PRESETS
+    from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    presets = Table(box=box.SIMPLE_HEAD, title="Words that mean more than themselves", title_justify="left")
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+    table = Table(box=box.SIMPLE_HEAD, title="Words that mean several tags", title_justify="left")
     for heading in ("word", *vocabularies):
-        presets.add_column(heading)
-    for preset in PRESETS:
-        if any(data in preset.tags for data in vocabularies):
-            meant = (_shortened(preset.tags.get(data, ())) for data in vocabularies)
-            presets.add_row(preset.name, *meant)
-    console.print(presets)
+        table.add_column(heading)
+    for group in TAG_GROUPS:
+        if any(data in group.tags for data in vocabularies):
+            table.add_row(group.name, *(_cell(group.tags.get(data, ())) for data in vocabularies))
+    console.print(table)
     for data in vocabularies:
-        console.print(f"[bold]{data}[/bold]: its {len(TAGS[data])} tags, each a word too")
+        console.print(f"[bold]{data}[/bold]: its {len(TAGS[data])} tags, which are words too")
         console.print(", ".join(TAGS[data]))
         console.print()
-    console.print("tag:vocal is the single tag 'vocal'. What a word means: tagbox tags WORD")
+    console.print("tag:vocal is the single tag 'vocal'. To look up a word: tagbox tags WORD")
 
 
-def _shortened(tags_: tuple[str, ...]) -> str:
-    from tagbox.tags.resolve import short
+def _cell(meaning: tuple[str, ...]) -> str:
+    from tagbox.tags.resolve import short_name
 
-    return ", ".join(map(short, tags_)) if len(tags_) <= 4 else f"{len(tags_)} tags"
+    if len(meaning) > MAX_TAGS_IN_CELL:
+        return f"{len(meaning)} tags"
+    return ", ".join(map(short_name, meaning))
 
 
-def _everything(vocabularies: tuple[str, ...]) -> dict[str, object]:
-    from tagbox.tags.synonyms import PRESETS
+def _list_as_json(vocabularies: Sequence[str]) -> dict[str, object]:
+    from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
-    presets = {
-        preset.name: {data: preset.tags[data] for data in vocabularies if data in preset.tags}
-        for preset in PRESETS
+    groups = {
+        group.name: {data: group.tags[data] for data in vocabularies if data in group.tags}
+        for group in TAG_GROUPS
     }
-    return {"vocabularies": {data: TAGS[data] for data in vocabularies}, "presets": presets}
+    return {"vocabularies": {data: TAGS[data] for data in vocabularies}, "presets": groups}
 
 
-def presets_as_markdown(vocabularies: tuple[str, ...]) -> str:
-    """The table of docs/tags.md: words by vocabularies."""
-    from tagbox.tags.resolve import short
-    from tagbox.tags.synonyms import PRESETS
+def words_as_markdown(vocabularies: Sequence[str]) -> str:
+    """Render the table of docs/tags.md: words by vocabularies."""
+    from tagbox.tags.resolve import short_name
+    from tagbox.tags.synonyms import TAG_GROUPS
 
     lines = [f"| word | or | {' | '.join(vocabularies)} |", "|---" * (2 + len(vocabularies)) + "|"]
-    for preset in PRESETS:
-        if any(data in preset.tags for data in vocabularies):
-            meant = (", ".join(map(short, preset.tags.get(data, ()))) for data in vocabularies)
-            lines.append(f"| {preset.name} | {', '.join(preset.also)} | {' | '.join(meant)} |")
+    for group in TAG_GROUPS:
+        if any(data in group.tags for data in vocabularies):
+            cells = (", ".join(map(short_name, group.tags.get(data, ()))) for data in vocabularies)
+            lines.append(f"| {group.name} | {', '.join(group.synonyms)} | {' | '.join(cells)} |")
     return "\n".join(lines)

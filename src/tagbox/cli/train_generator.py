@@ -26,11 +26,9 @@ HELD_OUT_EVERY = 10
 def train_generator(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="FOLDER...", help="Folders of recordings to train on.", show_default=False),
+        typer.Argument(metavar="FOLDER", help="Folders of recordings to train on.", show_default=False),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help=f"File to write: {SUFFIX}.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help=f"File to write: {SUFFIX}.", show_default=False)],
     held_out: Annotated[
         Path | None,
         typer.Option(help="Folder of recordings to evaluate on; if left out, every tenth recording."),
@@ -57,8 +55,9 @@ def train_generator(
 ) -> None:
     """Train a generator on your own recordings, for: tagbox separate --steer latents --generator FILE.
 
-    It is Jukebox's VQ-VAE at a size of your choice, trained with Jukebox's losses, one level after the other.
-    Checkpoints are kept in OUT.training until the end; after Ctrl-C, the same command with --resume continues.
+    It is Jukebox's VQ-VAE at a size of your choice, trained with Jukebox's
+    losses, one level after the other. Checkpoints are kept in OUT.training
+    until the end; after Ctrl-C, the same command with --resume continues.
 
     Example:
 
@@ -67,6 +66,7 @@ def train_generator(
     output = Output(quiet)
     check_folder(out.parent)
     from tagbox.atomic_files import refuse_to_overwrite
+    from tagbox.generators.pretrained import save_generator_file
     from tagbox.generators.training import dataset, train
     from tagbox.generators.vqvae import VQVAEConfig
     from tagbox.kernels import devices
@@ -102,7 +102,7 @@ def train_generator(
         f"{len(training)} recordings to train on ({minutes:.0f} min), {len(evaluation)} to evaluate on"
     )
     qualities = _train_levels(model, config, settings, training, evaluation, checkpoints, output)
-    pretrained.write(model, out, licence, qualities, force)
+    save_generator_file(model, out, licence, qualities, force)
     shutil.rmtree(checkpoints)
     output.print_result(out)
 

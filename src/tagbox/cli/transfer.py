@@ -1,14 +1,14 @@
 """``tagbox transfer``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tagbox import presets
 from tagbox.atomic_files import refuse_to_overwrite
-from tagbox.cli import cost_estimate
-from tagbox.cli.error_messages import check_files, check_folder, check_words
+from tagbox.cli import completion
+from tagbox.cli.checks import check_folder, check_recordings, check_tags
 from tagbox.cli.options import (
     Bits,
     Data,
@@ -16,117 +16,117 @@ from tagbox.cli.options import (
     Duration,
     Force,
     GeneratorName,
+    LearningRate,
     Level,
     Objective,
     Padding,
     Patience,
     Precision,
     Quantiser,
-    Rate,
     Seed,
     Start,
     Steps,
     Taggers,
-    Tags,
     TransferPreset,
     check_models,
-    described,
-    leave_if_stopped,
-    overrides_of,
+    describe_settings,
+    exit_if_stopped,
+    overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.errors import TagBoxError
 
+FORMATS = (".wav", ".flac")
+
 
 def transfer(
-    input: Annotated[Path, typer.Argument(help="A recording.", show_default=False)],
-    tags: Tags,
+    context: typer.Context,
+    input: Annotated[
+        Path, typer.Argument(metavar="RECORDING", help="A recording: wav, flac, ogg, mp3, aiff and others.")
+    ],
+    tags: Annotated[
+        list[str],
+        typer.Option(
+            "--tags",
+            "-t",
+            help="What the result should sound like; several tags are one target. See: tagbox tags",
+            autocompletion=completion.tags,
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="File to write, .wav or .flac.", show_default=False)
+        Path, typer.Option("--out", "-o", help="File to write: .wav or .flac.", show_default=False)
     ],
     preset: TransferPreset = "transfer",
-    generator: GeneratorName = None,
-    level: Level = None,
-    quantiser: Quantiser = None,
-    tagger: Taggers = None,
-    data: Data = None,
-    objective: Objective = None,
-    steps: Steps = None,
-    lr: Rate = None,
-    patience: Patience = None,
-    padding: Padding = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    precision: Precision = None,
     start: Start = 0.0,
     duration: Duration = None,
     bits: Bits = None,
     force: Force = False,
+    device: Device = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
+    # The settings; `overrides_from` takes them from the context by name.
+    generator: GeneratorName = None,
+    level: Level = None,
+    tagger: Taggers = None,
+    data: Data = None,
+    objective: Objective = None,
+    steps: Steps = None,
+    lr: LearningRate = None,
+    patience: Patience = None,
+    seed: Seed = None,
+    precision: Precision = None,
+    padding: Padding = None,
+    quantiser: Quantiser = None,
 ) -> None:
-    """Re-synthesise a recording towards the tags: the generator's own voice, without the mask.
+    """Re-synthesise a recording with the generator, steered towards the tags (style transfer).
 
-    Expect artefacts; the original authors compare it to a recording made in a snowstorm.
+    Nothing of the recording itself is kept, as no mask is applied. Expect
+    artefacts: the authors of the method compare its results to a recording made
+    in a snowstorm.
 
     Example:
 
       tagbox transfer duet.flac --tags guitar -o guitar.wav
     """
-    feel = Output(quiet, verbose, json)
-    check_files([input])
+    output = Output(quiet, verbose, json)
+    check_recordings([input])
     check_folder(out.parent)
-    if out.suffix.lower() not in (".wav", ".flac"):
-        raise TagBoxError(
-            f"{out} is to be written, and only .wav and .flac can be; give it one of these endings"
-        )
+    if out.suffix.lower() not in FORMATS:
+        raise TagBoxError(f"{out} cannot be written; give it the ending {' or '.join(FORMATS)}")
     refuse_to_overwrite(out, force)
     refuse_to_overwrite(out.with_suffix(".run.json"), force)
-    check_words(tags, presets.find(preset).settings)
-    overrides = overrides_of(
-        preset,
-        tagger,
-        data,
-        None,
-        generator=generator,
-        level=level,
-        quantiser=quantiser,
-        objective=objective,
-        steps=steps,
-        lr=lr,
-        patience=patience,
-        padding=padding,
-        seed=seed,
-        precision=precision,
-    )
-    from tagbox import audio
-    from tagbox.api import transfer as run
-    from tagbox.cli.progress import StepReporter, report
-
+    check_tags(tags, presets.find(preset).settings)
+    overrides = overrides_from(context.params, preset)
     settings = presets.override(presets.find(preset).settings, **overrides)
     check_models(settings)
-    feel.detail(described(preset, settings))
+    output.print_detail(describe_settings(preset, settings))
+
+    from tagbox import api, audio
+    from tagbox.cli.progress import RunReporter
+    from tagbox.cli.run_report import report_run
+    from tagbox.pipeline.streaming import is_long
+
     recording = audio.read(input, start, duration)
-    cost_estimate.announce(feel, settings, recording.duration, recording.channels, 1, device)
-    with StepReporter(input.name, feel, settings.steps) as reporter:
-        result = run(
+    long = is_long(settings, recording.samples.shape[-1], recording.rate)
+    source = {
+        "file": input.name,
+        "sha256": audio.fingerprint(input),
+        "start": start,
+        "duration": duration,
+    }
+    with RunReporter(input.name, output, settings, is_long=long) as reporter:
+        result = api.transfer(
             recording.samples,
             recording.rate,
             tags,
             preset=preset,
             device=device,
             on_step=reporter.step,
-            source=_source(input, start, duration),
+            source=source,
             **overrides,
         )
     written = [result.save(out, bits=bits, force=force)]
-    report(feel, result.manifest, written)
-    feel.document(lambda: {"written": [str(path) for path in written], **result.manifest})
-    leave_if_stopped(result.stopped)
-
-
-def _source(path: Path, start: float, duration: float | None) -> dict[str, Any]:
-    from tagbox import audio
-
-    return {"file": path.name, "sha256": audio.fingerprint(path), "start": start, "duration": duration}
+    report_run(output, result.manifest, written)
+    output.print_json(lambda: {"written": [str(path) for path in written], **result.manifest})
+    exit_if_stopped(result.stopped)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from tagbox.errors import TagBoxError
 from tagbox.taggers.tagger import Tagger, predict_logits
-from tagbox.taggers.windows import cut, hop_of
+from tagbox.taggers.windows import cut_windows, hop_length
 from tagbox.tags.vocabularies import EXCLUSIVE, members
 
 WINDOW_OVERLAP = 0.5
@@ -122,12 +122,12 @@ def component_shares(components: Tensor, tagger: Tagger, padding: str) -> tuple[
         shares of the vocabulary's exclusive tags (components, classes), adding up to one, and each
         component's part of all energy (components,).
     """
-    classes, hop_length = _exclusive_positions(tagger), hop_of(tagger.window, WINDOW_OVERLAP)
+    classes, hop = _exclusive_positions(tagger), hop_length(tagger.window, WINDOW_OVERLAP)
     shares, energies = [], []
     with torch.no_grad():
         for batch in torch.split(components, COMPONENTS_PER_BATCH):
             logits = predict_logits([tagger], batch, padding, WINDOW_OVERLAP)[0][..., classes]
-            windows = cut(batch, tagger.window, hop_length, padding)
+            windows = cut_windows(batch, tagger.window, hop, padding)
             window_energies = windows.square().sum(dim=-1) + EPSILON
             shares.append(torch.einsum("kwc,kw->kc", torch.sigmoid(logits), window_energies))
             energies.append(batch.square().sum(dim=-1) + EPSILON)

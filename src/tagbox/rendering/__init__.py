@@ -1,1 +1,1 @@
-"""Music from notes: scores, FluidSynth, and data sets with known stems."""
+"""Render music from notes: scores, FluidSynth, and data sets whose stems are known."""

@@ -1,4 +1,4 @@
-"""A tune becomes a score: rules for lead, counterpoint, chords, bass, drums and colour, varied by a seed."""
+"""Arrange tunes as scores, by rules for lead, counterpoint, chords, bass, drums and colour."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -6,36 +6,37 @@ from itertools import islice
 
 import numpy as np
 
-from tagbox.rendering.ensembles import Chair, casts
+from tagbox.rendering.ensembles import Player, generate_ensembles
 from tagbox.rendering.general_midi import DRUM_KEYS, family
-from tagbox.rendering.scores import STEPS, Note, Part, Score, read_notation, units_of
+from tagbox.rendering.scores import STEPS, Note, Part, Score, count_units, read_notation
 from tagbox.rendering.tunes import QUALITIES, TUNES, Tune
 
 Event = tuple[int, float, int]
-"""(unit at which it starts, units that it sounds, MIDI pitch)."""
+"""A note as (start in units, length in units, MIDI pitch)."""
 Chord = tuple[int, int, tuple[int, ...]]
-"""(unit at which it starts, units that it lasts, pitch classes from the root up)."""
+"""A chord as (start in units, length in units, pitch classes from the root up)."""
 
-LEVELS = {
+LEVEL_DB_BY_ROLE = {
     "lead": 0.0, "counter": -3.0, "chords": -3.0, "bass": -3.0, "colour": -8.0, "drums": -2.0,
 }  # fmt: skip
-"""dB; a seed moves each by up to `LEVEL_SPREAD`."""
-LEVEL_SPREAD = 2.0
-LATEST = 0.012
-"""Seconds by which players are late, at the most."""
+"""Each is varied at random by up to `LEVEL_SPREAD_DB`."""
+LEVEL_SPREAD_DB = 2.0
+MAX_DELAY_SECONDS = 0.012
+"""By which a player is late, at random."""
 
-CENTRES = {
+CENTRE_BY_FAMILY = {
     "Piano": 62, "Chromatic Percussion": 76, "Organ": 64, "Guitar": 58, "Bass": 38, "Strings": 69,
     "Strings (continued)": 64, "Brass": 62, "Reed": 64, "Pipe": 76, "Synth Lead": 69, "Synth Pad": 60,
     "Synth Effects": 62, "Ethnic": 62, "Percussive": 62, "Sound Effects": 60,
 }  # fmt: skip
-LOW_ONES = {41: 62, 42: 52, 43: 43, 57: 52, 58: 43, 60: 57, 66: 57, 67: 50, 70: 50}
-"""Where instruments play that are not at home where their family is."""
+"""MIDI pitch about which an instrument plays."""
+CENTRE_BY_PROGRAM = {41: 62, 42: 52, 43: 43, 57: 52, 58: 43, 60: 57, 66: 57, 67: 50, 70: 50}
+"""The same for instruments that play lower than their family."""
 
 
-def scores(seed: int, seconds: float) -> Iterator[Score]:
-    """Arrangements without end, `seconds` long; every tune comes up before one comes again."""
-    ensembles = casts(seed)
+def arrangements(seed: int, seconds: float) -> Iterator[Score]:
+    """Yield arrangements of `seconds` without end; every tune occurs before one occurs again."""
+    ensembles = generate_ensembles(seed)
     order = np.random.default_rng([seed, 2])
     number = 0
     while True:
@@ -45,16 +46,16 @@ def scores(seed: int, seconds: float) -> Iterator[Score]:
             number += 1
 
 
-def score(seed: int, seconds: float, number: int) -> Score:
-    """The arrangement with this number, counted from 0."""
-    return next(islice(scores(seed, seconds), number, None))
+def arrangement(seed: int, seconds: float, number: int) -> Score:
+    """Return the arrangement with this number, counted from 0."""
+    return next(islice(arrangements(seed, seconds), number, None))
 
 
-def arrange(tune: Tune, chairs: Sequence[Chair], seconds: float, random: np.random.Generator) -> Score:
-    """The tune in a key and tempo that `random` chooses, again and again until `seconds` are full."""
+def arrange(tune: Tune, players: Sequence[Player], seconds: float, random: np.random.Generator) -> Score:
+    """Arrange a tune in a random key and tempo, repeated until it lasts `seconds`."""
     unit = tune.unit * random.uniform(0.85, 1.15)
     key = int(random.integers(-5, 7))
-    length = units_of(tune.melody)
+    length = count_units(tune.melody)
     times = int(seconds / (unit * length)) + 1
     melody = [
         (again * length + start, float(held), pitch + key)
@@ -67,16 +68,16 @@ def arrange(tune: Tune, chairs: Sequence[Chair], seconds: float, random: np.rand
         for start, held, tones in read_chords(tune.chords)
     ]
     parts = []
-    for chair in chairs:
-        events = _line(chair, tune, melody, harmony, times * length, random)
-        level = LEVELS[chair.role] + random.uniform(-LEVEL_SPREAD, LEVEL_SPREAD)
-        notes = _play(_placed(events, chair), unit, tune.beat, seconds, random)
-        parts.append(Part(chair.program, notes, level=round(float(level), 2)))
+    for player in players:
+        events = _line(player, tune, melody, harmony, times * length, random)
+        level = LEVEL_DB_BY_ROLE[player.role] + random.uniform(-LEVEL_SPREAD_DB, LEVEL_SPREAD_DB)
+        notes = _play(_transpose_to_range(events, player), unit, tune.beat, seconds, random)
+        parts.append(Part(player.program, notes, level=round(float(level), 2)))
     return Score(tune.title, tuple(parts))
 
 
 def read_chords(text: str) -> list[Chord]:
-    """Names and lengths as (start, units, pitch classes from the root up).
+    """Parse names and lengths of chords.
 
     >>> read_chords("C*4 Am*2")
     [(0, 4, (0, 4, 7)), (4, 2, (9, 0, 4))]
@@ -92,29 +93,29 @@ def read_chords(text: str) -> list[Chord]:
 
 
 def _line(
-    chair: Chair,
+    player: Player,
     tune: Tune,
     melody: list[Event],
     harmony: list[Chord],
     length: int,
     random: np.random.Generator,
 ) -> list[Event]:
-    """What the chair's role plays, in an octave of its own."""
-    if chair.role == "lead":
+    """Write the notes of a player's role, in any octave."""
+    if player.role == "lead":
         return [(start, 0.95 * held, pitch) for start, held, pitch in melody]
-    if chair.role == "counter":
+    if player.role == "counter":
         return _counter(melody, harmony)
-    if chair.role == "chords":
+    if player.role == "chords":
         return _chords(harmony, tune.beat, int(random.integers(3)))
-    if chair.role == "bass":
+    if player.role == "bass":
         return _bass(harmony, tune.beat, int(random.integers(3)))
-    if chair.role == "drums":
+    if player.role == "drums":
         return _drums(tune, length, int(random.integers(2)))
-    return _colour(family(chair.program), harmony, tune)
+    return _colour(family(player.program), harmony, tune)
 
 
 def _counter(melody: list[Event], harmony: list[Chord]) -> list[Event]:
-    """Under each longer note of the melody, the chord's tone at least a third below."""
+    """Write a counterpoint: the nearest chord tone at least a third below each longer note of the melody."""
     out = []
     for start, held, pitch in melody:
         if held >= 2:
@@ -125,10 +126,10 @@ def _counter(melody: list[Event], harmony: list[Chord]) -> list[Event]:
 
 
 def _chords(harmony: list[Chord], beat: int, pattern: int) -> list[Event]:
-    """Held, struck on every beat, or broken."""
+    """Write chords: held (pattern 0), struck on every beat (1), or broken (2)."""
     out: list[Event] = []
     for start, length, tones in harmony:
-        voicing = _rising(tones)
+        voicing = _voicing(tones)
         if pattern == 0:
             out += [(start, 0.97 * length, pitch) for pitch in voicing]
         elif pattern == 1:
@@ -143,7 +144,7 @@ def _chords(harmony: list[Chord], beat: int, pattern: int) -> list[Event]:
 
 
 def _bass(harmony: list[Chord], beat: int, pattern: int) -> list[Event]:
-    """Roots, roots and fifths by turns, or the chord walked through."""
+    """Write a bass line: roots (pattern 0), roots and fifths in turn (1), or all tones of the chord (2)."""
     out: list[Event] = []
     for start, length, tones in harmony:
         root, third, fifth = 36 + tones[0], 36 + tones[0] + (tones[1] - tones[0]) % 12, 43 + tones[0]
@@ -156,7 +157,7 @@ def _bass(harmony: list[Chord], beat: int, pattern: int) -> list[Event]:
 
 
 def _drums(tune: Tune, length: int, pattern: int) -> list[Event]:
-    """Kick and snare on the beats, hats or a ride between, a cymbal every fourth bar."""
+    """Write kick and snare on the beats, hats (pattern 0) or a ride between, a cymbal every fourth bar."""
     cymbal = DRUM_KEYS["hat" if pattern == 0 else "ride"]
     step = max(1, tune.beat // 2)
     out: list[Event] = []
@@ -173,7 +174,7 @@ def _drums(tune: Tune, length: int, pattern: int) -> list[Event]:
 
 
 def _colour(group: str, harmony: list[Chord], tune: Tune) -> list[Event]:
-    """Pads hold chords, percussion has a figure on the root, and effects sound now and then."""
+    """Write held chords for pads, a figure on the root for percussion, and an occasional effect."""
     if group == "Synth Pad":
         return _chords(harmony, tune.beat, 0)
     if group == "Percussive":
@@ -192,31 +193,31 @@ def _chord_at(harmony: list[Chord], unit: int) -> tuple[int, ...]:
     return next(tones for start, length, tones in harmony if start <= unit < start + length)
 
 
-def _rising(tones: Sequence[int]) -> tuple[int, ...]:
-    """Pitches from the octave of middle C up, each above the one before."""
+def _voicing(tones: Sequence[int]) -> tuple[int, ...]:
+    """Return pitches from the octave of middle C up, each above the one before."""
     out = [60 + tones[0]]
     for tone in tones[1:]:
         out.append(out[-1] + (tone - out[-1]) % 12)
     return tuple(out)
 
 
-def _placed(events: list[Event], chair: Chair) -> list[Event]:
-    """In the octave nearest to where the instrument is at home."""
-    if chair.program is None or not events:
+def _transpose_to_range(events: list[Event], player: Player) -> list[Event]:
+    """Transpose by octaves to the centre of the instrument's range."""
+    if player.program is None or not events:
         return events
-    home = LOW_ONES.get(chair.program, CENTRES[family(chair.program)])
+    centre = CENTRE_BY_PROGRAM.get(player.program, CENTRE_BY_FAMILY[family(player.program)])
     middle = float(np.median([pitch for _, _, pitch in events]))
-    shift = 12 * round((home - middle) / 12)
+    shift = 12 * round((centre - middle) / 12)
     return [(start, held, int(np.clip(pitch + shift, 21, 108))) for start, held, pitch in events]
 
 
 def _play(
     events: list[Event], unit: float, beat: int, seconds: float, random: np.random.Generator
 ) -> tuple[Note, ...]:
-    """A little uneven in time and loudness, as people play."""
+    """Convert to notes in seconds, a little uneven in time and loudness as people play."""
     notes = []
     for start, held, pitch in events:
-        begin = start * unit + random.uniform(0, LATEST)
+        begin = start * unit + random.uniform(0, MAX_DELAY_SECONDS)
         strong = 8 if start % beat == 0 else 0
         velocity = int(np.clip(84 + strong + random.integers(-8, 9), 1, 127))
         if begin < seconds:

@@ -1,4 +1,4 @@
-"""A small data set for anyone, track by track, each whole or not there; a run that stopped goes on."""
+"""Render a small data set, track by track, each whole or not there; a run that was stopped can be resumed."""
 
 import hashlib
 import json
@@ -11,28 +11,31 @@ from typing import Any
 
 import numpy as np
 
-from tagbox.atomic_files import write_atomically
-from tagbox.errors import TagBoxError
+from tagbox.atomic_files import write_json
+from tagbox.audio.validation import fingerprint
+from tagbox.errors import OutputExistsError, TagBoxError, UnwritableOutputError
 from tagbox.rendering import arranging, fluidsynth, midi, slakh
-from tagbox.rendering.scores import Score, busiest_window, window
+from tagbox.rendering.scores import Score, busiest_window, cut_window
 
-REQUEST = "dataset.json"
-UNFINISHED = ".unfinished-"
-LEAST_NOTES = 4
-"""Of a part in the window, or it is left out of it."""
-LEAST_CLASSES = 2
-"""Of a song in the window, or there is nothing to separate."""
+OPTIONS_FILE = "dataset.json"
+UNFINISHED_PREFIX = ".unfinished-"
+MIN_NOTES = 4
+"""A part with fewer notes in the excerpt is left out."""
+MIN_CLASSES = 2
+"""A song with fewer classes of instruments in the excerpt is skipped: there is nothing to separate."""
+MAX_TRACKS = 99_999
+MIN_SECONDS, MAX_SECONDS = 2, 3600
 
 
 @dataclass(frozen=True)
-class Request:
+class DatasetOptions:
     """Everything that decides a data set.
 
     Attributes:
         tracks: how many.
-        seconds: of each.
+        seconds: length of each.
         seed: of the choice of tunes, instruments and songs.
-        soundfont: what plays.
+        soundfont: with which FluidSynth renders.
         songs: a folder of MIDI files; None arranges tunes in the public domain.
     """
 
@@ -43,23 +46,31 @@ class Request:
     songs: Path | None = None
 
     def describe(self) -> dict[str, Any]:
-        """What stands in dataset.json, by which a later run knows whether it goes on with the same.
+        """Describe the options as dataset.json does, by which a later run knows whether it resumes this one.
 
-        How many tracks is not a part of it: a set can grow.
+        The number of tracks is left out, because a data set can grow.
         """
         return {
             "seconds": self.seconds,
             "seed": self.seed,
             "soundfont": self.soundfont.name,
-            "soundfont_sha256": _sha256(self.soundfont),
-            "fluidsynth": fluidsynth.version(),
-            "midi": None if self.songs is None else _digest(self.songs),
+            "soundfont_sha256": fingerprint(self.soundfont),
+            "fluidsynth": fluidsynth.program_version(),
+            "midi": None if self.songs is None else _songs_hash(self.songs),
         }
 
 
 @dataclass(frozen=True)
-class Made:
-    """A track that is there: `fresh` when this run made it."""
+class RenderedTrack:
+    """A track of the data set.
+
+    Attributes:
+        folder: of its files.
+        number: from 1.
+        title: of the tune or song.
+        classes: of its instruments.
+        fresh: whether this run rendered it.
+    """
 
     folder: Path
     number: int
@@ -68,131 +79,131 @@ class Made:
     fresh: bool
 
 
-def build(
+def build_dataset(
     folder: Path,
-    request: Request,
-    on_track: Callable[[Made], None] | None = None,
-    on_skip: Callable[[str], None] | None = None,
+    options: DatasetOptions,
+    on_track: Callable[[RenderedTrack], None] = lambda track: None,
+    on_skip: Callable[[str], None] = lambda message: None,
 ) -> int:
-    """Make what is missing of the data set in `folder`, and hand back how many tracks it has.
+    """Render the tracks that are missing in `folder`; return how many there are in the end.
 
     Args:
-        folder: made if need be; what lies in it must be of the same request.
-        request: what to make.
-        on_track: told after each track.
-        on_skip: told of each song that cannot be used, in a line.
+        folder: new, empty, or with a data set of the same options.
+        options: of the data set.
+        on_track: called after each track.
+        on_skip: called with a line about each song that cannot be used.
 
     Raises:
-        TagBoxError: something needed is missing, `folder` holds something else, or cannot be written.
+        OutputExistsError: `folder` holds something else.
+        UnwritableOutputError: `folder` cannot be written.
+        TagBoxError: FluidSynth or PyYAML is not installed, or an option is out of range.
     """
-    if not 1 <= request.tracks <= 99999:
-        raise TagBoxError(f"{request.tracks} tracks cannot be made; give 1 to 99999")
-    if not 2 <= request.seconds <= 3600:
-        raise TagBoxError(f"tracks of {request.seconds:g} s cannot be made; give 2 to 3600")
-    if request.seed < 0:
-        raise TagBoxError(f"the seed is {request.seed}; give 0 or more")
-    fluidsynth.find()
-    slakh.yaml()
-    _begin(folder, request)
-    made = 0
-    for number, score in enumerate(_scores(request, on_skip or _ignore), 1):
+    if not 1 <= options.tracks <= MAX_TRACKS:
+        raise TagBoxError(f"{options.tracks} tracks cannot be made; give 1 to {MAX_TRACKS}")
+    if not MIN_SECONDS <= options.seconds <= MAX_SECONDS:
+        raise TagBoxError(
+            f"tracks of {options.seconds:g} s cannot be made; give {MIN_SECONDS} to {MAX_SECONDS}"
+        )
+    if options.seed < 0:
+        raise TagBoxError(f"the seed is {options.seed}; give 0 or more")
+    fluidsynth.find_program()
+    slakh.require_yaml()
+    _prepare_folder(folder, options)
+    count = 0
+    for number, score in enumerate(_scores(options, on_skip), 1):
         track = folder / f"Track{number:05d}"
         fresh = not track.is_dir()
         if fresh:
-            _make(track, score, request, number)
-        made = number
-        if on_track is not None:
-            classes = tuple(dict.fromkeys(part.family for part in score.parts))
-            on_track(Made(track, number, score.title, classes, fresh))
-        if made == request.tracks:
+            _render_track(track, score, options, number)
+        classes = tuple(dict.fromkeys(part.family for part in score.parts))
+        on_track(RenderedTrack(track, number, score.title, classes, fresh))
+        count = number
+        if count == options.tracks:
             break
-    if made == 0:
+    if count == 0:
         raise TagBoxError(
-            f"no song in {request.songs} has {LEAST_CLASSES} classes of instruments that play together; "
+            f"no song in {options.songs} has {MIN_CLASSES} classes of instruments that play together; "
             "give other MIDI files"
         )
-    return made
+    return count
 
 
-def _begin(folder: Path, request: Request) -> None:
-    described = request.describe()
-    path = folder / REQUEST
+def _prepare_folder(folder: Path, options: DatasetOptions) -> None:
+    """Write dataset.json into a new folder; in a folder of an earlier run, check it and tidy up."""
+    described = options.describe()
+    path = folder / OPTIONS_FILE
     if path.is_file():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise TagBoxError(f"{path} is damaged; give another folder") from error
+            raise OutputExistsError(f"{path} is damaged; give another folder") from error
         if earlier != described:
             known = earlier if isinstance(earlier, dict) else {}
             changed = ", ".join(key for key in described if known.get(key) != described[key])
-            raise TagBoxError(
+            raise OutputExistsError(
                 f"{folder} holds a data set made otherwise ({changed}); give the same options to go on with "
                 "it, or another folder"
             )
-        for left in folder.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left)
+        for unfinished in folder.glob(f"{UNFINISHED_PREFIX}*"):
+            shutil.rmtree(unfinished)
         return
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise TagBoxError(f"{folder} exists and is no data set of ours; give a folder that is new or empty")
-    with write_atomically(path) as beside:
-        beside.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        raise OutputExistsError(
+            f"{folder} exists and is no data set of ours; give a folder that is new or empty"
+        )
+    write_json(described, path, force=False)
 
 
-def _make(track: Path, score: Score, request: Request, number: int) -> None:
-    stems, gain = slakh.stems_of(score, request.soundfont, request.seconds)
+def _render_track(track: Path, score: Score, options: DatasetOptions, number: int) -> None:
+    stems, gain = slakh.render_stems(score, options.soundfont, options.seconds)
     identity = hashlib.sha256(
-        b"\0".join([str((request.seed, number)).encode(), *(midi.write([p]) for p in score.parts)])
+        b"\0".join([str((options.seed, number)).encode(), *(midi.encode_midi([p]) for p in score.parts)])
     ).hexdigest()[:32]
-    beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=track.parent))
+    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=track.parent))
     try:
-        slakh.write_track(beside, score, stems, request.soundfont.name, gain, identity)
+        slakh.write_track(unfinished, score, stems, options.soundfont.name, gain, identity)
         # mkdtemp makes folders that only their owner can enter; a data set is for everyone.
-        beside.chmod(track.parent.stat().st_mode & 0o777)
-        beside.rename(track)
+        unfinished.chmod(track.parent.stat().st_mode & 0o777)
+        unfinished.rename(track)
     except OSError as error:
-        raise TagBoxError(f"cannot write {track} ({error.strerror}); make room, and run it again") from error
+        raise UnwritableOutputError(
+            f"cannot write {track} ({error.strerror}); make room, and run it again"
+        ) from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _scores(request: Request, on_skip: Callable[[str], None]) -> Iterator[Score]:
-    if request.songs is None:
-        yield from arranging.scores(request.seed, request.seconds)
+def _scores(options: DatasetOptions, on_skip: Callable[[str], None]) -> Iterator[Score]:
+    """Yield arrangements, or excerpts of the songs in random order."""
+    if options.songs is None:
+        yield from arranging.arrangements(options.seed, options.seconds)
         return
-    songs = midi.files(request.songs)
-    for index in np.random.default_rng(request.seed).permutation(len(songs)):
+    songs = midi.list_midi_files(options.songs)
+    for index in np.random.default_rng(options.seed).permutation(len(songs)):
         try:
-            score = excerpt(midi.read(songs[index]), request.seconds)
+            score = busiest_excerpt(midi.read_midi_file(songs[index]), options.seconds)
         except TagBoxError as error:
-            if not isinstance(error.__cause__, ImportError):
-                on_skip(str(error))
-                continue
-            raise
-        if len({part.family for part in score.parts}) < LEAST_CLASSES:
-            on_skip(f"{songs[index].name}: fewer than {LEAST_CLASSES} classes of instruments play together")
+            # Without mido no song can be read; any other error is about this song.
+            if isinstance(error.__cause__, ImportError):
+                raise
+            on_skip(str(error))
+            continue
+        if len({part.family for part in score.parts}) < MIN_CLASSES:
+            on_skip(f"{songs[index].name}: fewer than {MIN_CLASSES} classes of instruments play together")
             continue
         yield score
 
 
-def excerpt(score: Score, seconds: float) -> Score:
-    """The busiest window of a song, with the parts that play in it."""
-    start = busiest_window(score.parts, seconds, LEAST_NOTES)
-    parts = [window(part, start, seconds) for part in score.parts]
-    return replace(score, parts=tuple(part for part in parts if len(part.notes) >= LEAST_NOTES))
+def busiest_excerpt(score: Score, seconds: float) -> Score:
+    """Cut out the busiest `seconds` of a song, with the parts that play in them."""
+    start = busiest_window(score.parts, seconds, MIN_NOTES)
+    parts = [cut_window(part, start, seconds) for part in score.parts]
+    return replace(score, parts=tuple(part for part in parts if len(part.notes) >= MIN_NOTES))
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digest(folder: Path) -> str:
-    """Of the names and contents of a folder's MIDI files."""
+def _songs_hash(folder: Path) -> str:
+    """Compute the SHA-256 of the names and contents of a folder's MIDI files."""
     digest = hashlib.sha256()
-    for path in midi.files(folder):
+    for path in midi.list_midi_files(folder):
         digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-def _ignore(line: str) -> None:
-    pass

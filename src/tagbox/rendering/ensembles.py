@@ -1,7 +1,7 @@
-"""Who plays: instruments drawn so that every family comes up, in small ensembles and duets.
+"""Choose the instruments of ensembles: duets, bands and quartets that together use every family.
 
-Families come from shuffled decks that are dealt to the end before they are shuffled again, so that sixteen
-tracks hold every family of General MIDI, and the instruments that taggers know best come up most.
+Families are dealt from shuffled decks, each to its end before it is shuffled again, so that sixteen tracks
+use every family of General MIDI, and the instruments that taggers know best occur most often.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ CHORDS = ("Piano", "Piano", "Guitar", "Guitar", "Organ", "Chromatic Percussion",
 COUNTER = ("Strings", "Strings (continued)", "Brass", "Reed", "Pipe", "Synth Lead")
 COLOUR = ("Synth Pad", "Percussive", "Synth Effects", "Sound Effects")
 
-SUITED = {
+PROGRAMS_BY_FAMILY = {
     "Strings": (40, 41, 42, 45, 46),
     "Strings (continued)": (48, 49, 50, 52, 53, 54),
     "Pipe": (72, 73, 73, 74, 75, 79),
@@ -28,14 +28,24 @@ SUITED = {
     "Percussive": (112, 113, 114, 115, 116, 117),
     "Sound Effects": (122, 123, 126),
 }
-"""Programs of a family that can carry a part; all eight of the others."""
+"""Programs that can carry a part, of families where not all eight can."""
 
-KINDS = ("duet", "band", "quartet", "band with counterpoint")
+ROLES_BY_ENSEMBLE = {
+    "duet": ("lead", "chords"),
+    "band": ("lead", "chords", "bass", "colour", "drums"),
+    "quartet": ("lead", "counter", "chords", "bass"),
+    "band with counterpoint": ("lead", "counter", "chords", "bass", "colour", "drums"),
+}
 
 
 @dataclass(frozen=True)
-class Chair:
-    """A role ("lead", "chords", "counter", "bass", "colour", "drums") and the program that plays it."""
+class Player:
+    """A player of an ensemble.
+
+    Attributes:
+        role: "lead", "chords", "counter", "bass", "colour" or "drums".
+        program: number in General MIDI, from 0; None is the drum kit.
+    """
 
     role: str
     program: int | None
@@ -43,44 +53,42 @@ class Chair:
 
 @dataclass
 class _Deck:
-    cards: tuple[str, ...]
+    """Families that are dealt in random order, all of them before any is dealt again."""
+
+    families: tuple[str, ...]
     random: np.random.Generator
     left: list[str] = field(default_factory=list)
 
-    def draw(self, taken: set[str]) -> str:
-        """The next family that does not play yet."""
-        if not any(card not in taken for card in self.left):
-            self.left += [self.cards[i] for i in self.random.permutation(len(self.cards))]
-        card = next(card for card in self.left if card not in taken)
-        self.left.remove(card)
-        return card
+    def deal(self, taken: set[str]) -> str:
+        """Return the next family that is not in `taken`."""
+        if not any(each not in taken for each in self.left):
+            self.left += [self.families[i] for i in self.random.permutation(len(self.families))]
+        dealt = next(each for each in self.left if each not in taken)
+        self.left.remove(dealt)
+        return dealt
 
 
-def casts(seed: int) -> Iterator[tuple[Chair, ...]]:
-    """Ensembles without end, in the order of `KINDS`; no family plays twice in one."""
+def generate_ensembles(seed: int) -> Iterator[tuple[Player, ...]]:
+    """Yield ensembles without end, in the order of `ROLES_BY_ENSEMBLE`; no family occurs twice in one."""
     random = np.random.default_rng([seed, 1])
     decks = {
-        role: _Deck(cards, random)
-        for role, cards in (("lead", LEAD), ("chords", CHORDS), ("counter", COUNTER), ("colour", COLOUR))
-    }
-    seats = {
-        "duet": ("lead", "chords"),
-        "band": ("lead", "chords", "bass", "colour", "drums"),
-        "quartet": ("lead", "counter", "chords", "bass"),
-        "band with counterpoint": ("lead", "counter", "chords", "bass", "colour", "drums"),
-    }
+        role: _Deck(families, random)
+        for role, families in (
+            ("lead", LEAD), ("chords", CHORDS), ("counter", COUNTER), ("colour", COLOUR),
+        )
+    }  # fmt: skip
     while True:
-        for kind in KINDS:
+        for roles in ROLES_BY_ENSEMBLE.values():
             taken: set[str] = set()
-            chairs = []
-            for role in seats[kind]:
+            players = []
+            for role in roles:
                 if role == "drums":
-                    chairs.append(Chair(role, None))
+                    players.append(Player(role, None))
                     continue
-                group = "Bass" if role == "bass" else decks[role].draw(taken)
+                group = "Bass" if role == "bass" else decks[role].deal(taken)
                 taken.add(group)
                 first = 8 * FAMILIES.index(group)
-                programs = SUITED.get(group, tuple(range(first, first + 8)))
-                chairs.append(Chair(role, int(random.choice(programs))))
-            assert len({family(chair.program) for chair in chairs}) == len(chairs)
-            yield tuple(chairs)
+                programs = PROGRAMS_BY_FAMILY.get(group, tuple(range(first, first + 8)))
+                players.append(Player(role, int(random.choice(programs))))
+            assert len({family(player.program) for player in players}) == len(players)
+            yield tuple(players)

@@ -1,4 +1,4 @@
-"""FluidSynth as a program: MIDI and a soundfont in, samples out. The same three give the same samples."""
+"""Render MIDI with the program FluidSynth; the same MIDI, soundfont and version give the same samples."""
 
 import shutil
 import subprocess
@@ -12,75 +12,81 @@ from numpy.typing import NDArray
 from tagbox.errors import TagBoxError
 
 RATE = 44_100
+"""Hz."""
 GAIN = 0.5
-PACKAGES = "fluidsynth musescore-general-soundfont-small"
+DEBIAN_PACKAGES = "fluidsynth musescore-general-soundfont-small"
 SOUNDFONTS = (
     "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
     "/usr/share/sounds/sf3/MuseScore_General.sf3",
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/soundfonts/FluidR3_GM.sf2",
 )
-"""Where Debian, Fedora and Arch put free General MIDI soundfonts (both MIT), the smaller first."""
+"""Paths of free General MIDI soundfonts (both MIT) on Debian, Fedora and Arch, the smaller first."""
 
 
-def find() -> str:
-    """The path of the program.
+def find_program() -> str:
+    """Return the path of FluidSynth.
 
     Raises:
-        TagBoxError: it is not installed; says how to get it.
+        TagBoxError: FluidSynth is not installed; the message says how to install it.
     """
     program = shutil.which("fluidsynth")
     if program is None:
         raise TagBoxError(
-            f"the program fluidsynth is not installed; on Debian or Ubuntu: apt-get install {PACKAGES}, "
-            "on macOS: brew install fluid-synth"
+            f"the program fluidsynth is not installed; on Debian or Ubuntu: apt-get install "
+            f"{DEBIAN_PACKAGES}, on macOS: brew install fluid-synth"
         )
     return program
 
 
 def find_soundfont(given: Path | None = None) -> Path:
-    """The soundfont to play: the one that was asked for, or the first that is installed.
+    """Return the soundfont `given`, or else the first that is installed.
 
     Raises:
-        TagBoxError: there is none, or `given` is no soundfont.
+        TagBoxError: none is installed, or `given` is not a soundfont.
     """
     if given is None:
-        found = next((Path(name) for name in SOUNDFONTS if Path(name).is_file()), None)
-        if found is None:
+        installed = next((Path(name) for name in SOUNDFONTS if Path(name).is_file()), None)
+        if installed is None:
             raise TagBoxError(
                 "no General MIDI soundfont is installed; on Debian or Ubuntu: apt-get install "
                 "musescore-general-soundfont-small (or fluid-soundfont-gm), or give a .sf2 or .sf3 file "
                 "with --soundfont"
             )
-        return found.resolve()
+        return installed.resolve()
     try:
         with given.open("rb") as file:
-            head = file.read(12)
+            header = file.read(12)
     except OSError as error:
         raise TagBoxError(
             f"the soundfont {given} cannot be read ({error.strerror}); give an .sf2 or .sf3 file"
         ) from error
-    if head[:4] != b"RIFF" or head[8:12] != b"sfbk":
+    if header[:4] != b"RIFF" or header[8:12] != b"sfbk":
         raise TagBoxError(f"{given} is no soundfont; give an .sf2 or .sf3 file")
     return given.resolve()
 
 
-def version() -> str:
-    """What the program calls its version.
+def program_version() -> str:
+    """Return FluidSynth's version.
 
     Raises:
-        TagBoxError: it is not installed, or does not run.
+        TagBoxError: FluidSynth is not installed, or does not run.
     """
-    said = _run([find(), "--version"]).stdout.split()
-    return next((word for word in said if word[:1].isdigit()), "unknown")
+    words = _run([find_program(), "--version"]).stdout.split()
+    return next((word for word in words if word[:1].isdigit()), "unknown")
 
 
 def render(
     midi: bytes, soundfont: Path, seconds: float, reverb: bool = True, chorus: bool = False
 ) -> NDArray[np.float64]:
-    """The sound of a MIDI file as (samples, 2) at `RATE`, exactly `seconds` long.
+    """Render a MIDI file as (samples, 2) at `RATE`, exactly `seconds` long and not limited to [-1, 1].
 
-    Not limited to [-1, 1].
+    Args:
+        midi: contents of the file.
+        soundfont: path of an .sf2 or .sf3 file.
+        seconds: length of the result.
+        reverb: of FluidSynth.
+        chorus: of FluidSynth.
 
     Raises:
         TagBoxError: FluidSynth is missing or fails.
@@ -88,13 +94,13 @@ def render(
     with tempfile.TemporaryDirectory() as folder:
         score, wav = Path(folder, "score.mid"), Path(folder, "score.wav")
         score.write_bytes(midi)
-        # Loading only the samples that are played changes nothing but the time it takes.
-        command = [find(), "-niq", "-o", "synth.dynamic-sample-loading=1", "-g", str(GAIN)]
+        # Loading only the samples that are played saves time and changes nothing else.
+        command = [find_program(), "-niq", "-o", "synth.dynamic-sample-loading=1", "-g", str(GAIN)]
         command += ["-R", str(int(reverb)), "-C", str(int(chorus)), "-O", "float", "-T", "wav"]
         command += ["-F", str(wav), "-r", str(RATE), str(soundfont), str(score)]
-        said = _run(command)
+        completed = _run(command)
         if not wav.is_file():
-            raise TagBoxError(f"FluidSynth wrote nothing: {_last_line(said.stderr)}")
+            raise TagBoxError(f"FluidSynth wrote nothing: {_last_line(completed.stderr)}")
         audio, _ = soundfile.read(wav, always_2d=True)
     samples = round(seconds * RATE)
     return np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
@@ -109,7 +115,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
         ) from error
     except OSError as error:
         raise TagBoxError(
-            f"FluidSynth does not run ({error.strerror}); install it anew: apt-get install {PACKAGES}"
+            f"FluidSynth does not run ({error.strerror}); install it anew: apt-get install {DEBIAN_PACKAGES}"
         ) from error
 
 

@@ -1,13 +1,13 @@
-"""General MIDI level 1: sixteen families of eight programs, and the keys of the drum kit."""
+"""Name General MIDI's instruments (level 1): sixteen families of eight programs, and the drum kit's keys."""
 
 FAMILIES = (
     "Piano", "Chromatic Percussion", "Organ", "Guitar", "Bass", "Strings", "Strings (continued)", "Brass",
     "Reed", "Pipe", "Synth Lead", "Synth Pad", "Synth Effects", "Ethnic", "Percussive", "Sound Effects",
 )  # fmt: skip
-"""As Slakh2100 calls them; the seventh is "Ensemble" in the standard."""
+"""In Slakh2100's words; the standard calls the seventh "Ensemble"."""
 
 DRUMS = "Drums"
-"""The class of the drum kit, which is no family."""
+"""The class of the drum kit, which belongs to no family."""
 
 DRUM_CHANNEL = 9
 """Counted from 0."""
@@ -50,7 +50,7 @@ PROGRAMS = (
 
 
 def family(program: int | None) -> str:
-    """The class of a program (0 to 127) as Slakh2100 calls it; None is the drum kit.
+    """Return the class of a program (0 to 127) in Slakh2100's words; None is the drum kit.
 
     >>> family(40), family(None)
     ('Strings', 'Drums')
@@ -59,5 +59,5 @@ def family(program: int | None) -> str:
 
 
 def program_name(program: int | None) -> str:
-    """The standard's name of a program; None is the drum kit."""
+    """Return the standard's name of a program; None is the drum kit."""
     return DRUMS if program is None else PROGRAMS[program]

@@ -1,4 +1,4 @@
-"""Notes in seconds, parts of one instrument, scores of several, and a short notation for tunes."""
+"""Represent music: notes in seconds, parts, scores, and a short notation for tunes."""
 
 import dataclasses
 import re
@@ -12,7 +12,7 @@ STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 
 @dataclass(frozen=True)
 class Note:
-    """`start` and `length` in seconds, `pitch` and `velocity` as in MIDI."""
+    """A note: `start` and `length` in seconds, `pitch` and `velocity` as in MIDI."""
 
     start: float
     length: float
@@ -22,7 +22,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Control:
-    """A channel message other than a note, at `when` seconds; the channel's four bits are 0."""
+    """A MIDI channel message other than a note, at `when` seconds, with 0 as its channel."""
 
     when: float
     message: bytes
@@ -30,11 +30,13 @@ class Control:
 
 @dataclass(frozen=True)
 class Part:
-    """What one instrument plays.
+    """The notes of one instrument.
 
     Attributes:
-        program: General MIDI's number from 0; None is the drum kit.
-        level: RMS in dB against the other parts' 0; None leaves it as it sounds.
+        program: number in General MIDI, from 0; None is the drum kit.
+        notes: by start.
+        controls: messages other than notes.
+        level: RMS in dB relative to the other parts; None keeps that of the rendered audio.
     """
 
     program: int | None
@@ -44,20 +46,20 @@ class Part:
 
     @property
     def family(self) -> str:
-        """The instrument's class, as Slakh2100 names it."""
+        """Return the instrument's class, as Slakh2100 names it."""
         return family(self.program)
 
 
 @dataclass(frozen=True)
 class Score:
-    """A title for people, and the parts that sound together."""
+    """A title, and the parts that play together."""
 
     title: str
     parts: tuple[Part, ...]
 
 
 def read_notation(text: str) -> list[tuple[int, int, int]]:
-    """A line of music as (unit at which a note starts, units that it lasts, MIDI pitch).
+    """Parse a line of music into notes (start in units, length in units, MIDI pitch).
 
     Words are pitches and a length in units: `A4*2` a note, `A2+E3*1` a chord, `-*3` a rest, `kick+hat*1`
     drums. Middle C is C4.
@@ -69,21 +71,21 @@ def read_notation(text: str) -> list[tuple[int, int, int]]:
     for word in text.split():
         pitches, length = word.rsplit("*", 1)
         for pitch in pitches.split("+") if pitches != "-" else ():
-            out.append((now, int(length), DRUM_KEYS[pitch] if pitch in DRUM_KEYS else _number(pitch)))
+            out.append((now, int(length), DRUM_KEYS[pitch] if pitch in DRUM_KEYS else _midi_pitch(pitch)))
         now += int(length)
     return out
 
 
-def units_of(text: str) -> int:
-    """How many units a line of notation lasts.
+def count_units(text: str) -> int:
+    """Count the units of a line of notation.
 
-    >>> units_of("A4*2 -*1 C4+E4*3")
+    >>> count_units("A4*2 -*1 C4+E4*3")
     6
     """
     return sum(int(word.rsplit("*", 1)[1]) for word in text.split())
 
 
-def _number(pitch: str) -> int:
+def _midi_pitch(pitch: str) -> int:
     found = re.fullmatch(r"([A-G])([#b]?)(\d)", pitch)
     if found is None:
         raise ValueError(f"{pitch!r} is no pitch")
@@ -91,11 +93,11 @@ def _number(pitch: str) -> int:
     return STEPS[letter] + {"": 0, "#": 1, "b": -1}[sign] + 12 * (int(octave) + 1)
 
 
-def window(part: Part, start: float, seconds: float) -> Part:
-    """What of `part` begins within `seconds` from `start` on, counted from there.
+def cut_window(part: Part, start: float, seconds: float) -> Part:
+    """Cut the notes that begin in a window of `seconds` out of a part; times then count from `start`.
 
-    Notes end with the window at the latest. Of controls before it, the last of each kind is in force from its
-    beginning on.
+    Notes end with the window at the latest. The last control of each kind before the window is repeated at
+    its start, because it is still in force.
     """
     end = start + seconds
     notes = tuple(
@@ -117,14 +119,17 @@ def window(part: Part, start: float, seconds: float) -> Part:
     return dataclasses.replace(part, notes=notes, controls=(*before.values(), *during))
 
 
-def busiest_window(parts: Sequence[Part], seconds: float, least: int) -> float:
-    """The whole second at which the window begins in which most parts play `least` notes, then most notes."""
+def busiest_window(parts: Sequence[Part], seconds: float, min_notes: int) -> float:
+    """Find the window of `seconds` with the most parts that play `min_notes` notes, then with the most notes.
+
+    Returns:
+        the whole second at which the window begins, the first of several.
+    """
     starts = [[note.start for note in part.notes] for part in parts]
-    last = max((when for one in starts for when in one), default=0.0)
+    last = max((start for part_starts in starts for start in part_starts), default=0.0)
 
-    def busy(at: int) -> tuple[int, int]:
-        counts = [sum(at <= when < at + seconds for when in one) for one in starts]
-        return sum(count >= least for count in counts), sum(counts)
+    def parts_and_notes(first: int) -> tuple[int, int]:
+        counts = [sum(first <= start < first + seconds for start in part_starts) for part_starts in starts]
+        return sum(count >= min_notes for count in counts), sum(counts)
 
-    candidates = range(max(1, int(last - seconds) + 2))
-    return float(max(candidates, key=lambda at: (*busy(at), -at)))
+    return float(max(range(max(1, int(last - seconds) + 2)), key=parts_and_notes))

@@ -1,12 +1,13 @@
-"""Tunes in the public domain, written out as data: a melody and its chords.
+"""List tunes in the public domain: melodies and their chords.
 
-Melodies are traditional or by composers long dead; the chords are ours. A tune that begins with an upbeat has
-it before its first whole bar.
+The melodies are traditional or by composers long dead; the chords were written for this list. An upbeat comes
+before the first whole bar.
 """
 
 from dataclasses import dataclass
 
 QUALITIES = {"": (0, 4, 7), "m": (0, 3, 7), "7": (0, 4, 7, 10)}
+"""Semitones above the root, by the ending of a chord's name."""
 
 
 @dataclass(frozen=True)
@@ -14,14 +15,14 @@ class Tune:
     """A melody in the notation of `tagbox.rendering.scores`, with its chords.
 
     Attributes:
-        title: for people.
-        origin: who and when.
-        unit: seconds of one unit.
-        bar: units of a bar.
-        beat: units of a beat.
+        title: of the tune.
+        origin: composer or country, and date.
+        unit: length of one unit, s.
+        bar: length of a bar, units.
+        beat: length of a beat, units.
         upbeat: units before the first whole bar.
         melody: notes and their lengths.
-        chords: names and their lengths, `Am*12`; together as long as the melody.
+        chords: names and lengths, such as `Am*12`; together as long as the melody.
     """
 
     title: str

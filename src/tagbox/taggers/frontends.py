@@ -1,12 +1,14 @@
-r"""What the published networks see: spectrograms in dB, from audio at 16 kHz.
+r"""Front ends: the spectrograms that the published networks take, from audio at 16 kHz.
 
-All start from the power of an STFT with a periodic Hann window of 512 samples, hop 256, centred and reflected
-at the ends. Bands of it are summed by a matrix, and the result is
+All start from the power of an STFT with a periodic Hann window of 512 samples and a hop length of 256, which
+a matrix of filters sums up in bands. `LogMel` and `HarmonicSpectrogram` reflect the audio at its ends and
+return
 
 .. math::  10 \log_{10} \max(B |X|^2, 10^{-10})
 
-whose gradient is zero, not infinite, in silence. A front end is a frozen dataclass: two that are equal are
-the same, so what one tagger has computed another can use.
+whose gradient is zero, not infinite, in silence. `PonsMel` returns :math:`\log_{10}(1 + 10^4 B |X|^2)`.
+
+A front end is a frozen dataclass: equal front ends compute the same, so taggers can share the result.
 """
 
 import math
@@ -17,33 +19,43 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from tagbox.errors import TagBoxError
+from tagbox.errors import InvalidWeightsError
 
-FLOOR = 1e-10
-SILENCE = 10 * math.log10(FLOOR)
-"""dB, in every band."""
-# Published windows and mel matrices come from float32 arithmetic of several library versions.
-TOLERANCE = 1e-4
+MIN_POWER = 1e-10
+SILENCE_DB = 10 * math.log10(MIN_POWER)
+"""The value of every band in silence, dB."""
+
+CHECKPOINT_TOLERANCE = 1e-4
+"""Published windows and mel matrices come from float32 arithmetic of several library versions."""
+
+LOWEST_NOTE = 24
+"""C1 as a MIDI note, where A4, which is 440 Hz, is 69."""
+
+# Slaney's mel scale: 3 mel in 200 Hz up to 1 kHz, above it 27 mel for each factor of 6.4.
+HZ_PER_MEL = 200 / 3
+BEND_HZ = 1000.0
+BEND_MEL = BEND_HZ / HZ_PER_MEL
+MEL_PER_LOG_HZ = 27 / math.log(6.4)
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """No front end: the network hears the samples themselves."""
+    """No front end: the network takes the samples themselves."""
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) as it is."""
+        """Return (batch, samples) unchanged."""
         return audio
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """Log-mel spectrogram: triangles between points equally spaced on the HTK mel scale, not normalised.
+    """A log-mel spectrogram: triangles between points equally spaced on the HTK mel scale, not normalised.
 
     Attributes:
         bands: how many.
-        rate: Hz.
+        rate: sample rate, Hz.
         fft: samples of the STFT's window.
-        hop: samples between frames.
+        hop: hop length, samples.
     """
 
     bands: int
@@ -52,36 +64,36 @@ class LogMel:
     hop: int = 256
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to (batch, bands, frames) in dB."""
-        return self.bands_of(power(audio, _hann(self.fft, audio.device), self.hop))
+        """Transform (batch, samples) to (batch, bands, frames) in dB."""
+        return self.from_power(power_spectrogram(audio, _hann(self.fft, audio.device), self.hop))
 
-    def bands_of(self, power: Tensor) -> Tensor:
-        """Power of an STFT (batch, bins, frames) to (batch, bands, frames) in dB."""
-        return decibels(self.summed(power))
+    def from_power(self, power: Tensor) -> Tensor:
+        """Transform the power of an STFT (batch, bins, frames) to (batch, bands, frames) in dB."""
+        return to_decibels(self.band_power(power))
 
-    def summed(self, power: Tensor) -> Tensor:
-        """Power of an STFT (..., bins, frames) to power in bands (..., bands, frames)."""
+    def band_power(self, power: Tensor) -> Tensor:
+        """Sum the power of an STFT (..., bins, frames) in bands: (..., bands, frames)."""
         return _filters(self, power.device) @ power
 
     def matrix(self) -> Tensor:
-        """The filters, (bands, bins)."""
-        return mel_filters(self.bands, self.rate, self.fft)
+        """Compute the filters, (bands, bins)."""
+        return htk_filters(self.bands, self.rate, self.fft)
 
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
-        """What published checkpoints store of this front end."""
+        """Return what published checkpoints store of this front end."""
         return {
             "spec.spectrogram.window": (self.fft,),
             "spec.mel_scale.fb": (self.fft // 2 + 1, self.bands),
         }
 
-    def restored(self, state: Mapping[str, Tensor]) -> "LogMel":
-        """This front end, if it is the one that the checkpoint was trained with.
+    def from_checkpoint(self, state: Mapping[str, Tensor]) -> "LogMel":
+        """Return this front end, if it is the one that the checkpoint was trained with.
 
         Raises:
-            TagBoxError: the checkpoint's window or mel matrix is another.
+            InvalidWeightsError: the checkpoint has another window or mel matrix.
         """
-        _same("spec.spectrogram.window", state, torch.hann_window(self.fft, device="cpu"))
-        _same("spec.mel_scale.fb", state, self.matrix().T)
+        _check_stored("spec.spectrogram.window", state, torch.hann_window(self.fft, device="cpu"))
+        _check_stored("spec.mel_scale.fb", state, self.matrix().T)
         return self
 
 
@@ -91,16 +103,16 @@ class HarmonicSpectrogram:
 
     From Won et al., "Data-driven harmonic filters for audio representation learning", ICASSP 2020. Around
     each centre f stands a triangle whose base is as wide as an auditory filter, ``(0.1079 f + 24.7) / q`` Hz;
-    q was learned. Centres are `per_semitone` a semitone from C1 (32.7 Hz) up to the note nearest to where the
-    highest harmonic meets half the rate, and multiples of them.
+    q was learnt. Centres are `per_semitone` a semitone from C1 (32.7 Hz) up to the note nearest to where the
+    highest harmonic meets half the sample rate, and multiples of them.
 
     Attributes:
-        q: the learned sharpness of all filters.
+        q: the learnt sharpness of all filters.
         harmonics: how many, the fundamental included.
         per_semitone: centres in a semitone.
-        rate: Hz.
+        rate: sample rate, Hz.
         fft: samples of the STFT's window.
-        hop: samples between frames.
+        hop: hop length, samples.
     """
 
     q: float = 1.0
@@ -111,28 +123,27 @@ class HarmonicSpectrogram:
     hop: int = 256
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to (batch, harmonics, bands, frames) in dB."""
-        return self.bands_of(power(audio, _hann(self.fft, audio.device), self.hop))
+        """Transform (batch, samples) to (batch, harmonics, bands, frames) in dB."""
+        return self.from_power(power_spectrogram(audio, _hann(self.fft, audio.device), self.hop))
 
-    def bands_of(self, power: Tensor) -> Tensor:
-        """Power of an STFT (batch, bins, frames) to (batch, harmonics, bands, frames) in dB."""
+    def from_power(self, power: Tensor) -> Tensor:
+        """Transform the power of an STFT (batch, bins, frames) to (batch, harmonics, bands, frames) in dB."""
         bands = _filters(self, power.device) @ power
-        return decibels(bands).reshape(len(power), self.harmonics, -1, power.shape[-1])
+        return to_decibels(bands).reshape(len(power), self.harmonics, -1, power.shape[-1])
 
     def centres(self) -> Tensor:
-        """Centre frequencies in Hz, (harmonics, bands)."""
-        lowest = 24  # C1 as a MIDI note, on which A4 = 69 is 440 Hz
+        """Compute the centre frequencies in Hz, (harmonics, bands)."""
         highest = round(69 + 12 * math.log2(self.rate / 2 / self.harmonics / 440))
-        bands = (highest - lowest) * self.per_semitone
-        notes = lowest + torch.arange(bands, dtype=torch.float64, device="cpu") / self.per_semitone
+        bands = (highest - LOWEST_NOTE) * self.per_semitone
+        notes = LOWEST_NOTE + torch.arange(bands, dtype=torch.float64, device="cpu") / self.per_semitone
         multiples = torch.arange(1, self.harmonics + 1, dtype=torch.float64, device="cpu")
         return torch.outer(multiples, 440 * 2 ** ((notes - 69) / 12)).float()
 
     def matrix(self) -> Tensor:
-        """The filters, (harmonics x bands, bins).
+        """Compute the filters, (harmonics x bands, bins).
 
         Low triangles are narrower than a bin. Where one just misses a bin, rounding decides between nothing
-        and 1e-7, which are 30 dB apart: the networks learned with float32 and this order of operations.
+        and 1e-7, which are 30 dB apart: the networks were trained with float32 and this order of operations.
         """
         centre = self.centres().reshape(-1, 1)
         width = (0.1079 * centre + 24.7) / torch.tensor(self.q, device="cpu")
@@ -142,55 +153,113 @@ class HarmonicSpectrogram:
         return torch.minimum(rising, falling).clamp(min=0)
 
     def stored_shapes(self) -> dict[str, tuple[int, ...]]:
-        """What published checkpoints store of this front end."""
+        """Return what published checkpoints store of this front end."""
         return {"hstft.bw_Q": (1,), "hstft.spec.window": (self.fft,)}
 
-    def restored(self, state: Mapping[str, Tensor]) -> "HarmonicSpectrogram":
-        """This front end with the sharpness that the checkpoint learned.
+    def from_checkpoint(self, state: Mapping[str, Tensor]) -> "HarmonicSpectrogram":
+        """Return this front end with the sharpness that the checkpoint learnt.
 
         Raises:
-            TagBoxError: the checkpoint's window is another, or its sharpness is not above zero.
+            InvalidWeightsError: the checkpoint has another window, or its sharpness is not above zero.
         """
-        _same("hstft.spec.window", state, torch.hann_window(self.fft, device="cpu"))
+        _check_stored("hstft.spec.window", state, torch.hann_window(self.fft, device="cpu"))
         q = float(state["hstft.bw_Q"])
         if not (math.isfinite(q) and q > 0):
-            raise TagBoxError(
+            raise InvalidWeightsError(
                 f"this checkpoint's hstft.bw_Q is {q:g}, where a width is above zero; get it anew"
             )
         return replace(self, q=q)
 
 
-def power(audio: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Power of the STFT with `window`: (batch, samples) to (batch, bins, frames)."""
-    fft = len(window)
+@dataclass(frozen=True)
+class PonsMel:
+    """The compressed mel spectrogram of Pons's networks: filters of equal area on Slaney's mel scale.
+
+    Slaney's Auditory Toolbox (1998) defines the scale and the filters' height; librosa made them customary.
+    The scale is linear up to 1 kHz, and logarithmic above.
+
+    Only frames that lie completely inside the audio are computed, 187 from 48128 samples. The published
+    program computes the spectrogram of a whole recording, centred and reflected at its two ends, and cuts
+    windows from it after that: except for the recording's very first and last frame, its windows and these
+    are the same. Reflecting every window instead puts a kink at its edges, to which musicnn responds: on real
+    recordings it moved single logits by more than 1.
+
+    The published program rounds the mel spectrogram to 16-bit floats before the logarithm. Rounding has no
+    gradient and is left out here; the documentation's page on Pons's networks says what it changes.
+
+    Attributes:
+        bands: how many.
+        rate: sample rate, Hz.
+        fft: samples of the STFT's window.
+        hop: hop length, samples.
+    """
+
+    bands: int = 96
+    rate: int = 16000
+    fft: int = 512
+    hop: int = 256
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        """Transform (batch, samples) to (batch, bands, 1 + (samples - fft) // hop)."""
+        window = _hann(self.fft, audio.device)
+        power = power_spectrogram(audio, window, self.hop, center=False)
+        return torch.log10(10000 * (_filters(self, audio.device) @ power) + 1)
+
+    def matrix(self) -> Tensor:
+        """Compute the filters, (bands, bins)."""
+        return slaney_filters(self.bands, self.rate, self.fft)
+
+
+def power_spectrogram(audio: Tensor, window: Tensor, hop: int, center: bool = True) -> Tensor:
+    """Compute the power of the STFT with `window`: (batch, samples) to (batch, bins, frames).
+
+    Args:
+        center: reflect the audio at its ends, so that frames are centred on multiples of `hop`.
+    """
     spectrum = torch.stft(
-        audio, fft, hop, window=window, center=True, pad_mode="reflect", return_complex=True
+        audio, len(window), hop, window=window, center=center, pad_mode="reflect", return_complex=True
     )
     return torch.view_as_real(spectrum).square().sum(dim=-1)
 
 
-def decibels(power: Tensor) -> Tensor:
-    """10 log10, from -100 dB up."""
-    return 10 * torch.log10(power.clamp(min=FLOOR))
+def to_decibels(power: Tensor) -> Tensor:
+    """Compute 10 log10 of `power`, at least `SILENCE_DB`."""
+    return 10 * torch.log10(power.clamp(min=MIN_POWER))
 
 
-def mel_filters(bands: int, rate: int, fft: int) -> Tensor:
-    """Triangles of height 1 on the HTK mel scale from 0 Hz to half the rate, (bands, bins).
+def htk_filters(bands: int, rate: int, fft: int) -> Tensor:
+    """Compute triangles of height 1 on the HTK mel scale from 0 Hz to half the rate, (bands, bins).
 
     A frequency f in Hz is ``2595 log10(1 + f / 700)`` mel (O'Shaughnessy 1987, the HTK book).
     """
     top = 2595 * math.log10(1 + rate / 2 / 700)
-    points = 700 * (10 ** (torch.linspace(0, top, bands + 2, device="cpu") / 2595) - 1)
-    bins = torch.linspace(0, rate // 2, fft // 2 + 1, device="cpu")
-    low, centre, high = points[:-2, None], points[1:-1, None], points[2:, None]
+    corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, device="cpu") / 2595) - 1)
+    return _triangles(corners, torch.linspace(0, rate // 2, fft // 2 + 1, device="cpu"))
+
+
+def slaney_filters(bands: int, rate: int, fft: int) -> Tensor:
+    """Compute triangles of area 1 Hz on Slaney's mel scale from 0 Hz to half the rate, (bands, bins)."""
+    top = BEND_MEL + MEL_PER_LOG_HZ * math.log(rate / 2 / BEND_HZ)
+    mel = torch.linspace(0, top, bands + 2, dtype=torch.float64, device="cpu")
+    corners = torch.where(
+        mel < BEND_MEL, mel * HZ_PER_MEL, BEND_HZ * torch.exp((mel - BEND_MEL) / MEL_PER_LOG_HZ)
+    )
+    bins = torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.float64, device="cpu")
+    height = 2 / (corners[2:, None] - corners[:-2, None])
+    return (height * _triangles(corners, bins)).float()
+
+
+def _triangles(corners: Tensor, bins: Tensor) -> Tensor:
+    """Evaluate at `bins` triangles of height 1 between every three successive `corners`, both in Hz."""
+    low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     rising = (bins - low) / (centre - low)
     falling = (high - bins) / (high - centre)
     return torch.minimum(rising, falling).clamp(min=0)
 
 
 @lru_cache(maxsize=32)
-def _filters(frontend: LogMel | HarmonicSpectrogram, device: torch.device) -> Tensor:
-    # Made under inference_mode, a kept tensor could never again take part in a gradient.
+def _filters(frontend: LogMel | HarmonicSpectrogram | PonsMel, device: torch.device) -> Tensor:
+    # Computed in inference mode, a cached tensor could never take part in a gradient.
     with torch.inference_mode(False):
         return frontend.matrix().to(device)
 
@@ -201,11 +270,11 @@ def _hann(fft: int, device: torch.device) -> Tensor:
         return torch.hann_window(fft, device=device)
 
 
-def _same(key: str, state: Mapping[str, Tensor], ours: Tensor) -> None:
-    """Refuse a checkpoint whose front end is not the one that we compute."""
-    difference = float((state[key].double().cpu() - ours.double()).abs().max())
-    if not difference <= TOLERANCE:
-        raise TagBoxError(
+def _check_stored(key: str, state: Mapping[str, Tensor], computed: Tensor) -> None:
+    """Refuse a checkpoint whose front end is not the one that is computed here."""
+    difference = float((state[key].double().cpu() - computed.double()).abs().max())
+    if not difference <= CHECKPOINT_TOLERANCE:
+        raise InvalidWeightsError(
             f"this checkpoint's {key} differs from ours by {difference:.2g}: it was trained on another "
             "spectrogram; use the published file"
         )

@@ -1,7 +1,7 @@
-"""A tagger hears audio and says how likely each word of its vocabulary is.
+"""Taggers: from audio to the probability of each tag of a vocabulary.
 
-Audio of any length is cut into windows of the length that the network was trained on; all of them go through
-the network at once. Several taggers that listen together share windows and spectrograms.
+Audio of any length is cut into windows of the length that the network was trained on, and all windows go
+through the network at once. Several taggers of the same audio share windows and spectrograms.
 """
 
 import copy
@@ -14,20 +14,22 @@ from torch import Tensor, nn
 
 from tagbox.errors import TagBoxError
 from tagbox.taggers import zero_padding
-from tagbox.taggers.windows import cut, hop_of
+from tagbox.taggers.names import TaggerName
+from tagbox.taggers.windows import cut_windows, hop_length
 
-# Without gradients an hour of music need not be in memory as one batch; so many samples go at a time.
-SAMPLES_AT_ONCE = 1_000_000
+SAMPLES_PER_BATCH = 1_000_000
+"""Samples that go through a network at a time where no gradient is needed: an hour of music in one batch
+would fill the memory."""
 
-FIRST_NORMS = ("spec_bn", "input_norm")
-"""What networks call the norm of what they hear, where they have one."""
+INPUT_NORMS = ("spec_bn", "input_norm")
+"""The names of the batch norm on a network's input, where it has one."""
 
 
 class FrontEnd(Protocol):
-    """What a network sees of the audio. Hashable, and equal front ends give equal output."""
+    """Transforms audio to a network's input. Hashable; equal front ends give equal output."""
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to what the network's forward takes, (batch, ...)."""
+        """Transform (batch, samples) to what the network's forward takes, (batch, ...)."""
         ...
 
     def __hash__(self) -> int: ...
@@ -35,7 +37,7 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TaggerOutput:
-    """What a tagger heard in whole recordings.
+    """A tagger's predictions for whole recordings.
 
     Attributes:
         logits: (batch, tags), the mean over windows.
@@ -48,16 +50,16 @@ class TaggerOutput:
 
 @dataclass(frozen=True, eq=False)
 class Tagger:
-    """A frozen network with what it takes to listen.
+    """A frozen network, its front end, and its vocabulary.
 
     Attributes:
         name: the architecture's, such as "fcn".
-        data: what it was trained on: "mtat", "jamendo" or "msd".
-        rate: Hz of the audio it hears.
+        data: what it was trained on: "mtat", "jamendo", "msd" or "rendered".
+        rate: sample rate of the audio, Hz.
         window: samples of one window.
         tags: the vocabulary, in the order of the outputs.
-        frontend: what the network sees of the audio.
-        network: in evaluation mode, without gradients of its own.
+        frontend: transforms audio to the network's input.
+        network: in evaluation mode, with frozen weights.
         weights_hash: SHA-256 of its weights.
     """
 
@@ -78,10 +80,15 @@ class Tagger:
     @property
     def identifier(self) -> str:
         """The name as data/architecture."""
-        return f"{self.data}/{self.name}"
+        return str(TaggerName(self.data, self.name))
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """The precision of the network's input. Later layers may compute in another (see `Float32Norm`)."""
+        return next(self.network.parameters()).dtype
 
     def logits(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Tensor:
-        """What each window sounds like.
+        """Predict the logits of every window.
 
         Args:
             audio: (batch, samples) at `rate`, any length.
@@ -97,23 +104,23 @@ class Tagger:
         return predict_logits([self], audio, padding, overlap)[0]
 
     def __call__(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> TaggerOutput:
-        """What the whole recordings sound like; arguments and errors as `logits`."""
+        """Predict the tags of whole recordings; arguments and errors as for `logits`."""
         logits = self.logits(audio, padding, overlap)
         return TaggerOutput(logits.mean(dim=1), torch.sigmoid(logits).mean(dim=1))
 
     def to(self, device: torch.device | str) -> "Tagger":
-        """The same tagger on `device`; this one stays where it is."""
-        where = torch.device(device)
-        if self.device == where:
+        """Return the same tagger on `device`; this one stays where it is."""
+        device = torch.device(device)
+        if self.device == device:
             return self
-        return replace(self, network=copy.deepcopy(self.network).to(where))
+        return replace(self, network=copy.deepcopy(self.network).to(device))
 
     def to_precision(self, dtype: torch.dtype) -> "Tagger":
-        """Return the same tagger, its network computing in `dtype`; audio, front end and answers stay float32."""
+        """Return the same tagger with its network in `dtype`; audio, front end and logits stay float32."""
         if dtype == [*self.network.parameters()][-1].dtype:
             return self
         network = copy.deepcopy(self.network).to(dtype)
-        for name in FIRST_NORMS:
+        for name in INPUT_NORMS:
             if hasattr(network, name):
                 norm = copy.deepcopy(getattr(self.network, name))
                 setattr(network, name, Float32Norm(norm, dtype))
@@ -121,9 +128,9 @@ class Tagger:
 
 
 class Float32Norm(nn.Module):
-    """A first norm in float32, for what comes after it in `dtype`.
+    """The batch norm on a network's input, in float32, while the layers after it compute in `dtype`.
 
-    Decibels span a hundred and more, so bfloat16 would round them to half a dB; normed, to a hundredth of
+    Decibels span a hundred and more, so bfloat16 would round them to half a dB; normalised, to a hundredth of
     their spread.
     """
 
@@ -133,19 +140,14 @@ class Float32Norm(nn.Module):
         self._dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        normed: Tensor = self.norm(x)
-        return normed.to(self._dtype)
-
-
-def _heard_in(tagger: Tagger) -> torch.dtype:
-    """The precision in which a network takes what it hears."""
-    return next(tagger.network.parameters()).dtype
+        normalised: Tensor = self.norm(x)
+        return normalised.to(self._dtype)
 
 
 def predict_logits(
     taggers: Sequence[Tagger], audio: Tensor, padding: str = "repeat", overlap: float = 0.0
 ) -> list[Tensor]:
-    """All taggers' answers to the same audio; what two of them would both compute is computed once.
+    """Predict the logits of all taggers for the same audio; spectrograms that they share are computed once.
 
     Args:
         taggers: all at one rate.
@@ -162,35 +164,35 @@ def predict_logits(
     """
     rates = sorted({tagger.rate for tagger in taggers})
     if len(rates) > 1:
-        raise TagBoxError(f"taggers that listen together need one rate; these have {rates} Hz")
-    answers: dict[int, Tensor] = {}
+        raise TagBoxError(f"taggers of the same audio need one rate; these have {rates} Hz")
+    logits_by_position: dict[int, Tensor] = {}
     for window in sorted({tagger.window for tagger in taggers}):
-        alike = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
-        windows = cut(audio, window, hop_of(window, overlap), padding)
+        same_window = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
+        windows = cut_windows(audio, window, hop_length(window, overlap), padding)
         if padding == "zeros":
-            alike = {i: _skip_padding(tagger, audio.shape[1]) for i, tagger in alike.items()}
-        heard = _forward(list(alike.values()), windows.flatten(0, 1))
-        for i, logits in zip(alike, heard, strict=True):
-            answers[i] = logits.reshape(*windows.shape[:2], -1)
-    return [answers[i] for i in range(len(taggers))]
+            same_window = {i: _skip_padding(tagger, audio.shape[1]) for i, tagger in same_window.items()}
+        predictions = _forward(list(same_window.values()), windows.flatten(0, 1))
+        for i, logits in zip(same_window, predictions, strict=True):
+            logits_by_position[i] = logits.reshape(*windows.shape[:2], -1)
+    return [logits_by_position[i] for i in range(len(taggers))]
 
 
 def _skip_padding(tagger: Tagger, samples: int) -> Tagger:
-    """The tagger for windows in which zeros follow the first `samples`, if that makes it faster."""
-    shorter = zero_padding.shortened(tagger.frontend, tagger.network, samples, tagger.window)
-    return tagger if shorter is None else replace(tagger, frontend=shorter[0], network=shorter[1])
+    """Return an equal tagger for windows with `samples` before zeros, faster where it supports that."""
+    faster = zero_padding.skip_padding(tagger.frontend, tagger.network, samples, tagger.window)
+    return tagger if faster is None else replace(tagger, frontend=faster[0], network=faster[1])
 
 
 def _forward(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
-    """Logits (windows, tags) for each of `taggers`, all of which hear `windows` (windows, samples)."""
-    graph = torch.is_grad_enabled() and windows.requires_grad
-    at_once = len(windows) if graph else max(1, SAMPLES_AT_ONCE // windows.shape[1])
-    heard: list[list[Tensor]] = [[] for _ in taggers]
-    for part in torch.split(windows, at_once):
-        seen: dict[FrontEnd, Tensor] = {}
-        for answers, tagger in zip(heard, taggers, strict=True):
-            if tagger.frontend not in seen:
-                seen[tagger.frontend] = tagger.frontend(part)
-            spectrogram = seen[tagger.frontend]
-            answers.append(tagger.network(spectrogram.to(_heard_in(tagger))).to(spectrogram.dtype))
-    return [torch.cat(answers) if len(answers) > 1 else answers[0] for answers in heard]
+    """Predict the logits (windows, tags) of each of `taggers` for `windows` (windows, samples)."""
+    needs_gradient = torch.is_grad_enabled() and windows.requires_grad
+    batch = len(windows) if needs_gradient else max(1, SAMPLES_PER_BATCH // windows.shape[1])
+    predictions: list[list[Tensor]] = [[] for _ in taggers]
+    for part in torch.split(windows, batch):
+        spectrograms: dict[FrontEnd, Tensor] = {}
+        for own, tagger in zip(predictions, taggers, strict=True):
+            if tagger.frontend not in spectrograms:
+                spectrograms[tagger.frontend] = tagger.frontend(part)
+            spectrogram = spectrograms[tagger.frontend]
+            own.append(tagger.network(spectrogram.to(tagger.input_dtype)).to(spectrogram.dtype))
+    return [torch.cat(own) if len(own) > 1 else own[0] for own in predictions]

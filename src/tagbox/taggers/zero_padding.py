@@ -1,7 +1,8 @@
-"""Windows that zeros fill up where the recording ends: what a network hears of them is always the same.
+"""Skip the zeros that fill up a window: what a network computes of them is the same for every recording.
 
-So a network that says how gets the frames that the recording reaches, and what it makes of silence, which is
-computed once and kept. Filled by repetition, the default, nothing of a window is known beforehand.
+A network that supports it gets only the frames that the recording reaches, and its layers' outputs for
+silence, which are computed once and cached. The default padding repeats the recording, and leaves nothing to
+skip.
 """
 
 from dataclasses import dataclass
@@ -16,19 +17,19 @@ from tagbox.taggers.networks.fcn import FCN
 
 @dataclass(frozen=True)
 class TruncatedFrontEnd:
-    """A front end that looks at the first `frames` of a window alone."""
+    """A front end that computes only the first `frames` of a window."""
 
     whole: LogMel
     frames: int
 
     def __call__(self, audio: Tensor) -> Tensor:
-        """(batch, samples) to (batch, bands, frames)."""
+        """Transform (batch, samples) to (batch, bands, frames)."""
         needed = self.frames * self.whole.hop + self.whole.fft
         return self.whole(audio[:, :needed])[..., : self.frames]
 
 
 class PaddingAwareNetwork(nn.Module):
-    """A network that hears the beginning of windows of `frames`, after which there is silence."""
+    """A network on the beginning of windows of `frames`, which silence follows."""
 
     def __init__(self, network: FCN, frames: int) -> None:
         super().__init__()
@@ -37,28 +38,29 @@ class PaddingAwareNetwork(nn.Module):
 
     def forward(self, spectrogram: Tensor) -> Tensor:
         """(batch, bands, fewer frames) to logits (batch, tags)."""
-        silence = _silence(self.network, spectrogram.shape[1], self.frames)
-        return self.network.before_silence(spectrogram, silence)
+        silent_inputs = _silent_inputs(self.network, spectrogram.shape[1], self.frames)
+        return self.network.forward_before_silence(spectrogram, silent_inputs)
 
 
-def shortened(
+def skip_padding(
     frontend: object, network: nn.Module, samples: int, window: int
 ) -> tuple[TruncatedFrontEnd, PaddingAwareNetwork] | None:
-    """A front end and a network that answer as the given ones do where zeros follow the first `samples`.
+    """Return a front end and a network that skip the zeros after the first `samples` of a window.
 
-    None where they cannot be told of silence, or there is none.
+    They compute the same as `frontend` and `network`. None where the network does not support it, or there
+    are no zeros.
     """
     if not (isinstance(frontend, LogMel) and isinstance(network, FCN)):
         return None
-    # A frame sees half of the STFT's window on both sides of where it stands.
+    # A frame covers half of the STFT's window on both sides of its centre.
     frames = (samples + frontend.fft // 2 - 1) // frontend.hop + 1
     whole = 1 + window // frontend.hop
-    return (
-        (TruncatedFrontEnd(frontend, frames), PaddingAwareNetwork(network, whole)) if frames < whole else None
-    )
+    if frames >= whole:
+        return None
+    return TruncatedFrontEnd(frontend, frames), PaddingAwareNetwork(network, whole)
 
 
 @lru_cache(maxsize=8)
-def _silence(network: FCN, bands: int, frames: int) -> list[Tensor]:
+def _silent_inputs(network: FCN, bands: int, frames: int) -> list[Tensor]:
     with torch.inference_mode(False):
-        return network.silence(bands, frames)
+        return network.silent_inputs(bands, frames)

@@ -17,7 +17,7 @@ from tagbox.ui import plots, suggestions
 from tagbox.ui.examples import PageExample
 from tagbox.ui.form import Form
 from tagbox.ui.jobs import Job, JobQueue
-from tagbox.ui.limits import Limits, naming_file, without_folder
+from tagbox.ui.limits import Limits, without_folder
 from tagbox.ui.processing import JobRequest, JobResult, Process
 from tagbox.ui.progress_html import ProgressView
 from tagbox.ui.result_html import render_message, render_result
@@ -99,8 +99,9 @@ class Actions:
         self._context.folder.session(_session_key(request)).uploads.add(path)
         try:
             excerpt = self._context.limits.read_file(path)
-            with naming_file(path):
-                (predictions,) = predict_windows(excerpt.samples, excerpt.rate, [load_tagger()])
+            (predictions,) = predict_windows(
+                excerpt.samples, excerpt.rate, [load_tagger()], subject=str(path)
+            )
         except Exception as error:
             return EMPTY, _suggestions([]), render_message(_user_message(error, path), "error"), EMPTY
         drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)

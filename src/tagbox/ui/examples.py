@@ -24,10 +24,10 @@ class PageExample:
 def separation_examples(folder: Path = EXAMPLES) -> tuple[PageExample, ...]:
     """Return the examples of separation whose recordings exist in `folder`."""
     return _existing(
-        PageExample("Duet: take out the violin", folder / "duet" / "mixture.flac", ("violin",)),
-        PageExample("Duet: violin and piano", folder / "duet" / "mixture.flac", ("violin", "piano")),
-        PageExample("Band: take out the drums", folder / "band" / "mixture.flac", ("drums",)),
-        PageExample("Song: take out the voices", folder / "song" / "mixture.flac", ("vocals",)),
+        PageExample("Duet: separate the violin", folder / "duet" / "mixture.flac", ("violin",)),
+        PageExample("Duet: separate violin and piano", folder / "duet" / "mixture.flac", ("violin", "piano")),
+        PageExample("Band: separate the drums", folder / "band" / "mixture.flac", ("drums",)),
+        PageExample("Song: separate the voices", folder / "song" / "mixture.flac", ("vocals",)),
     )
 
 

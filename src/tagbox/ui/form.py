@@ -223,7 +223,7 @@ def _setting_controls(
         "objective": ChoiceControl("Objective: the loss to minimise", losses),
         "steps": NumberControl("Steps", 1, MAX_STEPS),
         "lr": NumberControl("Learning rate", 1e-6, MAX_LEARNING_RATE, whole=False),
-        "patience": NumberControl("Patience (steps; 0: off)", 0, MAX_STEPS),
+        "patience": NumberControl("Patience (0: off)", 0, MAX_STEPS),
         "seed": NumberControl("Seed", 0, 2**31 - 1),
         "steer": ChoiceControl("Method", list(METHODS)),
         "components": NumberControl("Components", 1, MAX_COMPONENTS),
@@ -256,7 +256,7 @@ def _control_values(settings: Settings) -> dict[str, Any]:
 def _tagger_choices() -> list[tuple[str, str]]:
     """Return every tagger with the text to show, those whose weights are on this machine first."""
     models = [model for model in catalogue.MODELS if model.kind == "tagger"]
-    local = {model.identifier for model in models if store.state(model) in ("inside", "cached")}
+    local = {model.identifier for model in models if store.availability(model) in ("inside", "cached")}
     ordered = sorted((model.identifier for model in models), key=lambda name: name not in local)
     return [(name if name in local else f"{name} (not downloaded)", name) for name in ordered]
 

@@ -1,7 +1,5 @@
 """Bounds on what the page accepts, and messages that do not reveal the server's folders."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +65,3 @@ class Limits:
 def without_folder(error: TagBoxError, path: Path) -> str:
     """Return an error's message with the name of `path` in place of the path itself."""
     return str(error).replace(str(path), path.name).replace(f"{path.parent}/", "")
-
-
-@contextmanager
-def naming_file(path: Path) -> Iterator[None]:
-    """Put `path` before the message of a `TagBoxError` about audio, which names no file.
-
-    Raises:
-        TagBoxError: where the block does.
-    """
-    try:
-        yield
-    except TagBoxError as error:
-        raise TagBoxError(f"{path} {error}") from error

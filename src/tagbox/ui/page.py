@@ -28,8 +28,8 @@ def one_target(words: Sequence[str]) -> tuple[str, ...]:
 
 SEPARATION = TabSpec(
     name="Separate",
-    description="Each word becomes a source in a file of its own. The residual, in another file, is what "
-    "remains; all of them add up to the recording.",
+    description="You get one file for each word, and a residual with everything else; together they add up "
+    "to the recording.",
     words_label="Detected instruments and voices: choose what to separate",
     process=processing.process_separation,
     presets=("default", "paper", "published-code"),

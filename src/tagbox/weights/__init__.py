@@ -1,1 +1,1 @@
-"""Weights that people can trust: where they come from, how they are checked, where they are kept."""
+"""Published weights: their catalogue, their download and verification, and the cache that keeps them."""

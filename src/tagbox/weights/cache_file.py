@@ -1,6 +1,6 @@
-"""Weights as they are kept: one safetensors file that says what it holds, and its own checksum.
+"""Read and write weights in the cache: safetensors files that name their model and hold their own checksum.
 
-The same weights always give the same bytes, so that a hash of the file names them in manifests everywhere.
+The same weights always give the same bytes, so that the hash of a file identifies them in every manifest.
 """
 
 import hashlib
@@ -10,79 +10,86 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.atomic_files import write_atomically
-from tagbox.errors import TagBoxError
+from tagbox.errors import InvalidWeightsError, UnwritableOutputError
 from tagbox.weights.catalogue import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CONTENTS = "contents_sha256"
-LARGEST_HEADER = 100_000_000
+CONTENTS_KEY = "contents_sha256"
+"""Key of the checksum in a file's metadata."""
+MAX_HEADER_BYTES = 100_000_000
 
 
-def write(path: Path, weights: Mapping[str, "Tensor"], about: Mapping[str, str]) -> None:
-    """Keep `weights` with what is known `about` them; replaces what was there.
+def write_cache_file(path: Path, weights: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
+    """Write `weights` and `metadata` to `path`; replace the file that is there.
 
     Raises:
-        TagBoxError: the folder cannot be written.
+        UnwritableOutputError: the folder cannot be written, or the disk is full.
     """
     from safetensors.torch import save
 
     blob = save({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()})
     header, body = _split(blob)
-    header["__metadata__"] = dict(about) | {CONTENTS: contents(header, body)}
+    header["__metadata__"] = dict(metadata) | {CONTENTS_KEY: contents_hash(header, body)}
     try:
-        with write_atomically(path, force=True) as beside:
-            beside.write_bytes(_joined(header, body))
+        with write_atomically(path, force=True) as temporary:
+            temporary.write_bytes(_joined(header, body))
     except OSError as error:
-        raise TagBoxError(f"cannot write {path} ({error.strerror}); make room, or set TAGBOX_HOME") from error
+        raise UnwritableOutputError(
+            f"cannot write {path} ({error.strerror}); make room, or set TAGBOX_HOME"
+        ) from error
 
 
-def read(path: Path) -> tuple[dict[str, object], bytes]:
-    """The header and the numbers of a safetensors file.
+def read_safetensors(path: Path) -> tuple[dict[str, object], bytes]:
+    """Read the header and the body, the bytes of all weights, of a safetensors file.
 
     Raises:
-        TagBoxError: it is not one, or cannot be read.
+        InvalidWeightsError: the file is not safetensors, incomplete, or cannot be read.
     """
     try:
         return _split(path.read_bytes())
     except OSError as error:
-        raise TagBoxError(f"cannot read {path} ({error.strerror})") from error
+        raise InvalidWeightsError(f"cannot read {path} ({error.strerror})") from error
     except (ValueError, UnicodeDecodeError) as error:
-        raise TagBoxError(f"{path} is not a safetensors file, or only a part of one") from error
+        raise InvalidWeightsError(f"{path} is not a safetensors file, or only a part of one") from error
 
 
-def about(path: Path) -> dict[str, str]:
-    """What the file says of itself.
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file.
 
     Raises:
-        TagBoxError: it is not a safetensors file, or cannot be read.
+        InvalidWeightsError: the file is not safetensors, or cannot be read.
     """
-    header, _ = read(path)
+    header, _ = read_safetensors(path)
     return _metadata(header)
 
 
 def verify_cached(model: Model, path: Path) -> dict[str, str]:
-    """What the file says of itself, once its bytes are those that were written for `model`.
+    """Check that the bytes of a cache file are those that were written for `model`; return its metadata.
 
     Raises:
-        TagBoxError: it is damaged, or holds another model.
+        InvalidWeightsError: the file is damaged, or holds another model.
     """
-    again = f"remove it with: tagbox models remove {model.identifier}"
+    remedy = f"remove it with: tagbox models remove {model.identifier}"
     try:
-        header, body = read(path)
-    except TagBoxError as error:
-        raise TagBoxError(f"the weights of {model.identifier} are damaged ({error}); {again}") from error
-    said = _metadata(header)
-    if said.get(CONTENTS) != contents(header, body):
-        raise TagBoxError(f"the weights of {model.identifier} are damaged: {path} changed; {again}")
-    if said.get("model") != model.identifier:
-        raise TagBoxError(f"{path} holds {said.get('model')} instead of {model.identifier}; {again}")
-    return said
+        header, body = read_safetensors(path)
+    except InvalidWeightsError as error:
+        raise InvalidWeightsError(
+            f"the weights of {model.identifier} are damaged ({error}); {remedy}"
+        ) from error
+    metadata = _metadata(header)
+    if metadata.get(CONTENTS_KEY) != contents_hash(header, body):
+        raise InvalidWeightsError(f"the weights of {model.identifier} are damaged: {path} changed; {remedy}")
+    if metadata.get("model") != model.identifier:
+        raise InvalidWeightsError(
+            f"{path} holds {metadata.get('model')} instead of {model.identifier}; {remedy}"
+        )
+    return metadata
 
 
-def contents(header: Mapping[str, object], body: bytes) -> str:
-    """SHA-256 of names, types, shapes and numbers, whatever else the header says."""
+def contents_hash(header: Mapping[str, object], body: bytes) -> str:
+    """Compute the SHA-256 of names, types, shapes and values, whatever the metadata are."""
     table = {name: value for name, value in header.items() if name != "__metadata__"}
     digest = hashlib.sha256(json.dumps(table, sort_keys=True, separators=(",", ":")).encode())
     digest.update(body)
@@ -90,14 +97,17 @@ def contents(header: Mapping[str, object], body: bytes) -> str:
 
 
 def _metadata(header: Mapping[str, object]) -> dict[str, str]:
-    said = header.get("__metadata__", {})
-    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+    metadata = header.get("__metadata__", {})
+    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
 
 
 def _split(blob: bytes) -> tuple[dict[str, object], bytes]:
-    """A safetensors file is the header's length (8 bytes, little-endian), the header in JSON, the numbers."""
+    """Split a safetensors file into header and body.
+
+    The format is the header's length (8 bytes, little-endian), the header as JSON, and the body.
+    """
     length = int.from_bytes(blob[:8], "little")
-    if len(blob) < 8 or length > min(LARGEST_HEADER, len(blob) - 8):
+    if len(blob) < 8 or length > min(MAX_HEADER_BYTES, len(blob) - 8):
         raise ValueError("no safetensors header")
     header = json.loads(blob[8 : 8 + length])
     if not isinstance(header, dict):

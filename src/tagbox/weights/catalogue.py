@@ -1,45 +1,45 @@
-"""Every set of weights that TagBox knows: what it is, its licence, its address, and how to know it again."""
+"""List the models that TagBox knows: licence, address and checksums of the weights of each."""
 
 import difflib
 from dataclasses import dataclass
 from typing import Literal
 
-from tagbox.errors import TagBoxError
+from tagbox.errors import UnknownModelError
 
-Kind = Literal["tagger", "generator"]
+ModelKind = Literal["tagger", "generator"]
 
 MIT = "MIT"
 ISC = "ISC"
 NONCOMMERCIAL = "Noncommercial Use License"
 NONCOMMERCIAL_TEXT = "https://github.com/openai/jukebox/blob/master/LICENSE"
 
-# The commit fixes the content of every file below it, so addresses and blob ids cannot drift apart.
-TAGGERS_AT = (
+TAGGER_URL = (
     "https://raw.githubusercontent.com/ethman/sota-music-tagging-models/"
     "2969b12498d9c8efa749d99c3ba7a36487b02d21/sota_music_taggers/models/{identifier}/best_model.pth"
 )
+"""The commit fixes the content of every file below it, so that addresses and blob ids cannot drift apart."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One set of weights.
+    """The weights of one network.
 
     Attributes:
-        kind: what it is for.
-        name: the architecture's or generator's name.
+        kind: "tagger" or "generator".
+        name: of the architecture or the generator.
         data: what a tagger was trained on; None for generators.
         licence: of the weights.
-        size: bytes of the published file, where they are known.
-        source: the published file's address; None where nobody publishes one that we know.
+        size: of the published file, bytes, where known.
+        source: address of the published file; None where none is known.
         sha256: of the published file.
-        git_blob: git's name for the published file, the SHA-1 of ``blob SIZE\\0`` and its bytes.
-        certain: whether a different checksum means a different file; where it is False, one source alone gave
-            the checksum, so a difference is a warning, and names and shapes decide.
-        inside: where the file lies in the package, for what ships with it.
-        terms: the address of a licence that has to be accepted before the weights are pulled.
+        git_blob: git's name of the published file, the SHA-1 of ``blob SIZE\\0`` and its bytes.
+        certain: whether another checksum means another file. Where it is False, the checksum comes from a
+            single source; a difference is then a warning, and names and shapes of the weights decide.
+        inside: path in the package of a file that ships with TagBox.
+        terms: address of a licence that must be accepted before the download.
     """
 
-    kind: Kind
+    kind: ModelKind
     name: str
     data: str | None
     licence: str
@@ -53,17 +53,18 @@ class Model:
 
     @property
     def identifier(self) -> str:
-        """What people write: ``mtat/fcn``, ``jukebox``."""
+        """Return the name by which users ask for the model: ``mtat/fcn``, ``jukebox``."""
         return f"{self.data}/{self.name}" if self.data else self.name
 
 
 def _published(identifier: str, git_blob: str, size: int | None = None, sha256: str | None = None) -> Model:
+    """Describe a tagger whose weights are downloaded from the commit of `TAGGER_URL`."""
     data, name = identifier.split("/")
-    return Model("tagger", name, data, MIT, size, TAGGERS_AT.format(identifier=identifier), sha256, git_blob)
+    return Model("tagger", name, data, MIT, size, TAGGER_URL.format(identifier=identifier), sha256, git_blob)
 
 
 def _unpublished(identifier: str) -> Model:
-    """A network that we can run, for people who have a checkpoint of it."""
+    """Describe a tagger that only users who have a checkpoint of it can run."""
     data, name = identifier.split("/")
     return Model("tagger", name, data, MIT)
 
@@ -154,52 +155,53 @@ MODELS: tuple[Model, ...] = (
 )
 
 
-def find(kind: str, name: str, data: str | None = None) -> Model:
-    """The model of this kind, name and data.
+def find_model(kind: str, name: str, data: str | None = None) -> Model:
+    """Return the model of this kind, name and training data.
 
     Raises:
-        TagBoxError: there is none.
+        UnknownModelError: there is none.
     """
     for model in MODELS:
         if (model.kind, model.name, model.data) == (kind, name, data or None):
             return model
-    raise _unknown(f"{data}/{name}" if data else name)
+    raise _unknown_model(f"{data}/{name}" if data else name)
 
 
-def by_identifier(identifier: str) -> Model:
-    """The model that people write so.
+def model_by_identifier(identifier: str) -> Model:
+    """Return the model with this identifier, in capitals or not.
 
     Raises:
-        TagBoxError: there is none; names the nearest.
+        UnknownModelError: there is none; the message names similar identifiers.
     """
     for model in MODELS:
         if model.identifier == identifier.strip().lower():
             return model
-    raise _unknown(identifier)
+    raise _unknown_model(identifier)
 
 
-def of_data(data: str) -> tuple[Model, ...]:
-    """All taggers trained on `data`.
+def models_trained_on(data: str) -> tuple[Model, ...]:
+    """Return all taggers trained on `data`.
 
     Raises:
-        TagBoxError: there are none.
+        UnknownModelError: there are none.
     """
-    found = tuple(model for model in MODELS if model.data == data)
-    if not found:
+    models = tuple(model for model in MODELS if model.data == data)
+    if not models:
         known = ", ".join(dict.fromkeys(model.data for model in MODELS if model.data))
-        raise TagBoxError(f"no model was trained on {data!r}; choose one of {known}")
-    return found
+        raise UnknownModelError(f"no model was trained on {data!r}; choose one of {known}")
+    return models
 
 
-def by_checksum(git_blob: str) -> Model | None:
-    """The model whose published file git calls so, if any."""
+def model_by_git_blob(git_blob: str) -> Model | None:
+    """Return the model whose published file has this git blob id, if any."""
     return next((model for model in MODELS if model.git_blob == git_blob), None)
 
 
-def _unknown(identifier: str) -> TagBoxError:
+def _unknown_model(identifier: str) -> UnknownModelError:
     known = [model.identifier for model in MODELS]
     # A bare architecture is the commonest slip: it exists for several data sets.
-    near = [each for each in known if each.split("/")[-1] == identifier.strip().lower().split("/")[-1]]
+    name = identifier.strip().lower().split("/")[-1]
+    near = [each for each in known if each.split("/")[-1] == name]
     near = near or difflib.get_close_matches(identifier.lower(), known, n=3, cutoff=0.5)
-    told = f"did you mean {' or '.join(near[:4])}?" if near else "`tagbox models` lists all"
-    return TagBoxError(f"no model is called {identifier!r}; {told}")
+    hint = f"did you mean {' or '.join(near[:4])}?" if near else "`tagbox models` lists all"
+    return UnknownModelError(f"no model is called {identifier!r}; {hint}")

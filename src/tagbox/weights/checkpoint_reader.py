@@ -1,9 +1,9 @@
-"""PyTorch checkpoints, read as data only.
+"""Read PyTorch checkpoints as data, without running code from them.
 
-PyTorch's own reader goes first, with ``weights_only``. It refuses checkpoints that hold objects of classes it
-does not know (settings, optimisers), so those are read again by `tagbox.weights.safe_unpickler`, which imports and
-runs nothing. Both of PyTorch's formats are read: the old one (before 1.6: pickles in a row, then the numbers)
-and zip archives.
+PyTorch's own reader is tried first, with ``weights_only``. It refuses checkpoints that hold objects of
+classes it does not know (settings, optimisers); those are read by `tagbox.weights.safe_unpickler`, which
+imports and runs nothing. Both of PyTorch's formats are read: the legacy one (before 1.6), a sequence of
+pickles and then the numbers, and zip archives.
 """
 
 import contextlib
@@ -16,139 +16,143 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tagbox.errors import TagBoxError
-from tagbox.weights.safe_unpickler import Description, InertUnpickler, Storage, WouldRunCodeError
+from tagbox.errors import InvalidWeightsError
+from tagbox.weights.safe_unpickler import InertUnpickler, Storage, TensorDescription, WouldRunCodeError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# How each format begins: the zip archive's signature, and the old format's magic number as a pickle.
-ZIP = b"PK\x03\x04"
-OLD = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-INNER = ("model", "state_dict")
+ZIP_SIGNATURE = b"PK\x03\x04"
+LEGACY_SIGNATURE = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""The legacy format's magic number, as a pickle."""
+STATE_DICT_KEYS = ("model", "state_dict")
+"""Under which checkpoints keep the weights beside other things."""
 
 
-def read(path: Path, called: str | None = None) -> Any:
-    """What a checkpoint holds: nested dictionaries and lists of tensors, numbers and text.
+def read_checkpoint(path: Path, subject: str | None = None) -> Any:
+    """Read the contents of a checkpoint: nested dictionaries and lists of tensors, numbers and text.
 
-    Objects of unknown classes are replaced by `tagbox.weights.safe_unpickler.Inert`.
+    Objects of unknown classes are replaced by `tagbox.weights.safe_unpickler.InertObject`.
 
     Args:
-        called: what errors call it; its path, if not given.
+        path: in one of PyTorch's two formats.
+        subject: what error messages call the file; its path unless given.
 
     Raises:
-        TagBoxError: it cannot be read, is no checkpoint or only a part of one, or would run code.
+        InvalidWeightsError: the file cannot be read, is not a checkpoint or only a part of one, or would run
+            code.
     """
     import torch
 
-    called = called or str(path)
+    subject = subject or str(path)
     try:
         with path.open("rb") as file:
-            start = file.read(len(OLD))
+            start = file.read(len(LEGACY_SIGNATURE))
     except OSError as error:
-        raise TagBoxError(f"cannot read {called} ({error.strerror})") from error
-    if start.startswith((ZIP, OLD)):
-        # Its errors and warnings advise to switch the safety off; ours come from the second reading.
+        raise InvalidWeightsError(f"cannot read {subject} ({error.strerror})") from error
+    if start.startswith((ZIP_SIGNATURE, LEGACY_SIGNATURE)):
+        # PyTorch's errors and warnings advise to load unsafely; the reading below has its own.
         with contextlib.suppress(Exception), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     try:
-        if start.startswith(ZIP):
+        if start.startswith(ZIP_SIGNATURE):
             return _read_zip(path)
-        if start.startswith(OLD):
-            return _read_old(path)
-        _refuse_bare_pickle(path)
+        if start.startswith(LEGACY_SIGNATURE):
+            return _read_legacy(path)
+        _refuse_code_in_pickle(path)
     except WouldRunCodeError as error:
-        raise TagBoxError(
-            f"{called} would run code when loaded ({error}) and was refused; get the published file"
+        raise InvalidWeightsError(
+            f"{subject} would run code when loaded ({error}) and was refused; get the published file"
         ) from error
     except Exception as error:
         # A damaged pickle raises whatever its bytes happen to mean: IndexError, KeyError, MemoryError...
-        raise TagBoxError(f"{called} is a damaged checkpoint, or only a part of one; get it again") from error
-    raise TagBoxError(f"{called} is not a PyTorch checkpoint{_looks_like(start)}")
+        raise InvalidWeightsError(
+            f"{subject} is a damaged checkpoint, or only a part of one; get it again"
+        ) from error
+    raise InvalidWeightsError(f"{subject} is not a PyTorch checkpoint{_explanation(start)}")
 
 
-def state_dict(path: Path, called: str | None = None) -> dict[str, "Tensor"]:
-    """The weights in a checkpoint, by name; it may hold them under ``model`` beside other things.
+def read_state_dict(path: Path, subject: str | None = None) -> dict[str, "Tensor"]:
+    """Read the weights of a checkpoint by name, whether it holds them alone or beside other things.
 
     Raises:
-        TagBoxError: as `read`, or there are no weights in it.
+        InvalidWeightsError: the checkpoint cannot be read (see `read_checkpoint`) or holds no state dict.
     """
     import torch
 
-    called = called or str(path)
-    data = read(path, called)
-    for name in INNER:
-        if isinstance(data, Mapping) and isinstance(data.get(name), Mapping):
-            data = data[name]
+    subject = subject or str(path)
+    data = read_checkpoint(path, subject)
+    for key in STATE_DICT_KEYS:
+        if isinstance(data, Mapping) and isinstance(data.get(key), Mapping):
+            data = data[key]
             break
     if not isinstance(data, Mapping) or not data:
-        raise TagBoxError(f"{called} holds no weights by name; give a checkpoint with a state dict")
+        raise InvalidWeightsError(f"{subject} holds no weights by name; give a checkpoint with a state dict")
     # Models trained on several GPUs are saved inside a wrapper's `module`.
     weights = {str(name).removeprefix("module."): value for name, value in data.items()}
     for name, value in weights.items():
         if not isinstance(value, torch.Tensor):
-            raise TagBoxError(
-                f"{called} holds more than weights ({name}); give a checkpoint with a state dict"
+            raise InvalidWeightsError(
+                f"{subject} holds more than weights ({name}); give a checkpoint with a state dict"
             )
     return weights
 
 
-def _looks_like(start: bytes) -> str:
+def _explanation(start: bytes) -> str:
+    """Explain what a file that begins like this is instead of a checkpoint, where that is plain."""
     if start.lstrip().startswith(b"<"):
         return ", but a web page"
     return "; it is empty" if not start else ""
 
 
 def _read_zip(path: Path) -> Any:
+    """Read a zip archive: a pickle, and the numbers of each storage in a file of their own."""
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-        listed = next(name for name in names if name.endswith("/data.pkl"))
-        folder = listed.removesuffix("data.pkl")
+        pickle_name = next(name for name in names if name.endswith("/data.pkl"))
+        folder = pickle_name.removesuffix("data.pkl")
         if f"{folder}byteorder" in names and archive.read(f"{folder}byteorder") != b"little":
             raise ValueError("numbers in the other byte order")
-        data = InertUnpickler(io.BytesIO(_stored(archive, listed))).load()
-
-        def memory(storage: Storage) -> bytes:
-            return _stored(archive, f"{folder}data/{storage.key}")
-
-        return _Tensors(memory).within(data)
+        data = InertUnpickler(io.BytesIO(_read_uncompressed(archive, pickle_name))).load()
+        numbers = {key: _read_uncompressed(archive, f"{folder}data/{key}") for key in _storages_by_key(data)}
+    return _TensorBuilder(numbers).build(data)
 
 
-def _refuse_bare_pickle(path: Path) -> None:
-    """A pickle without PyTorch's frame is no checkpoint; one with code in it is worth a word of its own."""
+def _refuse_code_in_pickle(path: Path) -> None:
+    """Raise `WouldRunCodeError` where the file is a bare pickle, which is no checkpoint, with code in it."""
     with path.open("rb") as file:
         try:
             InertUnpickler(file).load()
         except WouldRunCodeError:
             raise
         except Exception:
-            # Most files are no pickles at all.
+            # Most files are not pickles at all.
             return
 
 
-def _stored(archive: zipfile.ZipFile, name: str) -> bytes:
+def _read_uncompressed(archive: zipfile.ZipFile, name: str) -> bytes:
     entry = archive.getinfo(name)
-    # PyTorch never compresses: whoever did wants a small file to fill the memory.
+    # PyTorch never compresses; a compressed entry may be a small file made to fill the memory.
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError("compressed numbers")
     return archive.read(entry)
 
 
-def _read_old(path: Path) -> Any:
-    """Five pickles (magic number, version, the machine, the data, the storages' keys), then the numbers."""
+def _read_legacy(path: Path) -> Any:
+    """Read five pickles (magic number, version, machine, data, keys of the storages), then the numbers."""
     with path.open("rb") as file:
         _, _, machine, data = (InertUnpickler(file).load() for _ in range(4))
         if not machine.get("little_endian", True):
             raise ValueError("numbers in the other byte order")
         keys = InertUnpickler(file).load()
-        sizes = _storages(data)
-        numbers = {str(key): _numbers(file, sizes.get(str(key))) for key in keys}
-    return _Tensors(lambda storage: numbers[storage.key]).within(data)
+        storages = _storages_by_key(data)
+        numbers = {str(key): _read_numbers(file, storages.get(str(key))) for key in keys}
+    return _TensorBuilder(numbers).build(data)
 
 
-def _numbers(file: IO[bytes], storage: Storage | None) -> bytes:
-    """One storage: how many numbers (8 bytes, little-endian), and the numbers."""
+def _read_numbers(file: IO[bytes], storage: Storage | None) -> bytes:
+    """Read one storage: how many numbers it has (8 bytes, little-endian), and the numbers."""
     import torch
 
     if storage is None:
@@ -157,61 +161,63 @@ def _numbers(file: IO[bytes], storage: Storage | None) -> bytes:
     if numel != storage.numel:
         raise ValueError("a storage of another size")
     size = numel * torch.empty(0, dtype=getattr(torch, storage.dtype)).element_size()
-    found = file.read(size)
-    if len(found) != size:
+    numbers = file.read(size)
+    if len(numbers) != size:
         raise EOFError
-    return found
+    return numbers
 
 
-def _storages(data: Any) -> dict[str, Storage]:
-    """All storages that tensors in `data` are views of."""
-    found: dict[str, Storage] = {}
+def _storages_by_key(data: Any) -> dict[str, Storage]:
+    """Collect all storages of which tensors in `data` are views."""
+    storages: dict[str, Storage] = {}
     seen: set[int] = set()
-    left = [data]
-    while left:
-        each = left.pop()
-        if isinstance(each, Description):
-            found[each.storage.key] = each.storage
+    pending = [data]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, TensorDescription):
+            storages[each.storage.key] = each.storage
         elif isinstance(each, dict | list | tuple) and id(each) not in seen:
             seen.add(id(each))
-            left.extend(each.values() if isinstance(each, dict) else each)
-    return found
+            pending.extend(each.values() if isinstance(each, dict) else each)
+    return storages
 
 
-class _Tensors:
-    """Makes tensors of descriptions, each piece of memory once."""
+class _TensorBuilder:
+    """Builds tensors from their descriptions and the bytes of the storages."""
 
-    def __init__(self, memory: Any) -> None:
-        self._memory = memory
-        self._made: dict[str, Tensor] = {}
+    def __init__(self, numbers: Mapping[str, bytes]) -> None:
+        self._numbers = numbers
+        self._storages: dict[str, Tensor] = {}
 
-    def within(self, data: Any) -> Any:
-        """The same nest with tensors in it."""
-        if isinstance(data, Description):
+    def build(self, data: Any) -> Any:
+        """Replace every description in nested `data` by its tensor."""
+        if isinstance(data, TensorDescription):
             return self._tensor(data)
         if isinstance(data, dict):
-            return {key: self.within(value) for key, value in data.items()}
+            return {key: self.build(value) for key, value in data.items()}
         if isinstance(data, list | tuple):
-            inner = [self.within(value) for value in data]
-            return inner if isinstance(data, list) else tuple(inner)
+            items = [self.build(value) for value in data]
+            return items if isinstance(data, list) else tuple(items)
         return data
 
-    def _tensor(self, described: Description) -> "Tensor":
-        import torch
-
-        storage = described.storage
-        if storage.key not in self._made:
-            dtype = getattr(torch, storage.dtype)
-            held = bytearray(self._memory(storage))
-            flat = torch.frombuffer(held, dtype=dtype) if held else torch.empty(0, dtype=dtype)
-            if flat.numel() != storage.numel:
-                raise ValueError("a storage of another size")
-            self._made[storage.key] = flat
-        flat = self._made[storage.key]
+    def _tensor(self, described: TensorDescription) -> "Tensor":
+        flat = self._flat(described.storage)
         last = sum((n - 1) * step for n, step in zip(described.size, described.stride, strict=True))
         # A stride of 0 could make a terabyte of one number.
-        if math.prod(described.size) > max(flat.numel(), 1) or described.offset + last >= max(
-            flat.numel(), 1
-        ):
+        room = max(flat.numel(), 1)
+        if math.prod(described.size) > room or described.offset + last >= room:
             raise pickle.UnpicklingError("a tensor beyond its storage")
         return flat.as_strided(described.size, described.stride, described.offset).clone()
+
+    def _flat(self, storage: Storage) -> "Tensor":
+        """Return a storage as a tensor (numbers,)."""
+        import torch
+
+        if storage.key not in self._storages:
+            dtype = getattr(torch, storage.dtype)
+            numbers = bytearray(self._numbers[storage.key])
+            flat = torch.frombuffer(numbers, dtype=dtype) if numbers else torch.empty(0, dtype=dtype)
+            if flat.numel() != storage.numel:
+                raise ValueError("a storage of another size")
+            self._storages[storage.key] = flat
+        return self._storages[storage.key]

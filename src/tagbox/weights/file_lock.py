@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the system takes back when its holder dies."""
+"""Lock a file for one process at a time; the operating system releases the lock when its holder dies."""
 
 import os
 import time
@@ -10,27 +10,26 @@ POLL_SECONDS = 0.2
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold the lock file `path` for the length of the block; calls `waiting` once if another holds it.
+def hold_lock(path: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the lock file `path` for the length of the block; call `on_wait` once if another process holds it.
 
-    The file stays behind, empty: to delete it would let a third process lock a new one beside a second.
+    The file stays behind, empty: if it were deleted, a third process could lock a new one beside a second.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        told = False
-        while not _take(file):
-            if not told:
-                waiting()
-                told = True
-            time.sleep(POLL_SECONDS)
+        if not _try_lock(file):
+            on_wait()
+            while not _try_lock(file):
+                time.sleep(POLL_SECONDS)
         yield
     finally:
-        # Closing gives the lock back on every system.
+        # Closing releases the lock on every system.
         os.close(file)
 
 
-def _take(file: int) -> bool:
+def _try_lock(file: int) -> bool:
+    """Try to lock an open file; return whether that succeeded."""
     try:
         try:
             import fcntl

@@ -1,8 +1,9 @@
-"""An unpickler that cannot run anything: what a pickle names becomes an inert stand-in, or a refusal.
+"""Unpickle without running code: what a pickle names is replaced by an inert stand-in, or refused.
 
-A pickle is a program: it names functions of installed modules and has them called. Nothing is looked up in
-any module here. Tensors become descriptions, unknown classes become objects that swallow whatever is done to
-them, and whoever names a function that does things (`os.system`, `builtins.eval`) is refused with its name.
+A pickle is a program: it names functions of installed modules and has them called. Here no module is
+imported. Tensors become descriptions, unknown classes become objects that ignore whatever is done to them,
+and a pickle that names a function with effects (`os.system`, `builtins.eval`) is refused with the function's
+name.
 """
 
 import pickle
@@ -10,8 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import IO, Any, NamedTuple
 
-# PyTorch names the type of numbers by the class of the memory that holds them.
-NUMBERS = {
+DTYPE_BY_STORAGE = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",
     "HalfStorage": "float16",
@@ -23,14 +23,14 @@ NUMBERS = {
     "ByteStorage": "uint8",
     "BoolStorage": "bool",
 }
+"""PyTorch states a storage's dtype by the name of a class."""
 
-# Python 2 called some of them otherwise, and checkpoints outlive Python 2.
-STANDARD = sys.stdlib_module_names | {
+STANDARD_MODULES = sys.stdlib_module_names | {
     *("__builtin__", "copy_reg", "commands", "popen2", "exceptions", "cPickle", "urllib2", "httplib", "nt"),
 }
+"""The standard library's modules, with Python 2's names for some, because checkpoints outlive Python 2."""
 
-# Of the standard library, what only holds data and is found in honest checkpoints.
-PLAIN: Mapping[str, frozenset[str]] = {
+DATA_CLASSES: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         ("builtins", "__builtin__"),
         frozenset(
@@ -50,17 +50,18 @@ PLAIN: Mapping[str, frozenset[str]] = {
     "types": frozenset({"SimpleNamespace"}),
     "uuid": frozenset({"UUID"}),
 }
+"""By module of the standard library: what only holds data and occurs in honest checkpoints."""
 
-# Lower-case names elsewhere that only make values.
-MAKERS = frozenset({"dtype", "ndarray", "scalar", "_reconstruct", "_frombuffer"})
+VALUE_FUNCTIONS = frozenset({"dtype", "ndarray", "scalar", "_reconstruct", "_frombuffer"})
+"""Names of other libraries that are in lower case, as functions are, but only make values."""
 
 
 class WouldRunCodeError(Exception):
-    """The pickle names this function, which does more than hold data."""
+    """A pickle names a function that does more than hold data; the message is the function's name."""
 
 
 class InertObject:
-    """Stands for an object whose class we do not import: takes everything, keeps nothing."""
+    """Stand-in for an object of a class that is not imported: accepts all operations and keeps nothing."""
 
     def __new__(cls, *_: object, **__: object) -> "InertObject":
         return object.__new__(cls)
@@ -75,38 +76,38 @@ class InertObject:
         pass
 
     def append(self, item: object) -> None:
-        """Forget it."""
+        """Ignore `item`."""
 
     extend = add = append
 
 
-class Table(dict[Any, Any]):
-    """A dictionary of whatever kind; attributes that a pickle wants to hang on it are left out."""
+class PlainDict(dict[Any, Any]):
+    """Stand-in for an `OrderedDict` or `defaultdict`; attributes that a pickle sets are ignored."""
 
-    def __init__(self, *given: object) -> None:
-        super().__init__(*(each for each in given if isinstance(each, list | dict)))
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(each for each in arguments if isinstance(each, list | dict)))
 
     def __setstate__(self, state: object = None) -> None:
         pass
 
 
-# Tuples below, since nothing that a pickle does can change a tuple once it is checked.
-class Numbers(NamedTuple):
-    """A kind of memory, by the name of its numbers' type."""
+# The following are tuples because a pickle cannot change a tuple after it has been checked.
+class StorageType(NamedTuple):
+    """The type of a storage, by the name of its dtype."""
 
     dtype: str
 
 
 class Storage(NamedTuple):
-    """A piece of memory that the file keeps under `key`."""
+    """Memory of `numel` numbers, which the file keeps under `key`."""
 
     dtype: str
     key: str
     numel: int
 
 
-class Description(NamedTuple):
-    """A tensor that is still to be made: a view of `storage`."""
+class TensorDescription(NamedTuple):
+    """A tensor to be built: a view of `storage`."""
 
     storage: Storage
     offset: int
@@ -114,23 +115,23 @@ class Description(NamedTuple):
     stride: tuple[int, ...]
 
 
-class Maker:
-    """A function of PyTorch that rebuilds tensors, here without PyTorch."""
+class Rebuilder:
+    """Stand-in for a function of PyTorch that rebuilds tensors."""
 
-    __slots__ = ("_make",)
+    __slots__ = ("_rebuild",)
 
-    def __init__(self, make: Callable[..., object]) -> None:
-        self._make = make
+    def __init__(self, rebuild: Callable[..., object]) -> None:
+        self._rebuild = rebuild
 
-    def __call__(self, *given: object) -> object:
-        return self._make(*given)
+    def __call__(self, *arguments: object) -> object:
+        return self._rebuild(*arguments)
 
     def __setstate__(self, state: object = None) -> None:
         pass
 
 
-class Function:
-    """A function that the pickle may name, as settings do, but not call."""
+class UncallableFunction:
+    """Stand-in for a function that a pickle may name, as settings name an activation, but not call."""
 
     __slots__ = ("_path",)
 
@@ -144,61 +145,62 @@ class Function:
         pass
 
 
-def _tensor(storage: object, offset: Any, size: object, stride: object, *_: object) -> Description:
+def _describe_tensor(
+    storage: object, offset: Any, size: object, stride: object, *_: object
+) -> TensorDescription:
     if not (isinstance(storage, Storage) and isinstance(size, tuple) and isinstance(stride, tuple)):
         raise pickle.UnpicklingError("a tensor of no storage")
     if not all(isinstance(n, int) and n >= 0 for n in (offset, *size, *stride)) or len(size) != len(stride):
         raise pickle.UnpicklingError("a tensor of impossible size")
-    return Description(storage, offset, size, stride)
+    return TensorDescription(storage, offset, size, stride)
 
 
-MADE: Mapping[tuple[str, str], object] = {
-    ("torch._utils", "_rebuild_tensor"): Maker(_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): Maker(_tensor),
-    ("torch._utils", "_rebuild_parameter"): Maker(lambda value, *_: value),
-    ("collections", "OrderedDict"): Table,
-    ("collections", "defaultdict"): Table,
+REBUILT: Mapping[tuple[str, str], object] = {
+    ("torch._utils", "_rebuild_tensor"): Rebuilder(_describe_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): Rebuilder(_describe_tensor),
+    ("torch._utils", "_rebuild_parameter"): Rebuilder(lambda value, *_: value),
+    ("collections", "OrderedDict"): PlainDict,
+    ("collections", "defaultdict"): PlainDict,
 }
 
 
 def resolve_stub(module: str, name: str) -> object:
-    """What a pickle gets where it names `module.name`; nothing is imported.
+    """Return the stand-in for what a pickle calls `module.name`; nothing is imported.
 
     Raises:
-        WouldRunCodeError: it is something of the standard library that does more than hold data.
+        WouldRunCodeError: the standard library's object of that name does more than hold data.
     """
-    if (module, name) in MADE:
-        return MADE[module, name]
-    if module == "torch" and name in NUMBERS:
-        return Numbers(NUMBERS[name])
-    if module.split(".")[0] in STANDARD:
-        if name not in PLAIN.get(module, ()):
+    if (module, name) in REBUILT:
+        return REBUILT[module, name]
+    if module == "torch" and name in DTYPE_BY_STORAGE:
+        return StorageType(DTYPE_BY_STORAGE[name])
+    if module.split(".")[0] in STANDARD_MODULES:
+        if name not in DATA_CLASSES.get(module, ()):
             raise WouldRunCodeError(f"{module}.{name}")
         return type("InertObject", (InertObject,), {})
     last = name.split(".")[-1]
-    # Classes are written in capitals. A function that is only named, as settings name an activation, does no
-    # harm; to call it is another matter.
-    if last.lstrip("_")[:1].isupper() or last in MAKERS:
+    # Classes begin with a capital. Naming a function does no harm; calling it might.
+    if last.lstrip("_")[:1].isupper() or last in VALUE_FUNCTIONS:
         return type("InertObject", (InertObject,), {})
-    return Function(f"{module}.{name}")
+    return UncallableFunction(f"{module}.{name}")
 
 
 class InertUnpickler(pickle.Unpickler):
-    """Reads one pickle of a checkpoint; see the module."""
+    """An unpickler that imports nothing and runs nothing (see the module)."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        # Strings of Python 2 may be anything; latin-1 takes every byte.
+        # Python 2's strings are bytes of any encoding; latin-1 accepts every byte.
         super().__init__(file, encoding="latin1")
 
     def find_class(self, module: str, name: str) -> Any:
-        """Never a class of any module: what stands in for it."""
+        """Return the stand-in for a class or function."""
         return resolve_stub(module, name)
 
     def persistent_load(self, pid: Any) -> object:
-        """The description of a storage, by which pickles of PyTorch refer to memory beside them."""
+        """Return the storage to which a pickle of PyTorch refers by `pid`."""
         if not isinstance(pid, tuple) or not pid or pid[0] != "storage":
             return InertObject()
-        if len(pid) < 5 or not isinstance(pid[1], Numbers) or not isinstance(pid[4], int):
+        if len(pid) < 5 or not isinstance(pid[1], StorageType) or not isinstance(pid[4], int):
             raise pickle.UnpicklingError("a storage of no type")
         if len(pid) > 5 and pid[5] is not None:
             raise pickle.UnpicklingError("a view of a storage")

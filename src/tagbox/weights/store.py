@@ -1,4 +1,4 @@
-"""Where weights are kept, and the ways in and out: checked, read as data, whole or not at all."""
+"""Keep weights in a cache: download, import, locate, verify and remove them, each whole or not at all."""
 
 import json
 import logging
@@ -9,33 +9,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tagbox.atomic_files import write_atomically
-from tagbox.errors import TagBoxError
+from tagbox.atomic_files import write_json
+from tagbox.errors import InvalidWeightsError, MissingWeightsError, TagBoxError, UnwritableOutputError
 from tagbox.weights import cache_file, catalogue, verification
 from tagbox.weights.catalogue import Model
-from tagbox.weights.download import DownloadObserver, Patience, download, mirrored
-from tagbox.weights.file_lock import locked
+from tagbox.weights.download import DownloadObserver, RetryPolicy, download, mirrored
+from tagbox.weights.file_lock import hold_lock
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-State = Literal["inside", "cached", "to be downloaded", "absent"]
+Availability = Literal["inside", "cached", "to be downloaded", "absent"]
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-class Log:
-    """A listener for programs: sentences go to the log, progress nowhere."""
+class LoggingObserver:
+    """An observer for programs: messages go to the log, and progress is ignored."""
 
-    def arrived(self, done: int, total: int | None) -> None:
-        """Nobody watches."""
+    def on_progress(self, done: int, total: int | None) -> None:
+        """Ignore progress."""
 
-    def say(self, text: str) -> None:
-        """Log it."""
+    def on_message(self, text: str) -> None:
+        """Log a message."""
         logging.getLogger(__name__).warning(text)
 
 
 def home() -> Path:
-    """The folder of everything that TagBox keeps: TAGBOX_HOME, or the platform's folder for caches."""
+    """Return the folder of everything that TagBox keeps: TAGBOX_HOME, or the platform's folder for caches."""
     chosen = os.environ.get("TAGBOX_HOME")
     if chosen:
         return Path(chosen).expanduser()
@@ -44,31 +44,33 @@ def home() -> Path:
     return Path(pooch.os_cache("tagbox"))
 
 
-def kept_at(model: Model) -> Path:
-    """Where the weights of `model` lie once they are at hand."""
+def weights_path(model: Model) -> Path:
+    """Return the path of the weights of `model`, whether they are there or not."""
     if model.inside:
         return PACKAGE / model.inside
     return home() / f"{model.kind}s" / f"{model.identifier}.safetensors"
 
 
-def state(model: Model) -> State:
-    """Where `model` is, by the names of files alone (`verify` reads them)."""
-    if kept_at(model).is_file():
+def availability(model: Model) -> Availability:
+    """Tell where the weights of `model` are, by file names alone; `verify` reads the files."""
+    if weights_path(model).is_file():
         return "inside" if model.inside else "cached"
     return "to be downloaded" if model.source else "absent"
 
 
 def locate(kind: str, name: str, data: str | None = None) -> Path:
-    """The verified safetensors file of a model that is at hand.
+    """Return the path of a model's weights, a safetensors file, after verifying it.
 
     Raises:
-        TagBoxError: there is no such model, it is not at hand, or its file is damaged; the message names the
-            command that helps.
+        UnknownModelError: there is no such model.
+        MissingWeightsError: its weights are not on this machine; the message names the command that gets
+            them.
+        InvalidWeightsError: its file is damaged.
     """
-    model = catalogue.find(kind, name, data)
-    path = kept_at(model)
+    model = catalogue.find_model(kind, name, data)
+    path = weights_path(model)
     if not path.is_file():
-        raise _not_at_hand(model)
+        raise _missing_weights(model)
     if not model.inside:
         cache_file.verify_cached(model, path)
     return path
@@ -79,71 +81,77 @@ def pull(
     *,
     accept_license: bool = False,
     source: str | None = None,
-    listener: DownloadObserver | None = None,
-    patience: Patience | None = None,
+    observer: DownloadObserver | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Path:
-    """Download the published weights of `model`, unless they are at hand already.
+    """Download the published weights of `model`, unless they are on this machine already.
 
     Args:
+        model: whose weights.
         accept_license: whether the user accepts the terms that `model` names, if it names any.
         source: another address than the published one, of the same file.
-        listener: hears how it goes; the log, if not given.
+        observer: receives progress and messages; the log unless given.
+        retry_policy: when to give up.
 
     Returns:
-        The verified safetensors file.
+        the path of the verified safetensors file.
 
     Raises:
-        TagBoxError: nobody publishes them, the licence is not accepted, or what comes is not what it should
-            be; the cache is then as it was.
+        MissingWeightsError: nobody publishes the weights, or they cannot be downloaded.
+        InvalidWeightsError: what was downloaded is not the published file; the cache is then unchanged.
+        TagBoxError: the licence is not accepted.
     """
-    listener = listener or Log()
+    observer = observer or LoggingObserver()
     if model.inside or (source is None and model.source is None):
         return locate(model.kind, model.name, model.data)
-    with _alone(model, listener):
-        # Asked under the lock: another process may just have brought it.
-        if _is_good(model):
-            return kept_at(model)
-        _insist_on_licence(model, accept_license)
+    with _exclusive(model, observer):
+        # Checked under the lock: another process may just have downloaded them.
+        if _is_valid(model):
+            return weights_path(model)
+        _require_acceptance(model, accept_license)
         url = source or mirrored(str(model.source))
-        part = _part(model)
-        weights, about = _fetch(model, url, part, listener, patience)
-        path = _keep(model, weights, about, accepted=accept_license)
-        part.unlink(missing_ok=True)
+        weights, metadata = _download_verified(model, url, observer, retry_policy)
+        path = _keep(model, weights, metadata, accepted=accept_license)
+        _part_path(model).unlink(missing_ok=True)
         return path
 
 
-def import_file(model: Model, file: Path, *, listener: DownloadObserver | None = None) -> Path:
-    """Keep a checkpoint that the user has as the weights of `model`; replaces what was kept before.
+def import_file(model: Model, file: Path, *, observer: DownloadObserver | None = None) -> Path:
+    """Keep a checkpoint of the user's as the weights of `model`; replace those that were kept before.
 
     Raises:
-        TagBoxError: it is not this model's, or not the published file where that one is known for certain;
-            the cache is then as it was.
+        MissingWeightsError: there is no such file.
+        InvalidWeightsError: the file does not hold this model's weights, or is not the published file where
+            its checksum is certain; the cache is then unchanged.
+        TagBoxError: the model ships with TagBox.
     """
-    listener = listener or Log()
+    observer = observer or LoggingObserver()
     if model.inside:
         raise TagBoxError(f"{model.identifier} ships inside TagBox and cannot be replaced")
     if not file.is_file():
-        raise TagBoxError(f"there is no file {file}; give a checkpoint (.pth, .pt, .tar or .safetensors)")
-    weights, about = verification.load_verified(model, file, listener.say)
-    with _alone(model, listener):
-        return _keep(model, weights, about, accepted=False)
+        raise MissingWeightsError(
+            f"there is no file {file}; give a checkpoint (.pth, .pt, .tar or .safetensors)"
+        )
+    weights, metadata = verification.load_verified(model, file, observer.on_message)
+    with _exclusive(model, observer):
+        return _keep(model, weights, metadata, accepted=False)
 
 
 def verify(model: Model) -> Path:
-    """Read the weights of `model` again and check all that we know of them.
+    """Read the weights of `model` again and check everything that is known of them; return their path.
 
     Raises:
-        TagBoxError: they are not at hand, changed, not the published ones, or not this model's.
+        MissingWeightsError: they are not on this machine.
+        InvalidWeightsError: they changed, are not the published ones, or not this model's.
     """
     path = locate(model.kind, model.name, model.data)
-    said = cache_file.about(path)
-    blob = said.get("original_git_blob")
+    blob = cache_file.read_metadata(path).get("original_git_blob")
     if not model.inside and model.certain and model.git_blob and blob != model.git_blob:
-        raise TagBoxError(
+        raise InvalidWeightsError(
             f"the weights of {model.identifier} are not the published ones; pull them again after: "
             f"tagbox models remove {model.identifier}"
         )
-    verification.check_shapes(model, verification.safetensors(path), str(path))
+    verification.check_weights(model, verification.load_safetensors(path), str(path))
     return path
 
 
@@ -151,79 +159,82 @@ def remove(model: Model) -> Path:
     """Delete the weights of `model` from the cache, and what a broken download left of them.
 
     Raises:
-        TagBoxError: they are not in the cache.
+        MissingWeightsError: they are not in the cache.
+        TagBoxError: the model ships with TagBox.
     """
     if model.inside:
         raise TagBoxError(f"{model.identifier} ships inside TagBox and cannot be removed")
-    path, part = kept_at(model), _part(model)
+    path, part = weights_path(model), _part_path(model)
     if not path.is_file() and not part.is_file():
-        raise TagBoxError(f"{model.identifier} is not in the cache; nothing to remove")
-    with _alone(model, Log()):
-        for each in (path, part, _acceptance_at(model)):
+        raise MissingWeightsError(f"{model.identifier} is not in the cache; nothing to remove")
+    with _exclusive(model, LoggingObserver()):
+        for each in (path, part, _acceptance_path(model)):
             each.unlink(missing_ok=True)
     return path
 
 
-def acceptance(model: Model) -> dict[str, Any] | None:
-    """When and how the licence of the cached weights was accepted, if it had to be."""
-    path = _acceptance_at(model)
+def licence_acceptance(model: Model) -> dict[str, Any] | None:
+    """Return when and for which terms the licence of the cached weights was accepted, if it had to be."""
+    path = _acceptance_path(model)
     if not path.is_file():
         return None
-    said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return said
+    acceptance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return acceptance
 
 
-def _fetch(
-    model: Model, url: str, part: Path, listener: DownloadObserver, patience: Patience | None
+def _download_verified(
+    model: Model, url: str, observer: DownloadObserver, retry_policy: RetryPolicy | None
 ) -> tuple[dict[str, "Tensor"], dict[str, str]]:
+    """Download and verify weights; return them and the metadata to keep with them."""
+    part = _part_path(model)
     while True:
         resumed = part.is_file()
-        download(url, part, listener, patience)
+        download(url, part, observer, retry_policy)
         try:
-            return verification.load_verified(model, part, listener.say, called=url)
-        except TagBoxError as error:
+            return verification.load_verified(model, part, observer.on_message, subject=url)
+        except InvalidWeightsError as error:
             part.unlink(missing_ok=True)
             if not resumed:
                 raise
-            # What an earlier run left may have been another file's beginning.
-            listener.say(f"{error}; once more from the start")
+            # What an earlier run left may have been the beginning of another file.
+            observer.on_message(f"{error}; once more from the start")
 
 
-def _keep(model: Model, weights: dict[str, "Tensor"], about: dict[str, str], accepted: bool) -> Path:
-    path = kept_at(model)
+def _keep(model: Model, weights: dict[str, "Tensor"], metadata: dict[str, str], accepted: bool) -> Path:
+    path = weights_path(model)
     if accepted and model.terms:
-        said = {
+        acceptance = {
             "model": model.identifier,
             "licence": model.licence,
             "terms": model.terms,
             "accepted": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        with write_atomically(_acceptance_at(model), force=True) as beside:
-            beside.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    cache_file.write(path, weights, about)
+        write_json(acceptance, _acceptance_path(model), force=True)
+    cache_file.write_cache_file(path, weights, metadata)
     return path
 
 
-def _acceptance_at(model: Model) -> Path:
-    return kept_at(model).with_suffix(".licence.json")
+def _acceptance_path(model: Model) -> Path:
+    return weights_path(model).with_suffix(".licence.json")
 
 
-def _part(model: Model) -> Path:
+def _part_path(model: Model) -> Path:
+    """Return the path of an unfinished download."""
     return home() / "partial" / f"{model.identifier.replace('/', '-')}.part"
 
 
-def _is_good(model: Model) -> bool:
-    path = kept_at(model)
+def _is_valid(model: Model) -> bool:
+    path = weights_path(model)
     if not path.is_file():
         return False
     try:
         cache_file.verify_cached(model, path)
-    except TagBoxError:
+    except InvalidWeightsError:
         return False
     return True
 
 
-def _insist_on_licence(model: Model, accepted: bool) -> None:
+def _require_acceptance(model: Model, accepted: bool) -> None:
     if model.terms and not accepted:
         raise TagBoxError(
             f"{model.identifier} is under the {model.licence}, which covers what is made with it too; "
@@ -232,37 +243,35 @@ def _insist_on_licence(model: Model, accepted: bool) -> None:
 
 
 @contextmanager
-def _alone(model: Model, listener: DownloadObserver) -> Iterator[None]:
-    """Nobody else touches `model` meanwhile, in this process or another."""
+def _exclusive(model: Model, observer: DownloadObserver) -> Iterator[None]:
+    """Keep every other process and thread from changing the weights of `model` during the block."""
     lock = home() / "locks" / f"{model.identifier.replace('/', '-')}.lock"
-    with ExitStack() as held:
+    waiting = f"waiting for another program to finish {model.identifier}"
+    with ExitStack() as stack:
         try:
-            held.enter_context(
-                locked(
-                    lock, lambda: listener.say(f"waiting for another program to finish {model.identifier}")
-                )
-            )
-            _part(model).parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold_lock(lock, lambda: observer.on_message(waiting)))
+            _part_path(model).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TagBoxError(
+            raise UnwritableOutputError(
                 f"cannot keep weights in {home()} ({error.strerror}); "
                 "set TAGBOX_HOME to a folder that you can write"
             ) from error
         yield
 
 
-def _not_at_hand(model: Model) -> TagBoxError:
+def _missing_weights(model: Model) -> MissingWeightsError:
+    """Return the error for weights that are not on this machine, with the command that gets them."""
     if model.inside:
-        return TagBoxError(
+        return MissingWeightsError(
             f"{model.identifier} should ship inside TagBox but is not there; install TagBox again"
         )
     if model.source:
         licence = " --accept-license" if model.terms else ""
-        return TagBoxError(
+        return MissingWeightsError(
             f"the weights of {model.identifier} are not here; get them with: "
             f"tagbox models pull {model.identifier}{licence}"
         )
-    return TagBoxError(
+    return MissingWeightsError(
         f"nobody publishes weights of {model.identifier} that we know; if you have a checkpoint: "
         f"tagbox models import FILE --as {model.identifier}"
     )

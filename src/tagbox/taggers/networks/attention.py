@@ -1,4 +1,4 @@
-"""Convolutions summed up by self-attention.
+"""Convolutions, then self-attention over time.
 
 Won, Chun, Serra, "Toward interpretable music tagging with self-attention", 2019 (arXiv 1906.04972); the
 encoder is that of Devlin et al., "BERT", 2019 (arXiv 1810.04805).
@@ -16,7 +16,7 @@ HEADS = 8
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then two dense layers; each added to its input and normalised after that."""
+    """Self-attention, then two dense layers; each with a shortcut and layer norm."""
 
     def __init__(self, width: int, hidden: int, heads: int) -> None:
         super().__init__()
@@ -24,32 +24,32 @@ class EncoderLayer(nn.Module):
         self.attention = nn.ModuleDict(
             {
                 "self": nn.ModuleDict({part: nn.Linear(width, width) for part in ("query", "key", "value")}),
-                "output": _added(width, width),
+                "output": _dense_and_norm(width, width),
             }
         )
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, hidden)})
-        self.output = _added(hidden, width)
+        self.output = _dense_and_norm(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, tokens, width) to the same."""
+        """(batch, tokens, width) to the same shape."""
         query, key, value = (
             self.attention.get_submodule(f"self.{part}")(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in ("query", "key", "value")
         )
-        heard = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        attended = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         dense, norm = (self.attention.get_submodule(f"output.{part}") for part in ("dense", "LayerNorm"))
-        x = norm(x + dense(heard))
+        x = norm(x + dense(attended))
         inner = functional.gelu(self.intermediate["dense"](x))
         y: Tensor = self.output["LayerNorm"](x + self.output["dense"](inner))
         return y
 
 
-def _added(width: int, out: int) -> nn.ModuleDict:
+def _dense_and_norm(width: int, out: int) -> nn.ModuleDict:
     return nn.ModuleDict({"dense": nn.Linear(width, out), "LayerNorm": nn.LayerNorm(out, eps=1e-12)})
 
 
 class AttentionCNN(nn.Module):
-    """Seven residual blocks, then two encoder layers over time and a token that gathers what they heard."""
+    """Seven residual blocks, then two encoder layers over time; a first token summarises the window."""
 
     token: Tensor
 
@@ -68,8 +68,8 @@ class AttentionCNN(nn.Module):
         )
         self.pooler = nn.ModuleDict({"dense": nn.Linear(WIDTH, WIDTH)})
         self.dense = nn.Linear(WIDTH, tags)
-        # The gathering token was never learned and is in no checkpoint: it is what numpy's legacy generator
-        # gave after seed 0. A generator of our own leaves the caller's seed alone.
+        # The summary token was never learnt and is in no checkpoint: it is what numpy's legacy generator
+        # gave after seed 0. A generator of its own leaves the caller's random numbers unchanged.
         token = np.random.RandomState(0).random_sample(WIDTH).astype(np.float32)
         self.register_buffer("token", torch.from_numpy(token), persistent=False)
 
@@ -79,8 +79,8 @@ class AttentionCNN(nn.Module):
         layers = (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5, self.layer6, self.layer7)
         for layer in layers:
             x = layer(x)
-        moments = x.squeeze(2).transpose(1, 2)
-        x = torch.cat([self.token.expand(len(x), 1, -1), moments], dim=1)
+        tokens = x.squeeze(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), 1, -1), tokens], dim=1)
         for i in range(2):
             x = self.encoder.get_submodule(f"layer.{i}")(x)
         logits: Tensor = self.dense(torch.tanh(self.pooler["dense"](x[:, 0])))

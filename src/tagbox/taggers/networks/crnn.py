@@ -1,5 +1,7 @@
-"""Convolutional recurrent network: Choi et al., "Convolutional recurrent neural networks for music
-classification", ICASSP 2017."""
+"""Convolutional recurrent network.
+
+Choi et al., "Convolutional recurrent neural networks for music classification", ICASSP 2017.
+"""
 
 from torch import Tensor, nn
 
@@ -7,7 +9,7 @@ from tagbox.taggers.networks.layers import Conv2dBlock
 
 
 class CRNN(nn.Module):
-    """Four pooled convolutions, then a gated recurrent network whose last state is what was heard."""
+    """Four pooled convolutions, then a gated recurrent network, whose last state is classified."""
 
     def __init__(self, tags: int = 50) -> None:
         super().__init__()

@@ -1,19 +1,19 @@
 """Fully convolutional network: Choi, Fazekas, Sandler, "Automatic tagging using deep CNNs", ISMIR 2016.
 
-It hears 29 s at once. Where a shorter recording is filled up with zeros, as published, most of the window is
-silence, and what the layers make of silence is always the same. That is computed once; at each step only the
-columns that the recording reaches are.
+Its window is 29 s long. Where a shorter recording is padded with zeros, as published, most of the window is
+silence, for which the layers always compute the same. That is computed once; each step computes only the
+frames that the recording reaches.
 """
 
 import torch
 from torch import Tensor, nn
 
-from tagbox.taggers.frontends import SILENCE
+from tagbox.taggers.frontends import SILENCE_DB
 from tagbox.taggers.networks.layers import Conv2dBlock
 
 
 class FCN(nn.Module):
-    """Five pooled convolutions until nothing but channels is left of 29 s."""
+    """Five pooled convolutions that reduce 29 s to one position."""
 
     def __init__(self, tags: int = 50) -> None:
         super().__init__()
@@ -33,27 +33,28 @@ class FCN(nn.Module):
         logits: Tensor = self.dense(x.flatten(1))
         return logits
 
-    def silence(self, bands: int, frames: int) -> list[Tensor]:
-        """What each layer hears, (1, channels, bands, frames), where there is no sound at all."""
+    def silent_inputs(self, bands: int, frames: int) -> list[Tensor]:
+        """Compute the input of each layer, (1, channels, bands, frames), for a silent window."""
         weight = self.dense.weight
         with torch.no_grad():
-            heard = [self.spec_bn(weight.new_full((1, 1, bands, frames), SILENCE))]
+            inputs = [self.spec_bn(weight.new_full((1, 1, bands, frames), SILENCE_DB))]
             for layer in self._layers()[:-1]:
-                heard.append(layer(heard[-1]))
-        return heard
+                inputs.append(layer(inputs[-1]))
+        return inputs
 
-    def before_silence(self, spectrogram: Tensor, silence: list[Tensor]) -> Tensor:
-        """As `forward`, for windows that only begin with sound.
+    def forward_before_silence(self, spectrogram: Tensor, silent_inputs: list[Tensor]) -> Tensor:
+        """Compute logits (batch, tags), as `forward`, for windows that end in silence.
 
         Args:
             spectrogram: (batch, 96, frames) in dB, the frames that are not silent.
-            silence: what the layers hear in a whole window of it.
+            silent_inputs: of the layers, for a silent window.
         """
         x = self.spec_bn(spectrogram[:, None])
-        for layer, quiet in zip(self._layers(), silence, strict=True):
-            # The last column reached, and one more that the convolution sees beyond what is pooled.
-            reached = x.shape[3] // layer.pool[1] + 1
-            rest = quiet[..., x.shape[3] : reached * layer.pool[1] + 1]
+        for layer, silent in zip(self._layers(), silent_inputs, strict=True):
+            # Silence up to the end of the last pooling area reached, and one more frame, which the
+            # convolution covers beyond what is pooled.
+            pooled_frames = x.shape[3] // layer.pool[1] + 1
+            rest = silent[..., x.shape[3] : pooled_frames * layer.pool[1] + 1]
             x = layer(torch.cat([x, rest.expand(len(x), -1, -1, -1)], dim=3))
         logits: Tensor = self.dense(x.flatten(1))
         return logits

@@ -1,5 +1,7 @@
-"""Network on harmonics: Won et al., "Data-driven harmonic filters for audio representation learning", ICASSP
-2020."""
+"""Network on harmonics.
+
+Won et al., "Data-driven harmonic filters for audio representation learning", ICASSP 2020.
+"""
 
 from torch import Tensor, nn
 
@@ -8,7 +10,7 @@ from tagbox.taggers.networks.short_chunk_cnn import MaxPoolHead
 
 
 class HarmonicCNN(MaxPoolHead):
-    """A note's harmonics are its channels: what belongs to one tone lies at one place in frequency."""
+    """Convolutions whose input channels are harmonics: all harmonics of a note are in one band."""
 
     def __init__(self, harmonics: int = 6, tags: int = 50) -> None:
         super().__init__(256, tags)
@@ -27,4 +29,4 @@ class HarmonicCNN(MaxPoolHead):
         layers = (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5, self.layer6, self.layer7)
         for layer in layers:
             x = layer(x)
-        return self.answer(x)
+        return self.classify(x)

@@ -1,7 +1,7 @@
-"""Blocks that the published taggers are made of, under the names their checkpoints use.
+"""Blocks of the published taggers, under the names that their checkpoints use.
 
-Every network here is frozen: it listens, nobody trains it. A batch norm that no longer learns is one affine
-map per channel, so it is folded into the convolution before it: one pass over memory less, both ways.
+Every network here is frozen. A frozen batch norm is one affine map per channel, so it is folded into the
+convolution before it: one pass over memory less, forward and backward.
 """
 
 import torch
@@ -12,25 +12,27 @@ from tagbox.kernels import frozen_conv
 
 
 def fold_batch_norm(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one convolution that a convolution and the batch norm after it make.
+    """Compute weight and bias of the one convolution that equals `conv` followed by `norm`.
 
     From ``norm(z) = gamma (z - mean) / sqrt(var + eps) + beta`` and ``z = w * x + b``, with
-    ``s = gamma / sqrt(var + eps)``: the weights are ``s w`` and the bias is ``beta + s (b - mean)``.
+    ``s = gamma / sqrt(var + eps)``: the weights are ``s w`` and the bias is ``beta + s (b - mean)``. A
+    convolution without a bias counts as one with b = 0.
     """
     assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    assert norm.running_var is not None and norm.running_mean is not None and conv.bias is not None
+    assert norm.running_var is not None and norm.running_mean is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     weight = conv.weight * scale.reshape(-1, *[1] * (conv.weight.dim() - 1))
-    return weight, norm.bias + scale * (conv.bias - norm.running_mean)
+    centred = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+    return weight, norm.bias + scale * centred
 
 
 def tall_filters_maxpool(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
-    """Filters that are tall in frequency, each where it answers most.
+    """Apply filters that are tall in frequency, and take each one's maximum over frequency.
 
-    What a filter sees at one position in frequency is laid out as channels, so that the convolution runs in
-    time alone. The numbers are those of ``conv2d``, whose gradient towards a single input channel takes
-    PyTorch on a CPU several times longer than this. The maximum is a pooling, which remembers where it was;
-    ``amax`` looks for it again on the way back, in several passes over all answers.
+    What a filter covers at one position in frequency is laid out as channels, so that the convolution runs in
+    time only. The numbers are those of ``conv2d``, whose gradient for a single input channel takes PyTorch on
+    a CPU several times longer. The maximum is a pooling, which saves its position; ``amax`` would search for
+    it again in the backward pass, several times over all outputs.
 
     Args:
         x: (batch, bands, time).
@@ -41,19 +43,19 @@ def tall_filters_maxpool(x: Tensor, weight: Tensor, bias: Tensor, padding: int) 
     Returns:
         (batch, filters, time).
     """
-    seen = frozen_conv.unfold_bands(x, weight.shape[2])
-    peaks = frozen_conv.conv_maxpool(
-        seen,
+    unfolded = frozen_conv.unfold_bands(x, weight.shape[2])
+    maxima = frozen_conv.conv_maxpool(
+        unfolded,
         weight.transpose(1, 2).contiguous(memory_format=torch.channels_last),
         bias,
         padding=(0, padding),
-        pool=(seen.shape[2], 1),
+        pool=(unfolded.shape[2], 1),
     )
-    return peaks[:, :, 0]
+    return maxima[:, :, 0]
 
 
 def conv_bn(conv: nn.Conv1d | nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
-    """Convolution and batch norm, with running statistics as one convolution.
+    """Apply a convolution and a batch norm: as one convolution unless the norm is in training.
 
     Args:
         x: (batch, channels, time) or (batch, channels, bands, time).
@@ -77,7 +79,7 @@ class Conv1dBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = conv_bn(self.conv, self.bn, x)
-        # ReLU keeps the order of numbers: the maximum may be taken first, and fewer are left for it.
+        # ReLU keeps the order of numbers, so it is applied to the maxima only.
         return functional.relu(functional.max_pool1d(x, self.pool) if self.pool > 1 else x)
 
 
@@ -99,7 +101,7 @@ class Conv2dBlock(nn.Module):
 
 
 class StridedResidual(nn.Module):
-    """Two 3 x 3 convolutions, the first with a stride, beside a third that gives the input their shape."""
+    """Two 3 x 3 convolutions, the first with a stride, and a third one as the shortcut."""
 
     def __init__(self, channels: int, out: int, stride: tuple[int, int]) -> None:
         super().__init__()
@@ -116,7 +118,7 @@ class StridedResidual(nn.Module):
 
 
 class PooledResidual(nn.Module):
-    """Two 3 x 3 convolutions added to their input, ReLU, max pooling."""
+    """Two 3 x 3 convolutions with a shortcut, ReLU, max pooling."""
 
     def __init__(self, channels: int, pool: tuple[int, int]) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
-"""Filters shaped after music: Pons et al., "End-to-end learning for music audio tagging at scale", ISMIR
-2018."""
+"""Musicnn, whose filters have the shape of timbres and rhythms.
+
+Pons et al., "End-to-end learning for music audio tagging at scale", ISMIR 2018.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from tagbox.taggers.networks.layers import Conv1dBlock, conv_bn, fold_batch_norm
 
 
 class Timbre(nn.Module):
-    """Tall filters, each where it answers most: (batch, 1, bands, time) to (batch, out, time)."""
+    """Filters tall in frequency, maximum over frequency: (batch, 1, bands, time) to (batch, out, time)."""
 
     def __init__(self, out: int, bands: int) -> None:
         super().__init__()
@@ -22,7 +24,7 @@ class Timbre(nn.Module):
 
 
 class Rhythm(nn.Module):
-    """Long filters on the loudness over all bands: (batch, 1, bands, time) to (batch, out, time)."""
+    """Filters long in time, on the mean over bands: (batch, 1, bands, time) to (batch, out, time)."""
 
     def __init__(self, out: int, frames: int) -> None:
         super().__init__()
@@ -58,12 +60,12 @@ class Musicnn(nn.Module):
         second = first + self.layer2(first)
         third = second + self.layer3(second)
         x = torch.cat([front, first, second, third], dim=1)
-        # `amax` would share its gradient among equals, at the cost of several passes.
+        # `amax` would divide its gradient among equal maxima, which takes several passes.
         x = torch.cat([x.max(dim=2).values, x.mean(dim=2)], dim=1)
         logits: Tensor = self.dense2(functional.relu(self.bn(self.dense1(x))))
         return logits
 
 
-def build(data: str) -> Musicnn:
-    """As published: the network for the Million Song Dataset is the larger one."""
-    return Musicnn(channels=512, hidden=500) if data == "msd" else Musicnn()
+def large_musicnn() -> Musicnn:
+    """Build the network as it was published for the Million Song Dataset."""
+    return Musicnn(channels=512, hidden=500)

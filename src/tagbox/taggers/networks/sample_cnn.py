@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from tagbox.taggers.networks.layers import Conv1dBlock, conv_bn
 
-# Channels after each of the eleven layers. A window has 3^10 samples: the first layer has a stride of 3, nine
-# more pool by 3, and the last finds one moment.
 CHANNELS = (128, 128, 128, 256, 256, 256, 256, 256, 256, 512, 512)
+"""Channels after each of the eleven layers. A window has 3^10 samples: the first layer has a stride of 3,
+nine more pool by 3, and the last one is left with a single position."""
 
 
 class ExcitedResidual(nn.Module):
-    """Two convolutions, scaled per channel by what they hear on average, and the input; ReLU, pooling."""
+    """Two convolutions with squeeze and excitation, and a shortcut; ReLU, max pooling."""
 
     def __init__(self, channels: int, out: int, kernel: int = 3, stride: int = 1, pool: int = 1) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class ExcitedResidual(nn.Module):
         inner = functional.relu(conv_bn(self.conv_1, self.bn_1, x))
         inner = conv_bn(self.conv_2, self.bn_2, inner)
         gate = torch.sigmoid(self.dense2(functional.relu(self.dense1(inner.mean(dim=2)))))
-        around = x if self.matched else conv_bn(self.conv_3, self.bn_3, x)
-        x = torch.addcmul(around, inner, gate[:, :, None])
+        shortcut = x if self.matched else conv_bn(self.conv_3, self.bn_3, x)
+        x = torch.addcmul(shortcut, inner, gate[:, :, None])
         return functional.relu(functional.max_pool1d(x, self.pool) if self.pool > 1 else x)
 
 
 def _add_layers(network: nn.Module, block: type[Conv1dBlock] | type[ExcitedResidual]) -> None:
-    """Give `network` the eleven layers, named layer1 to layer11 as in the checkpoints."""
+    """Add the eleven layers to `network`, named layer1 to layer11 as in the checkpoints."""
     last = len(CHANNELS)
     for i, (channels, out) in enumerate(zip((1, *CHANNELS[:-1]), CHANNELS, strict=True), start=1):
         kernel, stride = (1 if i == last else 3), (3 if i == 1 else 1)
@@ -52,7 +52,7 @@ def _add_layers(network: nn.Module, block: type[Conv1dBlock] | type[ExcitedResid
 
 
 def _through_layers(network: nn.Module, audio: Tensor) -> Tensor:
-    """(batch, samples) to (batch, channels)."""
+    """Apply the eleven layers: (batch, samples) to (batch, channels)."""
     x = audio[:, None]
     for i in range(1, len(CHANNELS) + 1):
         x = network.get_submodule(f"layer{i}")(x)
@@ -60,7 +60,7 @@ def _through_layers(network: nn.Module, audio: Tensor) -> Tensor:
 
 
 class SampleCNN(nn.Module):
-    """Eleven convolutions from the waveform to one moment."""
+    """Eleven convolutions that reduce the waveform to one position."""
 
     def __init__(self, tags: int = 50) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class SampleCNN(nn.Module):
 
 
 class ExcitedSampleCNN(nn.Module):
-    """The same with residuals and squeeze and excitation."""
+    """Eleven layers with shortcuts and squeeze and excitation."""
 
     def __init__(self, tags: int = 50) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
-"""Short-chunk networks, plain and residual: Won et al., "Evaluation of CNN-based automatic music tagging
-models", SMC 2020. Small filters, small pooling, the loudest answer of 3.7 s."""
+"""Short-chunk networks, plain and residual: small filters, small pooling, the maximum over 3.7 s.
+
+Won et al., "Evaluation of CNN-based automatic music tagging models", SMC 2020.
+"""
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +12,7 @@ CHANNELS = (128, 128, 256, 256, 256, 256, 512)
 
 
 class MaxPoolHead(nn.Module):
-    """What follows the convolutions: the maximum over time of every channel, and two dense layers.
+    """The end of a network: the maximum over time of every channel, and two dense layers.
 
     A base class, because the checkpoints have these layers at their top level.
     """
@@ -21,7 +23,7 @@ class MaxPoolHead(nn.Module):
         self.bn = nn.BatchNorm1d(channels)
         self.dense2 = nn.Linear(channels, tags)
 
-    def answer(self, x: Tensor) -> Tensor:
+    def classify(self, x: Tensor) -> Tensor:
         """(batch, channels, 1, time) to logits (batch, tags)."""
         x = functional.relu(self.bn(self.dense1(x.amax(dim=(2, 3)))))
         logits: Tensor = self.dense2(x)
@@ -41,7 +43,7 @@ class _ShortChunk(MaxPoolHead):
         x = self.spec_bn(spectrogram[:, None])
         for i in range(1, self.depth + 1):
             x = self.get_submodule(f"layer{i}")(x)
-        return self.answer(x)
+        return self.classify(x)
 
 
 class ShortChunkCNN(_ShortChunk):

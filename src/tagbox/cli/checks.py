@@ -1,0 +1,80 @@
+"""Check what is given before PyTorch is loaded and anything is written."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tagbox.errors import UnknownTagError, UnreadableRecordingError, UnwritableOutputError
+
+if TYPE_CHECKING:
+    from tagbox.settings import Settings
+
+
+def check_tags(queries: Sequence[str], settings: "Settings") -> None:
+    """Check that some tagger knows every word of `queries`.
+
+    Raises:
+        TagBoxError: a query is empty.
+        UnknownTagError: no tagger knows a word; names the nearest ones.
+    """
+    from tagbox.tags.query import words_of
+    from tagbox.tags.resolve import can_express
+
+    if settings.vocabulary != "right":
+        # The published vocabulary has words of its own.
+        return
+    for query in queries:
+        for word in words_of(query):
+            if not can_express(word):
+                raise UnknownTagError(_unknown_word_message(word))
+
+
+def check_recordings(files: Sequence[Path]) -> None:
+    """Check that all `files` can be recordings, before the first of them is processed.
+
+    Raises:
+        TagBoxError: one cannot be; says which, and what to do.
+    """
+    from tagbox.audio.validation import require_regular_file
+
+    tag = find_forgotten_tag(list(map(str, files)))
+    if tag is not None and len(files) > 1:
+        raise UnreadableRecordingError(forgotten_tag_message(tag))
+    for path in files:
+        require_regular_file(path)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that results can go to `folder`: that neither it nor a folder above it is a file.
+
+    Raises:
+        UnwritableOutputError: it is.
+    """
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    if existing is not None and not existing.is_dir():
+        raise UnwritableOutputError(
+            f"{existing} is a file, and results need a folder; give another one with -o"
+        )
+
+
+def find_forgotten_tag(files: Sequence[str]) -> str | None:
+    """Return the first of `files` that is no file but a tag, given without --tags in front of it."""
+    from tagbox.tags.resolve import can_express
+
+    return next((name for name in files if not Path(name).exists() and can_express(name)), None)
+
+
+def forgotten_tag_message(tag: str) -> str:
+    """Say that --tags was forgotten in front of `tag`."""
+    return f"there is no file {tag}; if it is a tag, write --tags {shlex.quote(tag)}"
+
+
+def _unknown_word_message(word: str) -> str:
+    from tagbox.tags.resolve import can_express, unknown_word_message
+
+    parts = [part.strip() for part in word.split(",")]
+    if len(parts) > 1 and all(map(can_express, parts)):
+        separate = " ".join(f"--tags {shlex.quote(part)}" for part in parts)
+        return f"{word!r} is not one tag; write {separate} (or {'+'.join(parts)} for one source)"
+    return unknown_word_message(word)
