@@ -13,25 +13,28 @@ from torch import Tensor
 
 from tagbox import manifest, presets
 from tagbox.audio import files
-from tagbox.audio.arrays import check_recording
+from tagbox.audio.arrays import as_channels, check_rate, level_note
 from tagbox.audio.readers import FileReader, Reader, TensorReader
+from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
 from tagbox.errors import TagBoxError
 from tagbox.methods.registry import find_method
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
+from tagbox.numerics import standard_numerics
 from tagbox.pipeline.prepare import prepare_task
 from tagbox.pipeline.streaming import OnSegment, StreamReport, is_long, output_format, separate_stream
 from tagbox.pipeline.transfer import resynthesise_recording
 from tagbox.results import SavedSeparation, Separation, Transfer
 from tagbox.tagging import predict_recording
-from tagbox.tags.query import UNION
+from tagbox.tags.query import UNION, as_queries
 
 
+@standard_numerics()
 def separate(
     audio: ArrayLike | Tensor,
     rate: int,
-    tags: Sequence[str],
+    tags: Sequence[str] | str,
     preset: str = "default",
     device: str = "auto",
     on_step: OnStep | None = None,
@@ -44,7 +47,7 @@ def separate(
     Args:
         audio: (samples,) or (channels, samples), within [-1, 1] or not.
         rate: sample rate, Hz.
-        tags: one source each; "violin+cello" is one source of two tags.
+        tags: one source each; "violin+cello" is one source of two tags. A single text is one tag.
         preset: see `tagbox.presets.PRESETS`.
         device: "auto", "cpu", "cuda" or "mps".
         on_step: called after every step of the steering loop; a true answer stops it.
@@ -60,8 +63,8 @@ def separate(
     """
     begin = time.monotonic()
     settings = presets.override(presets.find(preset).settings, **overrides)
-    reader = TensorReader(check_recording(audio, rate), rate)
-    task = prepare_task(tags, settings, device)
+    reader = TensorReader(as_channels(audio), check_rate(rate))
+    task = prepare_task(as_queries(tags), settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
     writer = TensorWriter(task.sources + 1, out.channels, out.samples)
@@ -71,10 +74,11 @@ def separate(
     return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
 
+@standard_numerics()
 def separate_file(
     path: str | Path,
     folder: str | Path,
-    tags: Sequence[str],
+    tags: Sequence[str] | str,
     preset: str = "default",
     device: str = "auto",
     start: float = 0.0,
@@ -107,7 +111,7 @@ def separate_file(
         TagBoxError: the recording cannot be read or the results cannot be written.
     """
     begin = time.monotonic()
-    path, folder = Path(path), Path(folder)
+    path, folder, tags = Path(path), Path(folder), as_queries(tags)
     settings = presets.override(presets.find(preset).settings, **overrides)
     if format not in files.FORMATS:
         raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
@@ -115,28 +119,31 @@ def separate_file(
     check_output(folder, tags, header.channels, format, bits, force)
     known = {
         "file": path.name,
-        "sha256": files.fingerprint(path),
+        "sha256": fingerprint(path),
         "start": start,
         "duration": duration,
     }
     reader: Reader = header
     if not is_long(settings, header.samples, header.rate):
         excerpt = files.read(path, start, duration)
-        reader = TensorReader(check_recording(excerpt.samples, excerpt.rate), excerpt.rate)
+        reader = TensorReader(excerpt.samples, excerpt.rate, header.mask, header.note)
     task = prepare_task(tags, settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
-    with open_stem_writer(folder, tags, out.rate, out.channels, out.samples, format, bits, force) as writer:
+    with open_stem_writer(
+        folder, tags, out.rate, out.channels, out.samples, format, bits, force, out.mask
+    ) as writer:
         report = separate_stream(reader, task, writer, on_step, on_segment)
         described = _describe_separation(task, preset, reader, known, report, begin, loaded)
         paths, note = writer.finish(described)
     return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
 
 
+@standard_numerics()
 def transfer(
     audio: ArrayLike | Tensor,
     rate: int,
-    tags: Sequence[str],
+    tags: Sequence[str] | str,
     preset: str = "transfer",
     device: str = "auto",
     on_step: OnStep | None = None,
@@ -159,8 +166,9 @@ def transfer(
         raise TagBoxError(
             f"style transfer steers a generator's latents, and {preset} steers {settings.steer}"
         )
-    channels = check_recording(audio, rate)
-    task = prepare_task([UNION.join(tags)] if tags else tags, settings, device)
+    channels, rate = as_channels(audio), check_rate(rate)
+    queries = as_queries(tags)
+    task = prepare_task([UNION.join(queries)] if queries else queries, settings, device)
     loaded = time.monotonic()
     mono, runs = resynthesise_recording(channels, rate, task, on_step)
     steered = time.monotonic()
@@ -170,9 +178,12 @@ def transfer(
         for name, track in (("mixture", channels), ("result", result))
     }
     seconds = {"loading": loaded - begin, "steering": steered - loaded, "all": time.monotonic() - begin}
-    known = _describe_input(TensorReader(channels, rate), source or {})
+    known = _describe_input(
+        TensorReader(channels, rate), source or {}, [level_note(float(channels.abs().max()))]
+    )
     described = manifest.describe(task, preset, known, runs, probabilities, seconds)
-    return Transfer(result, rate, runs[0].history, described, runs[-1].history.stopped)
+    history, stopped = runs[0].history, runs[-1].history.stopped
+    return Transfer(result, rate, history, described, stopped)
 
 
 def _describe_separation(
@@ -184,7 +195,7 @@ def _describe_separation(
     begin: float,
     loaded: float,
 ) -> dict[str, Any]:
-    known = _describe_input(reader, source)
+    known = _describe_input(reader, source, [report.level_note])
     seconds = {
         "loading": loaded - begin,
         **report.seconds,
@@ -195,8 +206,15 @@ def _describe_separation(
     return described if report.notes is None else {**described, "streamed": report.notes}
 
 
-def _describe_input(reader: Reader, source: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_input(
+    reader: Reader, source: Mapping[str, Any], more_notes: Sequence[str | None] = ()
+) -> dict[str, Any]:
     known = {"rate": reader.rate, "channels": reader.channels, "samples": reader.samples, **source}
+    if reader.mask is not None:
+        known["channel_mask"] = reader.mask
+    notes = [note for note in (reader.note, *more_notes) if note is not None]
     if isinstance(reader, TensorReader):
         known["samples_sha256"] = manifest.audio_hash(reader.values)
+    if notes:
+        known["notes"] = notes
     return known

@@ -11,7 +11,7 @@ from tagbox.atomic_files import refuse_to_overwrite, write_json
 from tagbox.audio import files
 from tagbox.audio.files import Bits, default_bits, file_name, peak
 from tagbox.errors import TagBoxError
-from tagbox.methods.steering import History, Run, Stopped
+from tagbox.methods.steering import NOTHING_TO_STEER, History, Run, Stopped
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Separation:
     @property
     def history(self) -> History:
         """Of the first run: the only one, unless each source was steered on its own."""
-        return self.runs[0].history
+        return self.runs[0].history if self.runs else NOTHING_TO_STEER
 
     @property
     def stopped(self) -> str:
         """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
-        return self.runs[-1].history.stopped
+        return (self.runs[-1].history if self.runs else NOTHING_TO_STEER).stopped
 
     def save(
         self,
@@ -109,7 +109,7 @@ class SavedSeparation:
     @property
     def stopped(self) -> str:
         """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
-        return self.runs[-1].history.stopped
+        return (self.runs[-1].history if self.runs else NOTHING_TO_STEER).stopped
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from tagbox.audio.arrays import as_channels, check_audible
-from tagbox.audio.resampling import resample, to_mono
+from tagbox.audio.arrays import as_channels, check_audible, check_rate
+from tagbox.audio.downmix import downmix
+from tagbox.audio.resampling import resample
 from tagbox.models import load_tagger
+from tagbox.numerics import standard_numerics
 from tagbox.taggers import windows
 from tagbox.taggers.tagger import Tagger, predict_logits
 
@@ -46,6 +48,7 @@ class TagPredictions:
         return {self.tags[i]: float(values[i]) for i in best.tolist()}
 
 
+@standard_numerics()
 def tag(
     audio: ArrayLike | Tensor,
     rate: int,
@@ -74,7 +77,7 @@ def tag(
     >>> len(tag(noise, 44100, top=3))
     3
     """
-    samples = as_channels(audio)
+    samples, rate = as_channels(audio), check_rate(rate)
     check_audible(samples, rate)
     predictions = predict_windows(
         samples, rate, [load_tagger(name, data, device) for name, data in taggers], padding
@@ -114,7 +117,7 @@ def predict_windows(
         UnreadableRecordingError: the recording has nothing to tag (see `check_audible`).
     """
     check_audible(samples, rate, subject)
-    mono = to_mono(samples)[None]
+    mono = downmix(samples)[None]
     duration = samples.shape[-1] / rate
     groups: dict[tuple[int, int, torch.device], list[Tagger]] = {}
     for tagger in taggers:
@@ -176,6 +179,6 @@ def predict_recording(
         padding: what fills the last window, "repeat" or "zeros".
     """
     with torch.no_grad():
-        mono = resample(channels.to(taggers[0].device).mean(dim=0, keepdim=True), rate, taggers[0].rate)
+        mono = resample(downmix(channels.to(taggers[0].device))[None], rate, taggers[0].rate)
         predictions = predict_logits(taggers, mono, padding=padding)
         return [torch.sigmoid(logits)[0].mean(dim=0).cpu() for logits in predictions]

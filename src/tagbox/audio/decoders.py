@@ -22,7 +22,7 @@ import soundfile
 
 from tagbox.audio import mpeg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
-from tagbox.audio.layouts import vorbis_to_wave, wave_mask
+from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
 from tagbox.errors import UnreadableRecordingError
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -112,6 +112,9 @@ class SndfileDecoder:
         self.is_exact = self._file.format in SEEKABLE_FORMATS and self._file.subtype in _LINEAR
         self.mask = mask
         order = vorbis_to_wave(self.channels) if self._file.format == "OGG" else None
+        if mask is None and self._file.format in ("OGG", "FLAC") and self.channels > 2:
+            # Both name the speakers by the number of channels.
+            self.mask = DEFAULT_MASKS.get(self.channels)
         self._order = None if order is None else list(order)
         self.skip(trim)
 
@@ -129,7 +132,7 @@ class SndfileDecoder:
             count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))
         except soundfile.LibsndfileError as error:
             # What was decoded before the fault is in the block; libsndfile knows how much that is.
-            self._damage = str(error.error_string)
+            self._damage = _reason(error)
             count = min(max(0, int(self._file.tell()) - self._position), samples)
         self._position += count
         block = block[:count]
@@ -172,7 +175,7 @@ class FfmpegDecoder:
         self.promised: int | None = None
         with contextlib.suppress(KeyError, ValueError):
             self.promised = round(float(stream["duration"]) * self.rate)
-        self.mask: int | None = None
+        self.mask = layout_mask(str(stream.get("channel_layout", "")), self.channels)
         command = [program, *_FFMPEG_QUIET, *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
         command += ["-c:a", "pcm_f32le", "-f", "f32le", "-"]
         self._errors: list[bytes] = []

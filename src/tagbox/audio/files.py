@@ -5,6 +5,7 @@ k / 2^(n-1) in both directions: a file that is read and written again with its o
 """
 
 import math
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor
 from tagbox.atomic_files import refuse_to_overwrite, write_atomically
 from tagbox.audio.arrays import check_finite
 from tagbox.audio.decoders import BLOCK_SAMPLES, Decoder, decode_away, open_decoder
+from tagbox.audio.layouts import set_wave_mask
 from tagbox.audio.validation import require_regular_file
 from tagbox.errors import TagBoxError, UnreadableRecordingError, UnwritableOutputError
 
@@ -29,6 +31,9 @@ FORMATS = ("wav", "flac")
 
 PROMISE_TOLERANCE_SECONDS = 0.1
 """Headers that are off by less are no reason for a note."""
+
+LIBSNDFILE_SYSTEM_ERROR = 2
+"""libsndfile's code for what the operating system refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +201,14 @@ def _reason(error: Exception) -> str:
     return message.removeprefix("Error : ").rstrip(".")
 
 
-def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force: bool = False) -> None:
+def write(
+    path: str | Path,
+    samples: Tensor,
+    rate: int,
+    bits: Bits = "16",
+    force: bool = False,
+    mask: int | None = None,
+) -> None:
     """Write `samples` as wav or flac, as the ending of `path` says; the file appears whole or not at all.
 
     Nothing is clipped silently: integers hold -1 to 1, and louder audio is refused.
@@ -207,6 +219,7 @@ def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force
         rate: Hz.
         bits: "16", "24" or "float" (wav only).
         force: replace a file that exists.
+        mask: of the channels' speakers, which a wav file then names.
 
     Raises:
         OutputExistsError: `path` exists and `force` is not given.
@@ -229,8 +242,16 @@ def write(path: str | Path, samples: Tensor, rate: int, bits: Bits = "16", force
         raise TagBoxError(f"{path} was not written: the audio has values that are not finite numbers")
     with write_atomically(path, force) as temporary:
         try:
-            soundfile.write(str(temporary), quantise(values, bits, path).T, rate, subtype=SUBTYPES[bits])
+            container = "FLAC" if format == "flac" else "WAVEX" if mask else "WAV"
+            integers = quantise(values, bits, path).T
+            soundfile.write(os.fsencode(temporary), integers, rate, subtype=SUBTYPES[bits], format=container)
+            if mask and format == "wav":
+                set_wave_mask(temporary, mask)
         except (soundfile.SoundFileError, ValueError) as error:
+            if isinstance(error, soundfile.LibsndfileError) and error.code == LIBSNDFILE_SYSTEM_ERROR:
+                raise UnwritableOutputError(
+                    f"{path} cannot be written ({_reason(error)}); is the disk full?"
+                ) from error
             raise UnwritableOutputError(
                 f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({_reason(error)}); try wav"
             ) from error

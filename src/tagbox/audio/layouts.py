@@ -18,12 +18,25 @@ _VORBIS_ORDER = {
 DEFAULT_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 """Masks of the usual layouts: front, then centre, low frequencies, back and sides."""
 
+_LAYOUT_MASKS = {
+    "2.1": 0xB, "3.0": 0x7, "3.0(back)": 0x103, "4.0": 0x107, "quad": 0x33, "quad(side)": 0x603, "3.1": 0xF,
+    "5.0": 0x37, "5.0(side)": 0x607, "4.1": 0x10F, "5.1": 0x3F, "5.1(side)": 0x60F, "6.0": 0x707,
+    "6.1": 0x70F, "7.0": 0x637, "7.1": 0x63F, "7.1(wide)": 0xFF, "octagonal": 0x737,
+}  # fmt: skip
+"""ffmpeg's names of layouts; within each, its channels are in the order of the mask's bits."""
+
 _EXTENSIBLE = 0xFFFE
 
 
 def vorbis_to_wave(channels: int) -> tuple[int, ...] | None:
     """Return the stream's channel for each channel of a WAVE file; None where the two orders are the same."""
     return _VORBIS_ORDER.get(channels)
+
+
+def layout_mask(name: str, channels: int) -> int | None:
+    """Return the mask of the layout that ffmpeg calls `name`; None for mono, stereo and what it does not name."""
+    mask = _LAYOUT_MASKS.get(name)
+    return mask if mask is not None and mask.bit_count() == channels else None
 
 
 def wave_mask(path: Path) -> int | None:

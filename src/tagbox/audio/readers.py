@@ -40,6 +40,16 @@ class Reader(Protocol):
         """Return the length in samples."""
         ...
 
+    @property
+    def mask(self) -> int | None:
+        """Return the mask of the channels' speakers, where it is known."""
+        ...
+
+    @property
+    def note(self) -> str | None:
+        """Return what was wrong with the recording, in a line, if anything."""
+        ...
+
     def read_spans(self, spans: Spans) -> Iterator[Tensor]:
         """Yield each of `spans` as (channels, samples) float32; shorter where the recording ends too early.
 
@@ -51,10 +61,12 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TensorReader:
-    """A recording in memory: `values` (channels, samples) at `rate` Hz."""
+    """A recording in memory: `values` (channels, samples) at `rate` Hz; `mask` and `note` as `FileReader` has them."""
 
     values: Tensor
     rate: int
+    mask: int | None = None
+    note: str | None = None
 
     @property
     def channels(self) -> int:

@@ -49,7 +49,9 @@ def ratio(old: int, new: int) -> Fraction:
 
 @lru_cache(maxsize=32)
 def _resampler(old: int, new: int, device: str, dtype: torch.dtype) -> ResampleFrac:
-    return ResampleFrac(old, new).to(device=device, dtype=dtype)
+    # Computed in inference mode, a cached kernel could never take part in a gradient.
+    with torch.inference_mode(False):
+        return ResampleFrac(old, new).to(device=device, dtype=dtype)
 
 
 def to_mono(x: Tensor) -> Tensor:

@@ -13,7 +13,9 @@ from torch import Tensor
 @lru_cache(maxsize=16)
 def root_hann(n_fft: int, device: torch.device) -> Tensor:
     """Return the square root of the periodic Hann window, (n_fft,) float32."""
-    return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).sqrt().float().to(device)
+    # Computed in inference mode, a cached tensor could never take part in a gradient.
+    with torch.inference_mode(False):
+        return torch.hann_window(n_fft, periodic=True, dtype=torch.float64).sqrt().float().to(device)
 
 
 def stft(audio: Tensor, n_fft: int) -> Tensor:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from tagbox.atomic_files import refuse_to_overwrite, write_json
+from tagbox.audio.decoders import BLOCK_SAMPLES
 from tagbox.audio.files import SUBTYPES, Bits, check_bit_depth, default_bits, file_name, peak, quantise
-from tagbox.audio.readers import BLOCK_SAMPLES, FileReader
+from tagbox.audio.layouts import set_wave_mask
+from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError, UnwritableOutputError
 
 MAX_WAV_BYTES = 2**32 - 2**16
@@ -60,6 +62,7 @@ class StemWriter:
         format: str,
         bits: str,
         force: bool,
+        mask: int | None = None,
     ) -> None:
         """Open a temporary file for each track.
 
@@ -73,14 +76,15 @@ class StemWriter:
             format: "wav" or "flac".
             bits: "16", "24" or "float".
             force: replace files that exist.
+            mask: of the channels' speakers, which wav files then name.
 
         Raises:
             UnwritableOutputError: the files cannot be opened.
         """
         self._folder, self._temporary, self._names = folder, temporary, tuple(names)
-        self._format, self._bits, self._force = format, bits, force
+        self._format, self._bits, self._force, self._mask = format, bits, force, mask
         self._peaks = [0.0] * len(names)
-        container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAV"
+        container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAVEX" if mask else "WAV"
         try:
             self._files = [
                 soundfile.SoundFile(self._float_path(name), "w", rate, channels, "FLOAT", format=container)
@@ -124,7 +128,10 @@ class StemWriter:
         paths = [self._folder / f"{name}.{format}" for name in self._names]
         for path in [*paths, self._folder / "run.json"]:
             refuse_to_overwrite(path, self._force)
-        finished = [self._convert(name, format, bits) for name in self._names]
+        try:
+            finished = [self._convert(name, format, bits) for name in self._names]
+        except (soundfile.SoundFileError, OSError) as error:
+            raise self._unwritable(error) from error
         for temporary, path in zip(finished, paths, strict=True):
             temporary.replace(path)
         write_json(manifest, self._folder / "run.json", self._force)
@@ -141,11 +148,12 @@ class StemWriter:
     def _convert(self, name: str, format: str, bits: str) -> Path:
         """Convert a track's temporary file; return the temporary file of that format."""
         source = self._float_path(name)
-        if bits == "float":
-            return source
-        target = self._temporary / f"{name}.{format}"
-        _convert_to_integers(source, target, cast(Bits, bits))
-        source.unlink()
+        target = source if bits == "float" else self._temporary / f"{name}.{format}"
+        if target != source:
+            _convert_to_integers(source, target, cast(Bits, bits), self._mask)
+            source.unlink()
+        if self._mask and format == "wav":
+            set_wave_mask(target, self._mask)
         return target
 
     def _unwritable(self, error: Exception) -> UnwritableOutputError:
@@ -162,6 +170,7 @@ def open_stem_writer(
     format: str,
     bits: str | None,
     force: bool,
+    mask: int | None = None,
 ) -> Iterator[StemWriter]:
     """Yield a writer of a track for each of `tags` and of the residual; without `finish` no file stays.
 
@@ -174,6 +183,7 @@ def open_stem_writer(
         format: "wav" or "flac".
         bits: "16", "24" or "float"; the default of the format unless given.
         force: replace files that exist.
+        mask: of the channels' speakers, which wav files then name.
 
     Raises:
         UnwritableOutputError: the folder cannot be written.
@@ -189,7 +199,7 @@ def open_stem_writer(
     names = [*(file_name(tag) for tag in tags), "residual"]
     depth = bits or default_bits(format)
     try:
-        writer = StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force)
+        writer = StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force, mask)
         with closing(writer):
             yield writer
     except BaseException:
@@ -223,14 +233,17 @@ def check_output(
         refuse_to_overwrite(folder / name, force)
 
 
-def _convert_to_integers(source: Path, target: Path, bits: Bits) -> None:
+def _convert_to_integers(source: Path, target: Path, bits: Bits, mask: int | None) -> None:
     """Convert a float recording to integers, rounded to the nearest, block by block."""
     reader = FileReader.of(source)
     blocks = [
         (start, min(reader.samples, start + BLOCK_SAMPLES))
         for start in range(0, reader.samples, BLOCK_SAMPLES)
     ]
-    with soundfile.SoundFile(target, "w", reader.rate, reader.channels, SUBTYPES[bits]) as file:
+    container = "FLAC" if target.suffix == ".flac" else "WAVEX" if mask else "WAV"
+    with soundfile.SoundFile(
+        target, "w", reader.rate, reader.channels, SUBTYPES[bits], format=container
+    ) as file:
         for block in reader.read_spans(blocks):
             file.write(quantise(block.double(), bits, target).T)
 

@@ -18,6 +18,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
+from tagbox.audio.downmix import downmix
 from tagbox.audio.resampling import resample
 from tagbox.audio.stft import istft, overlap_add, root_hann, stft
 from tagbox.methods.masks import apply_mask
@@ -126,7 +127,7 @@ def separate_with_dictionary(
     Returns:
         sources, (sources, channels, samples).
     """
-    magnitude = stft(channels.mean(dim=0), n_fft).abs()
+    magnitude = stft(downmix(channels), n_fft).abs()
     sizes = components_per_factorisation(dictionary.shape[1], factorisations)
     factors = [
         (own, infer_activations(magnitude, own, ACTIVATION_ITERATIONS))

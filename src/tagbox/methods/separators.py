@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tagbox.audio.downmix import downmix
 from tagbox.generators.quantisers import make_quantiser
 from tagbox.methods.components import Components, decompose, mask_components, separate_with_dictionary
 from tagbox.methods.gate_inference import class_shares, infer_gates, share_taggers
@@ -130,7 +131,7 @@ class TaggedComponents:
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Decompose, infer the gates, and mask every channel; the loss is reported, not minimised."""
         task, start = self.task, time.monotonic()
-        components = _decompose(task, mixture.mean(dim=0))
+        components = _decompose(task, downmix(mixture))
         gates = _infer_gates(task, components, self.recording_shares)[:-1]
         loss, probabilities = evaluate_loss(
             (gates @ components.audio)[:, None],
@@ -171,7 +172,7 @@ class SteeredGates:
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Decompose, steer the gates on the mono mix, and mask every channel."""
-        gates, snapshot, run = self._steer(mixture.mean(dim=0))
+        gates, snapshot, run = self._steer(downmix(mixture))
         return gates.render(snapshot, mixture), (run,)
 
     def _steer(self, mono: Tensor) -> tuple[Gates, Tensor, Run]:
@@ -265,7 +266,7 @@ def steer_each_source(
     batch_size = mixture.shape[0] if mixture.dim() == 3 else 1
     runs, rendered = [], []
     for i, query in enumerate(task.queries):
-        steerable = make_steerable(task, mixture.mean(dim=-2), initial_audio)
+        steerable = make_steerable(task, downmix(mixture), initial_audio)
         targets = [target[i : i + 1].repeat_interleave(batch_size, dim=0) for target in task.targets]
         snapshot, history = steer(
             steerable, task.steering_taggers, targets, task.settings, on_step, batch_size

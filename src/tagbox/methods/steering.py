@@ -18,7 +18,7 @@ from tagbox.methods.steerable import Steerable
 from tagbox.settings import Settings
 from tagbox.taggers.tagger import Tagger, predict_logits
 
-Stopped = Literal["steps", "request", "patience", "interrupted", "non-finite"]
+Stopped = Literal["steps", "request", "patience", "interrupted", "non-finite", "silence"]
 
 MIN_PROGRESS = 1e-4
 """A loss has to fall by this much to count as progress, or a plateau would never be one."""
@@ -63,6 +63,9 @@ class Run:
     history: History
     at: float = 0.0
 
+
+NOTHING_TO_STEER = History((), "silence", -1)
+"""Of a silent recording."""
 
 OnStep = Callable[[Step], "bool | None"]
 """Called after every step; a true answer asks the loop to stop."""

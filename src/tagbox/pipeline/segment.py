@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tagbox.audio.downmix import downmix
 from tagbox.audio.high_band import restore_high_band
 from tagbox.audio.resampling import resample
 from tagbox.generators.base import Generator
@@ -94,7 +95,7 @@ def _to_working_rate(segment: Tensor, rate: int, task: Task, peak: float | None)
     if settings.normalise:
         scale = mixture.abs().amax() if peak is None else torch.tensor(peak, device=task.device)
         mixture = mixture / scale
-    initial_audio = mixture.mean(dim=0)
+    initial_audio = downmix(mixture)
     if settings.mixture == "reconstruction":
         mixture = _reconstruct(task.require_generator(), initial_audio, settings.level)[None]
     return _Prepared(mixture, initial_audio, scale)

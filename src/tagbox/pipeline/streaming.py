@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from tagbox.audio import resampling
+from tagbox.audio.arrays import level_note
 from tagbox.audio.readers import Reader
 from tagbox.audio.resampling import pad_or_trim
 from tagbox.audio.segments import Segment, crossfade, plan_segments, rescale, segment_spans
@@ -43,11 +44,12 @@ FILTER_SAMPLES = 128
 
 @dataclass(frozen=True)
 class OutputFormat:
-    """Sample rate in Hz, channels and length in samples of what is written."""
+    """Sample rate in Hz, channels, length in samples and speakers of what is written."""
 
     rate: int
     channels: int
     samples: int
+    mask: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +61,14 @@ class StreamReport:
         probabilities: by "mixture", source and "residual", for each tagger (tags,).
         seconds: by what they were spent on.
         notes: for run.json where the recording is longer than a segment: segments, excerpts.
+        level_note: what is to be said of the recording's level, if anything.
     """
 
     runs: tuple[Run, ...]
     probabilities: dict[str, list[Tensor]]
     seconds: dict[str, float]
     notes: dict[str, Any] | None
+    level_note: str | None
 
 
 def is_long(settings: Settings, samples: int, rate: int) -> bool:
@@ -75,7 +79,7 @@ def is_long(settings: Settings, samples: int, rate: int) -> bool:
 def output_format(task: Task, reader: Reader) -> OutputFormat:
     """Return the format of the estimates: the recording's own, unless a reconstruction is separated."""
     if task.settings.mixture != "reconstruction":
-        return OutputFormat(reader.rate, reader.channels, reader.samples)
+        return OutputFormat(reader.rate, reader.channels, reader.samples, reader.mask)
     return OutputFormat(task.rate, 1, -(-reader.samples * task.rate // reader.rate))
 
 
@@ -114,7 +118,7 @@ def separate_stream(
     """Separate a recording into `writer`: the sources in the order of the queries, then the residual.
 
     Raises:
-        TagBoxError: the recording is silent or damaged, or a segment has no room for what it needs.
+        TagBoxError: the recording is damaged, or a segment has no room for what it needs.
     """
     begin = time.monotonic()
     rate = reader.rate
@@ -126,7 +130,8 @@ def separate_stream(
         segments = segments_of(task, rate, samples)
     surveyed = time.monotonic()
     separator = find_method(task.settings.steer).make(task, on_step)
-    preparation = Preparation(separator) if survey is None else separator.prepare(survey)
+    is_surveyed = survey is not None and survey.peak > 0
+    preparation = separator.prepare(survey) if survey is not None and is_surveyed else Preparation(separator)
     prepared = time.monotonic()
 
     out = output_format(task, reader)
@@ -136,7 +141,7 @@ def separate_stream(
     peak = None if survey is None else survey.peak
     runs = list(preparation.runs)
     tail: Tensor | None = None
-    stopped, done, largest_batch = False, 0, 1
+    stopped, done, largest_batch, loudest = False, 0, 1, 0.0
     read = zip(segments, reader.read_spans(segment_spans(segments)), strict=True)
     for batch in batches(read, partial(_batch_size, task, preparation.separator, rate, peak)):
         estimates = _separate_batch(
@@ -146,6 +151,7 @@ def separate_stream(
         for (segment, _), estimate in zip(batch, estimates, strict=True):
             runs += [replace(run, at=segment.read_start / rate) for run in estimate.runs]
             stopped = stopped or any(run.history.stopped == "interrupted" for run in estimate.runs)
+            loudest = max(loudest, float(estimate.mixture.abs().max()))
             mixture_and_estimates = torch.cat([estimate.mixture[None], estimate.estimates])
             own, place = _without_context(mixture_and_estimates, segment, ratio, out_samples)
             finished, tail = crossfade(tail, own, place)
@@ -176,7 +182,8 @@ def separate_stream(
             "digest": prepared - surveyed,
             "streaming": time.monotonic() - prepared,
         }
-    return StreamReport(tuple(runs), {name: probabilities[name] for name in names}, seconds, notes)
+    by_name = {name: probabilities[name] for name in names}
+    return StreamReport(tuple(runs), by_name, seconds, notes, level_note(loudest))
 
 
 def _separate_batch(

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tagbox.audio.downmix import downmix
 from tagbox.audio.readers import Reader, Spans
 from tagbox.audio.resampling import resample
 from tagbox.audio.segments import fade_in
-from tagbox.errors import TagBoxError
 from tagbox.methods.task import Task
 from tagbox.taggers.tagger import Tagger, predict_logits
 
@@ -61,10 +61,10 @@ class ExcerptTagger:
             first, last = self.spans[len(self.peaks)]
             if first >= stop:
                 return
-            self._incomplete.append(block[:, max(0, first - start) : last - start].mean(dim=0))
+            self._incomplete.append(block[:, max(0, first - start) : last - start])
             if last > stop:
                 return
-            excerpt = torch.cat(self._incomplete)
+            excerpt = downmix(torch.cat(self._incomplete, dim=1))
             self._incomplete = []
             self.peaks.append(float(excerpt.abs().amax()))
             self.energies.append(float(excerpt.square().sum()))
@@ -142,7 +142,7 @@ def survey_recording(reader: Reader, task: Task) -> Survey:
     """Read a whole recording once and predict the tags of excerpts.
 
     Raises:
-        TagBoxError: it is silent, damaged or holds values that are not finite.
+        TagBoxError: it holds values that are not finite.
     """
     seconds = excerpt_seconds(task.taggers, task.settings.segment)
     spans = excerpt_spans(reader.samples, math.floor(seconds * reader.rate))
@@ -158,8 +158,6 @@ def survey_recording(reader: Reader, task: Task) -> Survey:
         samples += block.shape[1]
         peak = max(peak, float(block.abs().amax()))
         tagger.push(block)
-    if not peak:
-        raise TagBoxError("the recording is silent; there is nothing in it to separate")
     predictions = tagger.probabilities()
     is_target = [target.cpu().bool() for target in task.targets]
     scores = torch.stack(
@@ -207,7 +205,7 @@ def concatenate_excerpts(reader: Reader, spans: Spans, rate: int) -> Tensor:
     """Concatenate the excerpts at `spans`, mono (samples,) at `rate` Hz, with short fades at their ends."""
     excerpts = []
     for channels in reader.read_spans(spans):
-        excerpt = resample(channels.mean(dim=0), reader.rate, rate)
+        excerpt = resample(downmix(channels), reader.rate, rate)
         fade = fade_in(max(1, round(FADE_SECONDS * rate))).to(excerpt)
         excerpt = excerpt.clone()
         excerpt[: len(fade)] *= fade

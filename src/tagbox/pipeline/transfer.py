@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from tagbox.audio.downmix import downmix
 from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.audio.segments import crossfade
 from tagbox.generators.quantisers import make_quantiser
@@ -47,7 +48,7 @@ def resynthesise_segment(
 ) -> tuple[Tensor, Run]:
     """Re-synthesise `segment` (channels, samples) at `rate` Hz: mono audio (samples,) at the same rate."""
     settings, generator = task.settings, task.require_generator()
-    mono = resample(segment.to(task.device).mean(dim=0), rate, generator.rate)
+    mono = resample(downmix(segment.to(task.device)), rate, generator.rate)
     mono = pad_to_window(mono, max(settings.fft))
     quantiser = make_quantiser(settings.quantiser, generator, settings.level, settings.seed)
     latents = LatentSynthesis(generator, mono, settings.level, quantiser)

@@ -1,6 +1,6 @@
 """Resolve queries: a query is the word, or the union of words, that names one source."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.tags.published import published_meaning
@@ -24,6 +24,19 @@ def words_of(query: str) -> tuple[str, ...]:
     if not words:
         raise TagBoxError("a tag is empty; name what to take out, for example --tags violin")
     return words
+
+
+def as_queries(tags: Sequence[str] | str) -> tuple[str, ...]:
+    """Return the queries that somebody gave: a single text is one query.
+
+    Raises:
+        TagBoxError: something else than texts was given.
+    """
+    queries = (tags,) if isinstance(tags, str) else tuple(tags) if isinstance(tags, Iterable) else (tags,)
+    for query in queries:
+        if not isinstance(query, str):
+            raise TagBoxError(f"{query!r} is no tag; give texts, for example tags=['violin', 'piano']")
+    return queries
 
 
 def check_queries(queries: Sequence[str]) -> None:

@@ -1,0 +1,24 @@
+"""Compute alike whatever the calling program has set: float32 by default, and gradients where they are needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def standard_numerics() -> Iterator[None]:
+    """Leave `no_grad` and `inference_mode`, and take float32 as default type, until the block ends.
+
+    The default type is the process's: other threads of a program that has set another one see float32 for as
+    long as the block runs.
+    """
+    default = torch.get_default_dtype()
+    with torch.inference_mode(False), torch.enable_grad():
+        if default != torch.float32:
+            torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            if default != torch.float32:
+                torch.set_default_dtype(default)
