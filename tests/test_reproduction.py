@@ -52,7 +52,9 @@ def write_slakh(folder: Path) -> Path:
 
 def write_generator(folder: Path) -> Path:
     path = folder / "tiny.safetensors"
-    pretrained.save_generator_file(new_model(VQVAEConfig((4,), (1,), (1,), entries=8), seed=0), path, "ours", {})
+    pretrained.save_generator_file(
+        new_model(VQVAEConfig((4,), (1,), (1,), entries=8), seed=0), path, "ours", {}
+    )
     return path
 
 

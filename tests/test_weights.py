@@ -430,7 +430,10 @@ def test_a_broken_download_goes_on_where_it_stopped(server: Server, tmp_path: Pa
     steps = [after - before for before, after in itertools.pairwise(starts)]
     assert len(steps) >= 4
     assert all(server.breaks_after - download.CHUNK_BYTES < step <= server.breaks_after for step in steps)
-    assert all("trying again" in text for text in observer.messages) and len(observer.messages) == len(starts) - 1
+    assert (
+        all("trying again" in text for text in observer.messages)
+        and len(observer.messages) == len(starts) - 1
+    )
 
 
 def test_a_connection_that_never_gets_further_is_given_up(
@@ -461,7 +464,9 @@ def test_what_is_complete_already_is_not_fetched_again(server: Server, tmp_path:
 def test_no_server_is_said_at_once(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(TagBoxError, match=r"cannot get http://127.0.0.1:9/f: the server cannot be reached"):
-        download.download("http://127.0.0.1:9/f", tmp_path / "f.part", Recorder(), RetryPolicy(pause_seconds=5.0))
+        download.download(
+            "http://127.0.0.1:9/f", tmp_path / "f.part", Recorder(), RetryPolicy(pause_seconds=5.0)
+        )
     assert time.monotonic() - start < 4
 
 
@@ -648,10 +653,16 @@ def test_jukebox_rests_on_names_and_shapes_and_keeps_the_acceptance(
     server.files["vqvae.pth.tar"] = content
     model, observer = model_by_identifier("jukebox"), Recorder()
     path = store.pull(
-        model, accept_license=True, source=f"{server.base}/good/vqvae.pth.tar", observer=observer, retry_policy=QUICK
+        model,
+        accept_license=True,
+        source=f"{server.base}/good/vqvae.pth.tar",
+        observer=observer,
+        retry_policy=QUICK,
     )
     assert same(verification.load_safetensors(path), weights)
-    assert [text for text in observer.messages if "only one source gives" in text and str(model.sha256) in text]
+    assert [
+        text for text in observer.messages if "only one source gives" in text and str(model.sha256) in text
+    ]
     kept = store.licence_acceptance(model)
     assert kept and kept["licence"] == "Noncommercial Use License" and kept["accepted"].startswith("20")
     assert store.verify(model) == path

@@ -243,8 +243,8 @@ def open_decoder(path: Path) -> Decoder:
                     return FfmpegDecoder(path, program)
             more = "" if program else "; more formats can be read where ffmpeg is installed"
             raise UnreadableRecordingError(
-                f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or aiff"
-                + more
+                f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or "
+                f"aiff{more}"
             ) from error
     if program is None:
         raise UnreadableRecordingError(

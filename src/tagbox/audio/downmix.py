@@ -1,10 +1,10 @@
 r"""Mix channels down to one that has in it what can be heard.
 
-The mean of the channels is nothing where they are of opposite phase: for L = -R it is silence, and whatever is
-decided on it is decided by rounding. So the channels' polarities are looked at first. With C the channels'
-covariance and s a polarity (1 or -1) for each, the mono mix has the energy :math:`s^T C s / n^2`. The
-polarities of C's first eigenvector are taken where they give a mix of more than four times the energy of
-the plain mean; everything else, which is nearly all music, is the plain mean, to the last bit.
+The mean of channels of opposite phase is silence: for L = -R, rounding would decide what is separated. So
+the channels' polarities are looked at first. With C the channels' covariance and s a polarity (1 or -1) for
+each, the mono mix has the energy :math:`s^T C s / n^2`. The polarities of C's first eigenvector are taken
+where they give a mix of more than four times the energy of the mean; everything else, which is nearly all
+music, is the mean, to the last bit.
 """
 
 import torch

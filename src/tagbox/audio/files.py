@@ -174,7 +174,8 @@ def excerpt_range(
     first = round(start * info.rate)
     if first >= info.samples:
         raise TagBoxError(
-            f"{path} lasts {info.samples / info.rate:.2f} s, so no excerpt starts at {start:g} s; start earlier"
+            f"{path} lasts {info.samples / info.rate:.2f} s, so no excerpt starts at {start:g} s; "
+            "start earlier"
         )
     count = info.samples if duration is None else max(1, round(duration * info.rate))
     return first, min(count, info.samples - first)

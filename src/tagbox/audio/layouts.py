@@ -34,7 +34,7 @@ def vorbis_to_wave(channels: int) -> tuple[int, ...] | None:
 
 
 def layout_mask(name: str, channels: int) -> int | None:
-    """Return the mask of the layout that ffmpeg calls `name`; None for mono, stereo and what it does not name."""
+    """Return the mask of the layout that ffmpeg calls `name`; None for mono, stereo and unknown names."""
     mask = _LAYOUT_MASKS.get(name)
     return mask if mask is not None and mask.bit_count() == channels else None
 

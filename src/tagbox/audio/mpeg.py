@@ -32,6 +32,9 @@ MAX_GARBAGE_BYTES = 1 << 16
 """As many bytes that are no frame are skipped in search of the next one."""
 
 
+Bytes = bytes | mmap.mmap
+
+
 @dataclass(frozen=True)
 class Frame:
     """One frame: where it begins, its length in bytes, and its samples for each channel."""
@@ -81,7 +84,7 @@ def read_stream(path: Path) -> MpegStream | None:
             return _walk(data)
 
 
-def _walk(data: mmap.mmap) -> MpegStream | None:
+def _walk(data: Bytes) -> MpegStream | None:
     frames = _frames(data)
     first = next(frames, None)
     if first is None:
@@ -106,7 +109,7 @@ def _walk(data: mmap.mmap) -> MpegStream | None:
     return MpegStream(tuple(spans), missing, count, samples, promised, delay, padding)
 
 
-def _frames(data: mmap.mmap) -> Iterator[Frame]:
+def _frames(data: Bytes) -> Iterator[Frame]:
     """Yield the frames of `data`, over tags and garbage between them."""
     position = id3_bytes(data[:10])
     searched = 0
@@ -125,12 +128,12 @@ def _frames(data: mmap.mmap) -> Iterator[Frame]:
         position = frame.offset + frame.size
 
 
-def _is_followed(data: mmap.mmap, frame: Frame) -> bool:
+def _is_followed(data: Bytes, frame: Frame) -> bool:
     end = frame.offset + frame.size
     return end + 4 > len(data) or _frame_at(data, end) is not None
 
 
-def _frame_at(data: mmap.mmap, offset: int) -> Frame | None:
+def _frame_at(data: Bytes, offset: int) -> Frame | None:
     header = data[offset : offset + 4]
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
@@ -147,7 +150,7 @@ def _frame_at(data: mmap.mmap, offset: int) -> Frame | None:
     return Frame(offset, samples // 8 * bits // rate + padding, samples)
 
 
-def _tag_position(data: mmap.mmap, frame: Frame) -> int | None:
+def _tag_position(data: Bytes, frame: Frame) -> int | None:
     """Return where in `data` the Xing or Info tag of a frame begins; None where it has none."""
     # It stands behind the side information, 9 to 32 bytes long.
     beginning = data[frame.offset : frame.offset + 44]
@@ -155,7 +158,7 @@ def _tag_position(data: mmap.mmap, frame: Frame) -> int | None:
     return None if position < 0 else frame.offset + position
 
 
-def _info_tag(data: mmap.mmap, frame: Frame) -> tuple[int | None, int | None, int]:
+def _info_tag(data: Bytes, frame: Frame) -> tuple[int | None, int | None, int]:
     """Read a Xing or Info tag: frames that it promises, and a LAME tag's delay and padding in samples."""
     position = _tag_position(data, frame)
     if position is None:

@@ -61,7 +61,10 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class TensorReader:
-    """A recording in memory: `values` (channels, samples) at `rate` Hz; `mask` and `note` as `FileReader` has them."""
+    """A recording in memory: `values` (channels, samples) at `rate` Hz.
+
+    `mask` and `note` are those of `FileReader`.
+    """
 
     values: Tensor
     rate: int
