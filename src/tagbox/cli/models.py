@@ -108,7 +108,7 @@ def pull(
         chosen += [model for model in models_trained_on(all_of) if model.source]
     if not chosen:
         raise TagBoxError("which model? for example: tagbox models pull mtat/fcn (`tagbox models` lists all)")
-    _for_each(chosen, partial(_pull, accept_license=accept_license, output=Output(quiet)), "downloaded")
+    _for_each(chosen, partial(_pull, accept_license=accept_license, output=Output(quiet)), "pulled")
 
 
 @app.command()
