@@ -258,9 +258,8 @@ def test_songs_from_midi_files(tone: Path, tmp_path: Path) -> None:
     (songs / "broken.MID").write_bytes(b"MThd" + bytes(40))
     skipped: list[str] = []
     made: list[RenderedTrack] = []
-    count = dataset.build_dataset(
-        tmp_path / "out", DatasetOptions(3, 4.0, 0, tone, songs), made.append, skipped.append
-    )
+    options = DatasetOptions(3, 4.0, 0, tone, songs)
+    count = dataset.build_dataset(tmp_path / "out", options, made.append, skipped.append)
     assert count == 1
     assert sorted(made[0].classes) == ["Drums", "Piano", "Strings"]
     assert made[0].title == "good"

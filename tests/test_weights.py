@@ -846,7 +846,7 @@ def test_the_table_lists_every_model(
     code, out, _ = run(capsys, monkeypatch, "models")
     assert code == 0
     for model in MODELS:
-        assert re.search(rf"^ *{model.identifier} .* {re.escape(store.state(model))} *$", out, re.MULTILINE)
+        assert re.search(rf"^ *{model.identifier} .* {re.escape(store.availability(model))} *$", out, re.MULTILINE)
     assert re.search(r"jukebox +generator +\? +Noncommercial +to be downloaded", out)
 
 
