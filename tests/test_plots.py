@@ -1,4 +1,4 @@
-"""Pictures of a result: a panel for what there is to see, and none for what there is not."""
+"""Plots of a separation have a panel for each track, and one for curves where there are any."""
 
 import struct
 from pathlib import Path
@@ -22,12 +22,13 @@ def steered() -> tagbox.Separation:
 
 
 def separated(steps: int) -> tagbox.Separation:
-    duet = audio.read(DUET)
-    return tagbox.separate(duet.samples[:, : 2 * duet.rate], duet.rate, tags=["violin"], steps=steps)
+    duet = audio.read(DUET, duration=1.0)
+    few = {"components": 4, "factorisations": 1}
+    return tagbox.separate(duet.samples, duet.rate, tags=["violin"], steps=steps, **few)
 
 
 def height(picture: Path) -> int:
-    """Pixels, from a PNG's header."""
+    """Read the height in pixels from a PNG's header."""
     return int(struct.unpack(">II", picture.read_bytes()[16:24])[1])
 
 
@@ -42,7 +43,7 @@ def test_segments_share_a_line_of_the_legend(steered: tagbox.Separation) -> None
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()
-    plots.curves(axes, steered, [*steered.runs, *steered.runs])
+    plots.draw_curves(axes, steered, [*steered.runs, *steered.runs])
     _, labels = axes.get_legend_handles_labels()
     assert labels == ["violin: rendered/listener"]
     assert len({line.get_color() for line in axes.get_lines()}) == 1
