@@ -41,7 +41,7 @@ def test_every_level_gives_music_back_through_its_codes(
 def test_it_is_small_and_free(embedded: Generator) -> None:
     assert embedded.hops == (8, 32, 128)
     assert embedded.licence == "MIT"
-    inside = Path(tagbox.__file__).parent / "generator" / "data" / "embedded.safetensors"
+    inside = Path(tagbox.__file__).parent / "generators" / "data" / "embedded.safetensors"
     assert inside.stat().st_size < LARGEST
 
 
