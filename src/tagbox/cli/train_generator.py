@@ -53,7 +53,7 @@ def train_generator(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a generator on your own recordings, for: tagbox separate --steer latents --generator FILE.
+    """Train a generator on your own recordings, for `tagbox separate --steer latents --generator FILE`.
 
     It is Jukebox's VQ-VAE at a size of your choice, trained with Jukebox's
     losses, one level after the other. Checkpoints are kept in OUT.training
