@@ -34,7 +34,7 @@ def dataset(
     Renders tunes in the public domain, arranged by rules for duets and bands,
     or your MIDI files. Needs FluidSynth and a soundfont: apt-get install
     fluidsynth musescore-general-soundfont-small. After an interruption, the
-    same command goes on.
+    same command continues.
 
     Examples:
 

@@ -41,7 +41,10 @@ class ProgressDisplay:
             self._bar.stop()
 
     def show(self, text: str, done: float = 0, total: float | None = None, at_once: bool = False) -> None:
-        """Show `text` with a bar; without a terminal, as a line, if `at_once` or the last one is old enough."""
+        """Show `text` with a bar at `done` of `total`.
+
+        Without a terminal it is a line, printed if `at_once`, or if the line before is old enough.
+        """
         if self._output.quiet:
             return
         if self._on_terminal:
@@ -155,7 +158,7 @@ class TrainingReporter(ProgressDisplay):
     ) -> None:
         super().__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
-            self._output.print_note("training stopped; the same command with --resume goes on")
+            self._output.print_note("training stopped; the same command with --resume continues it")
 
     def step(self, progress: "TrainingProgress") -> None:
         """Show one step; the training's callback."""
