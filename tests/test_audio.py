@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from tagbox import audio
 from tagbox.audio import resampling
-from tagbox.errors import TagBoxError
+from tagbox.errors import OutputExistsError, TagBoxError, UnreadableRecordingError, UnwritableOutputError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = st.sampled_from([8000, 16000, 22050, 44100, 48000, 96000])
@@ -83,7 +83,7 @@ def test_float_keeps_what_is_louder_than_full_scale(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", ["16", "24"])
 def test_too_loud_for_integers_is_refused_and_nothing_is_left(tmp_path: Path, bits: str) -> None:
-    with pytest.raises(TagBoxError, match=r"\+6\.0 dB.*--bits float"):
+    with pytest.raises(UnwritableOutputError, match=r"\+6\.0 dB.*--bits float"):
         audio.write(tmp_path / "loud.wav", torch.tensor([[0.0, -1.9953]]), 44100, bits=bits)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
@@ -113,7 +113,7 @@ def test_what_cannot_be_written_leaves_nothing(
 def test_a_file_is_replaced_only_when_that_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     audio.write(path, torch.zeros(1, 5), 8000)
-    with pytest.raises(TagBoxError, match="exists already"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         audio.write(path, torch.ones(1, 7), 8000)
     assert audio.read(path).samples.shape == (1, 5)
     audio.write(path, torch.ones(7), 8000, force=True)
@@ -225,7 +225,7 @@ def bad_file(folder: Path, kind: str) -> Path | str:
     ],
 )
 def test_a_bad_file_gets_a_clear_word(tmp_path: Path, kind: str, says: str) -> None:
-    with pytest.raises(TagBoxError, match=says) as caught:
+    with pytest.raises(UnreadableRecordingError, match=says) as caught:
         audio.read(bad_file(tmp_path, kind))
     assert "\n" not in str(caught.value)
 

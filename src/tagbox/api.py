@@ -15,6 +15,7 @@ from tagbox import manifest, presets
 from tagbox.audio import files
 from tagbox.audio.arrays import check_recording
 from tagbox.audio.readers import FileReader, Reader, TensorReader
+from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
 from tagbox.errors import TagBoxError
 from tagbox.methods.registry import find_method
@@ -115,7 +116,7 @@ def separate_file(
     check_output(folder, tags, header.channels, format, bits, force)
     known = {
         "file": path.name,
-        "sha256": files.fingerprint(path),
+        "sha256": fingerprint(path),
         "start": start,
         "duration": duration,
     }

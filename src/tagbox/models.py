@@ -21,7 +21,7 @@ def load_tagger(name: str = "pons-musicnn", data: str = "mtat", device: torch.de
     """
     from safetensors.torch import load_file
 
-    from tagbox.audio.files import fingerprint
+    from tagbox.audio.validation import fingerprint
     from tagbox.weights.store import locate
 
     find_architecture(name, data)
