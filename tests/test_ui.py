@@ -160,13 +160,17 @@ def fill_in(page: "sync_api.Page", values: dict[str, float], tab: str = "separat
     settings = page.locator(f"#{tab}-settings")
     if not settings.get_by_label("Steps", exact=True).is_visible():
         settings.get_by_text("Settings", exact=True).click()
-    for label, value in values.items():
-        number = settings.get_by_label(label, exact=True)
-        # Controls that are unfolded for the first time are empty until they have the preset's values.
-        sync_api.expect(number).not_to_have_value("", timeout=TIMEOUT_MS)
-        number.fill(f"{value:g}")
-        number.blur()
-        sync_api.expect(number).to_have_value(f"{value:g}", timeout=TIMEOUT_MS)
+    numbers = {settings.get_by_label(label, exact=True): f"{value:g}" for label, value in values.items()}
+
+    def is_filled() -> bool:
+        changed = [number for number, text in numbers.items() if number.input_value() != text]
+        for number in changed:
+            number.fill(numbers[number])
+            number.blur()
+        return not changed
+
+    # Gradio creates folded controls when they are unfolded, and their initial values may arrive after ours.
+    wait_until(is_filled)
 
 
 def start(page: "sync_api.Page", tab: str = "separate") -> None:
