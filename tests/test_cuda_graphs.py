@@ -1,7 +1,7 @@
 """Captured steps: the same trajectory as without a capture, and no capture where it would not be the same.
 
-CUDA graphs need a GPU. Elsewhere a stand-in that follows a graph's rules takes their place: what it captured writes
-to the same tensors each time, and what Python computed during the capture does not change afterwards.
+CUDA graphs need a GPU. Elsewhere a stand-in that follows a graph's rules takes their place: what it captured
+writes to the same tensors each time, and what Python computed during the capture does not change afterwards.
 """
 
 from collections.abc import Callable

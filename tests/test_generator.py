@@ -16,7 +16,6 @@ from tagbox.generators import ema_codebook, jukebox, pretrained, quantisers
 from tagbox.generators.pretrained import VQVAEGenerator
 from tagbox.generators.vqvae import JUKEBOX, VQVAEConfig
 from tagbox.kernels.nearest_entries import nearest_entries
-from tagbox.state_dict import check_state_dict
 from tagbox.weights import checkpoint_reader
 
 SMALL = VQVAEConfig(widths=(4, 4), depths=(2, 2), halvings=(2, 1), dimensions=6, entries=9)

@@ -13,7 +13,13 @@ from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 from tagbox.methods.gate_inference import gates_within_segment, infer_gates
 from tagbox.models import load_tagger
-from tagbox.taggers.networks.listener import WINDOW, LevelledMel, Listener, folded, per_decision
+from tagbox.taggers.networks.listener import (
+    WINDOW_SAMPLES,
+    Listener,
+    NormalisedMel,
+    fold_batch_norms,
+    sum_frames,
+)
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.vocabularies import RENDERED_CLASSES, RENDERED_FAMILIES
 
@@ -37,7 +43,7 @@ def share(listener: Tagger, heard: Tensor, tag: str) -> float:
 
 
 def test_shares_add_up_and_families_are_the_sum_of_their_classes(listener: Tagger) -> None:
-    heard = torch.sigmoid(listener.logits(stem("band/mixture.flac")[None, :WINDOW])[0, 0])
+    heard = torch.sigmoid(listener.logits(stem("band/mixture.flac")[None, :WINDOW_SAMPLES])[0, 0])
     said = dict(zip(listener.tags, heard.tolist(), strict=True))
     assert sum(said[one] for one in RENDERED_CLASSES) == pytest.approx(1, abs=0.01)
     for family, members in RENDERED_FAMILIES.items():
@@ -75,12 +81,12 @@ def test_the_gradient_wants_more_of_the_source_and_less_of_the_other(listener: T
 
 
 def test_gain_changes_nothing(listener: Tagger) -> None:
-    heard = stem("duet/mixture.flac")[None, :WINDOW]
+    heard = stem("duet/mixture.flac")[None, :WINDOW_SAMPLES]
     torch.testing.assert_close(listener.logits(heard), listener.logits(0.01 * heard), rtol=0, atol=0.02)
 
 
 def test_silence_has_finite_answers_and_gradients(listener: Tagger) -> None:
-    silence = torch.zeros(1, WINDOW, requires_grad=True)
+    silence = torch.zeros(1, WINDOW_SAMPLES, requires_grad=True)
     logits = listener.logits(silence)
     logits.sum().backward()
     assert bool(torch.isfinite(logits).all())
@@ -91,18 +97,18 @@ def test_silence_has_finite_answers_and_gradients(listener: Tagger) -> None:
 def test_what_was_learnt_is_the_same_without_its_norms() -> None:
     torch.manual_seed(0)
     learning = Listener(learning=True)
-    seen = LevelledMel()(torch.randn(3, WINDOW))
+    seen = NormalisedMel()(torch.randn(3, WINDOW_SAMPLES))
     for _ in range(3):
         learning(seen)
     learning.eval()
     plain = Listener()
-    plain.load_state_dict(folded(learning.state_dict()))
+    plain.load_state_dict(fold_batch_norms(learning.state_dict()))
     torch.testing.assert_close(plain(seen), learning(seen), rtol=1e-3, atol=1e-3)
 
 
 def test_a_decision_is_four_frames() -> None:
-    seen = LevelledMel()(torch.randn(1, WINDOW))
-    assert per_decision(seen).shape[-1] == Listener().decisions(seen).shape[-1] == 24
+    seen = NormalisedMel()(torch.randn(1, WINDOW_SAMPLES))
+    assert sum_frames(seen).shape[-1] == Listener().class_logits(seen).shape[-1] == 24
 
 
 def test_gates_begin_as_each_component_is_heard(listener: Tagger) -> None:

@@ -17,8 +17,8 @@ from tagbox import models
 from tagbox.audio.files import read
 from tagbox.audio.resampling import resample, to_mono
 from tagbox.taggers import registry
-from tagbox.taggers.frontends_pons import PonsMel, slaney_filters
-from tagbox.taggers.networks.pons import Block, Norm, Temporal, Timbral, peaks
+from tagbox.taggers.frontends import PonsMel, slaney_filters
+from tagbox.taggers.networks.pons import FrozenNorm, Temporal, Timbral, VggBlock, maximum_before_norm
 from tagbox.taggers.tagger import Tagger
 from tagbox.weights.store import locate
 
@@ -73,10 +73,10 @@ def test_the_file_inside_holds_floats_and_says_where_they_are_from(name):
     assert 4 * numbers < path.stat().st_size < 4 * numbers + 20000
 
 
-def random_norm(channels: int, seed: int) -> Norm:
+def random_norm(channels: int, seed: int) -> FrozenNorm:
     """A batch norm of which about half the channels fall."""
     random = torch.Generator().manual_seed(seed)
-    norm = Norm(channels)
+    norm = FrozenNorm(channels)
     with torch.no_grad():
         norm.weight.copy_(torch.randn(channels, generator=random))
         norm.bias.copy_(torch.randn(channels, generator=random))
@@ -85,7 +85,7 @@ def random_norm(channels: int, seed: int) -> Norm:
     return norm
 
 
-def plainly(norm: Norm, z: Tensor) -> Tensor:
+def plainly(norm: FrozenNorm, z: Tensor) -> Tensor:
     """ReLU, then batch norm, in PyTorch's words."""
     return functional.batch_norm(
         functional.relu(z), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=1e-3
@@ -97,7 +97,7 @@ def plainly(norm: Norm, z: Tensor) -> Tensor:
 def test_the_maximum_may_be_taken_before_relu_and_norm(seed):
     torch.manual_seed(seed)
     conv, norm, x = nn.Conv1d(3, 8, 5), random_norm(8, seed), torch.randn(2, 3, 40)
-    first = peaks(conv, norm, lambda w, b: functional.max_pool1d(functional.conv1d(x, w, b), 4), dim=3)
+    first = maximum_before_norm(conv, norm, lambda w, b: functional.max_pool1d(functional.conv1d(x, w, b), 4))
     last = functional.max_pool1d(plainly(norm, conv(x)), 4)
     torch.testing.assert_close(first, last, rtol=1e-5, atol=1e-5)
 
@@ -123,7 +123,7 @@ def test_parts_of_musicnn_are_convolution_relu_norm_and_maximum():
 )
 def test_a_block_of_vgg_skips_only_what_no_maximum_sees(area, step):
     torch.manual_seed(0)
-    block, x = Block(3, 8, area, step), torch.randn(2, 3, 17, 31)
+    block, x = VggBlock(3, 8, area, step), torch.randn(2, 3, 17, 31)
     block.norm = random_norm(8, 3)
     z = functional.conv2d(x, block.conv.weight, block.conv.bias, padding=1)
     expected = functional.max_pool2d(plainly(block.norm, z), area, step)

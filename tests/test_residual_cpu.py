@@ -1,4 +1,4 @@
-"""Frozen residual blocks on a CPU against the plain ones: of any length, in any tiles, with oneDNN or without."""
+"""Frozen residual blocks on a CPU against the plain ones, of any length, with oneDNN or without."""
 
 from typing import Any
 

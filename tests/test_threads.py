@@ -1,4 +1,4 @@
-"""Threads and memory as the program sets them up: in time, only where the user has not, with the same numbers."""
+"""Threads and memory as the program sets them up: in time, unless the user has, with the same numbers."""
 
 import os
 import subprocess

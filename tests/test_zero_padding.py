@@ -22,8 +22,8 @@ TOLERANCE = 2 * FLOAT32_ROUNDING * sum(length**0.5 for length in SUM_LENGTHS)
 """Of two evaluations whose sums are in different orders, relative to the largest logit.
 
 Rounding errors of a sum of n products grow as the square root of n (Higham & Mary 2019, "A new approach to
-probabilistic rounding error analysis"), layers add theirs, and both evaluations have them: 1.6e-5. The largest
-recipe logit is about 80, of which a single rounding is 4e-6 already.
+probabilistic rounding error analysis"), layers add theirs, and both evaluations have them: 1.6e-5. The
+largest recipe logit is about 80, of which a single rounding is 4e-6 already.
 """
 
 
@@ -68,9 +68,7 @@ def test_logits_are_those_of_the_whole_window(shared_fcn: Tagger, samples: int) 
     assert deviation(shared_fcn, noise(1, samples)) < TOLERANCE
 
 
-def test_a_missing_frame_is_beyond_the_tolerance(
-    shared_fcn: Tagger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_frame_is_beyond_the_tolerance(shared_fcn: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_padding = zero_padding.skip_padding
 
     def skip_a_frame(frontend: LogMel, network: nn.Module, samples: int, window: int) -> Any:
@@ -86,7 +84,8 @@ def test_gradients_are_those_of_the_whole_window(fcn: Tagger) -> None:
     predict_in_full(fcn, whole).square().sum().backward()
     assert audio.grad is not None and whole.grad is not None
     assert whole.grad.norm() > 0
-    # Where two numbers are nearly equal, rounding decides which is the maximum: a gradient then takes another path.
+    # Where two numbers are nearly equal, rounding decides which is the maximum: a gradient then takes another
+    # path.
     assert (audio.grad - whole.grad).norm() < 2e-3 * whole.grad.norm()
 
 
@@ -111,7 +110,8 @@ def test_only_what_the_recording_reaches_is_computed(fcn: Tagger, monkeypatch: p
     predict_logits([fcn], noise(1, 128_000), "zeros")
     for hook in hooks:
         hook.remove()
-    # The recording reaches 501 frames. Each pooling divides them, and each layer has a little silence after them.
+    # The recording reaches 501 frames. Each pooling divides them, and each layer has a little silence after
+    # them.
     assert frames == [505, 129, 37, 11, 5]
     # The first time only, a silent window went through all layers but the last one before that.
     assert len(first_time) == len(frames) + 4
