@@ -32,14 +32,16 @@ def height(picture: Path) -> int:
     return int(struct.unpack(">II", picture.read_bytes()[16:24])[1])
 
 
-def test_curves_have_a_panel_where_there_are_any(steered: tagbox.Separation, tmp_path: Path) -> None:
+def test_curves_have_a_panel_where_a_run_has_several_steps(
+    steered: tagbox.Separation, tmp_path: Path
+) -> None:
     several = plots.save_separation(steered, tmp_path / "several.png")
     once = plots.save_separation(separated(steps=1), tmp_path / "once.png")
     # Recording, source and residual, and what one step leaves empty.
     assert height(once) * 4 == height(several) * 3
 
 
-def test_segments_share_a_line_of_the_legend(steered: tagbox.Separation) -> None:
+def test_segments_share_a_legend_entry(steered: tagbox.Separation) -> None:
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()

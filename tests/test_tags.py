@@ -1,4 +1,4 @@
-"""Words: what they mean in every vocabulary, and why Jamendo's is in alphabetical order."""
+"""Words are resolved to tags of each vocabulary, and Jamendo's tags are in alphabetical order."""
 
 import doctest
 import json
@@ -20,7 +20,7 @@ from tagbox.tags.vocabularies import RENDERED_CLASSES, RENDERED_FAMILIES, TAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The notebook's presets by number; its sitar (32) corrected.
+# The published notebook's presets by number, with its sitar (32) corrected.
 NOTEBOOK = {
     "vocals": (13, 15, 18, 19, 20, 26, 27, 33, 35, 36, 39, 40, 48, 49),
     "guitar": (0,),
@@ -40,7 +40,7 @@ NOTEBOOK = {
 }
 
 
-def test_vocabularies_are_those_the_networks_learnt(shared: Path) -> None:
+def test_vocabularies_are_those_of_the_published_taggers(shared: Path) -> None:
     golden = json.loads((shared / "golden/tags.json").read_text())
     assert {data: list(tags) for data, tags in TAGS.items() if data in golden} == golden
 
@@ -51,18 +51,18 @@ def test_published_vocabularies_have_fifty_tags_each_once_and_jamendos_are_sorte
 
 
 @pytest.mark.parametrize(("word", "outputs"), NOTEBOOK.items())
-def test_presets_are_the_notebooks(word: str, outputs: tuple[int, ...]) -> None:
+def test_groups_are_the_notebooks_presets(word: str, outputs: tuple[int, ...]) -> None:
     assert sorted(resolve([word], "mtat")) == sorted(outputs)
 
 
-def test_presets_name_tags_that_exist_and_no_word_twice() -> None:
-    names = [normalise_word(name) for preset in TAG_GROUPS for name in (preset.name, *preset.synonyms)]
+def test_groups_name_tags_that_exist_and_no_word_twice() -> None:
+    names = [normalise_word(name) for group in TAG_GROUPS for name in group.names]
     assert len(names) == len(set(names))
-    for preset in TAG_GROUPS:
-        assert preset.tags
-        for data, tags in preset.tags.items():
+    for group in TAG_GROUPS:
+        assert group.tags
+        for data, tags in group.tags.items():
             assert tags
-            assert set(tags) <= set(TAGS[data]), preset.name
+            assert set(tags) <= set(TAGS[data]), group.name
     for word in ALIASES:
         assert can_express(word), word
 
@@ -109,13 +109,13 @@ def test_a_raw_tag_always_works_in_any_spelling(which: tuple[str, str], draw: st
     styled = "".join(c.upper() if draw.draw(st.booleans()) else c for c in short_name(tag))
     styled = styled.replace(" ", draw.draw(st.sampled_from([" ", "-", "_", ""])))
     assert meaning(f"tag:{styled}", data) == (tag,)
-    # Without the mark it reaches that tag at least: a preset may add others, but never loses it.
+    # Without the prefix it means that tag at least: a group may add others, but never loses it.
     assert tag in meaning(styled, data)
     assert meaning(tag, data)
     assert data in can_express(tag)
 
 
-def test_the_listeners_families_are_made_of_its_classes() -> None:
+def test_the_listeners_families_consist_of_its_classes() -> None:
     assert len(set(TAGS["rendered"])) == len(TAGS["rendered"])
     for family, members in RENDERED_FAMILIES.items():
         assert family not in RENDERED_CLASSES
@@ -154,7 +154,7 @@ def test_the_same_word_works_for_every_vocabulary_that_can_express_it() -> None:
         ("violin", "itunes", "no vocabulary 'itunes'; choose mtat, jamendo, msd"),
     ],
 )
-def test_what_cannot_be_expressed_is_said_in_one_line(word: str, data: str, says: str) -> None:
+def test_what_cannot_be_expressed_is_refused_in_one_line(word: str, data: str, says: str) -> None:
     with pytest.raises(TagBoxError, match=re.escape(says)) as caught:
         resolve([word], data)
     assert "\n" not in str(caught.value)
