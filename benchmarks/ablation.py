@@ -66,14 +66,14 @@ ROWS: Mapping[str, Row] = {
     "two, 16 and 32 (fast)": Row(factorisations=(0, 1)),
     "four": Row(factorisations=tuple(range(4))),
     "twelve (best)": Row(factorisations=tuple(range(12))),
-    "without the temperature": Row(prior=GatePrior(temperature_exponent=1.0)),
-    "without the class prior": Row(prior=GatePrior(class_prior_exponent=0.0)),
-    "without the presence prior": Row(prior=GatePrior(presence_exponent=0.0)),
-    "without any of the three": Row(
+    "without temperature": Row(prior=GatePrior(temperature_exponent=1.0)),
+    "without class prior": Row(prior=GatePrior(class_prior_exponent=0.0)),
+    "without presence prior": Row(prior=GatePrior(presence_exponent=0.0)),
+    "without all three": Row(
         prior=GatePrior(temperature_exponent=1.0, class_prior_exponent=0.0, presence_exponent=0.0)
     ),
-    "with known classes (a cheat)": Row(known_classes=True),
-    "with the best gates (a cheat)": Row(best_gates=True),
+    "true classes given": Row(known_classes=True),
+    "best gates, from the stems": Row(best_gates=True),
 }
 
 
