@@ -214,8 +214,8 @@ def test_external_stems_in_the_layouts_of_other_systems(tmp_path: Path) -> None:
         estimate = output.estimates["vocals"]
         assert estimate.shape == (2, 2 * RATE)
         expected = tone(440, 4)[RATE : 3 * RATE]
-        # Resampling has a ripple of 1 % at the most, here of 0.2; its edges are left out.
-        np.testing.assert_allclose(estimate[0, 800:-800].numpy(), expected[800:-800], atol=2e-3)
+        # Files have 16 bits. A cut tone cannot be resampled at its edges.
+        np.testing.assert_allclose(estimate[0, 800:-800].numpy(), expected[800:-800], atol=1 / 32768)
         assert output.missing == {"drums": "no estimate of drums for Song"}
     with pytest.raises(TagBoxError, match="ends before the excerpt"):
         write(tmp_path / "short" / "Song" / "vocals.wav", tone(440, 0.5))

@@ -23,7 +23,7 @@ def test_orthogonal_noise_at_a_known_level(level: float) -> None:
     reference, error = noise(0), noise(1)
     error = error - (error * reference).sum() / reference.square().sum() * reference
     error = error * (reference.norm() / error.norm()) * 10 ** (-level / 20)
-    # In float32 the two are orthogonal up to about 1e-7 of the product of their norms. Where the error is 1000
+    # In float32 the two are orthogonal up to about 1e-7 of the product of their norms. If the error is 1000
     # times the reference, that is 1e-4 of the reference, or 0.001 dB.
     assert si_sdr(reference + error, reference) == pytest.approx(level, abs=1e-3)
     assert sdr(reference + error, reference) == pytest.approx(level, abs=1e-3)
