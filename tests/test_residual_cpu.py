@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tagbox.generators.vqvae import Residual, Stack
 from tagbox.kernels import conv_onednn, residual_cpu
@@ -14,6 +14,41 @@ from tagbox.kernels import conv_onednn, residual_cpu
 def convolutions(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
         monkeypatch.setattr(conv_onednn, "_has_fused_operations", lambda x: False)
+
+
+# Rounding errors of a float32 sum of n products grow as the square root of n. Five blocks with sums of 3 * 16
+# and of 16 products, evaluated twice: 2 * 5 * (7 + 4) * 2^-24 = 7e-6, relative to numbers of about 1.
+TOLERANCE = 1e-5
+
+
+def smallest_activation(stack: Stack, x: Tensor) -> float:
+    """Find the number nearest to zero that a ReLU of `stack` is applied to."""
+    smallest = []
+
+    def record_input(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        smallest.append(float(inputs[0].abs().min()))
+
+    def record_output(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        smallest.append(float(output.abs().min()))
+
+    hooks = [block.register_forward_pre_hook(record_input) for block in stack.model]
+    hooks += [block.model[1].register_forward_hook(record_output) for block in stack.model]
+    with torch.no_grad():
+        stack.model(x)
+    for hook in hooks:
+        hook.remove()
+    return min(smallest)
+
+
+def draw(dilations: list[int], batch: int, time: int) -> tuple[Stack, Tensor, Tensor]:
+    """Draw blocks, input and upstream gradient so that rounding decides at no ReLU, on any processor."""
+    for seed in range(100):
+        torch.manual_seed(seed)
+        stack = Stack(16, dilations).requires_grad_(False)
+        x, upstream = torch.randn(batch, 16, 1, time), torch.randn(batch, 16, 1, time)
+        if smallest_activation(stack, x) > 2e-6:
+            return stack, x, upstream
+    raise AssertionError("rounding decides at some ReLU, whatever the seed")
 
 
 def output_and_gradient(stack: Stack, x: Tensor, upstream: Tensor, plain: bool) -> tuple[Tensor, Tensor]:
@@ -39,17 +74,15 @@ def test_blocks_are_the_plain_blocks(
     tile: int, batch: int, time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conv_onednn, "MAX_TILE_POSITIONS", tile)
-    torch.manual_seed(0)
-    stack = Stack(16, [81, 27, 9, 3, 1]).requires_grad_(False)
-    x, upstream = torch.randn(batch, 16, 1, time), torch.randn(batch, 16, 1, time)
+    stack, x, upstream = draw([81, 27, 9, 3, 1], batch, time)
     before = x.clone()
     expected, expected_gradient = output_and_gradient(stack, x, upstream, plain=True)
     y, gradient = output_and_gradient(stack, x, upstream, plain=False)
     assert torch.equal(x, before)
-    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(gradient, expected_gradient, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y, expected, rtol=TOLERANCE, atol=TOLERANCE)
+    torch.testing.assert_close(gradient, expected_gradient, rtol=TOLERANCE, atol=TOLERANCE)
     with torch.no_grad():
-        torch.testing.assert_close(stack(x), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(stack(x), expected, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 @pytest.mark.usefixtures("convolutions")

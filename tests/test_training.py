@@ -1,4 +1,4 @@
-"""Training a generator: it learns, it resumes where it was, and it is judged by other recordings."""
+"""Train a generator: it learns, it resumes at its checkpoint, and it is judged by other recordings."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks.golden import signal as tones
+from cli_runner import assert_refused, run_tagbox
 from tagbox import audio, models
 from tagbox.errors import TagBoxError
 from tagbox.generators.training import dataset, losses, quality
@@ -32,19 +33,19 @@ def music(tmp_path: Path) -> Path:
 
 
 def train(model: VQVAE, music: Path, checkpoint: Path, steps: int = 60) -> list[Progress]:
-    shown: list[Progress] = []
+    progress: list[Progress] = []
     settings = TrainingSettings(**{**vars(SETTINGS), "steps": steps})
-    train_level(model, 0, dataset.find_training_files([music]), settings, checkpoint, shown.append)
-    return shown
+    train_level(model, 0, dataset.find_training_files([music]), settings, checkpoint, progress.append)
+    return progress
 
 
 def test_it_learns(music: Path, tmp_path: Path) -> None:
     model = new_model(SMALL, 0)
     recordings = dataset.find_training_files([music])
     assert [recording.path.name for recording in recordings] == ["0.wav", "1.wav", "2.wav", "3.wav"]
-    shown = train(model, music, tmp_path / "level0.pt")
-    assert len(shown) == 60
-    assert shown[-1].snr > shown[0].snr + 3
+    progress = train(model, music, tmp_path / "level0.pt")
+    assert len(progress) == 60
+    assert progress[-1].snr > progress[0].snr + 3
     quality = judge_level(model, 0, recordings)
     assert quality.snr > 1
     assert 0 < quality.used <= 1
@@ -60,8 +61,8 @@ def test_it_goes_on_from_a_checkpoint(music: Path, tmp_path: Path) -> None:
     train(new_model(SMALL, 0), music, checkpoint, 40)
     saved = torch.load(checkpoint, weights_only=True)
     assert saved["step"] == 40
-    shown = train(new_model(SMALL, 1), music, checkpoint, 50)
-    assert [p.step for p in shown] == list(range(41, 51))
+    progress = train(new_model(SMALL, 1), music, checkpoint, 50)
+    assert [p.step for p in progress] == list(range(41, 51))
     other = TrainingSettings(**{**vars(SETTINGS), "batch": 5})
     with pytest.raises(TagBoxError, match="another batch"):
         train_level(new_model(SMALL, 0), 0, dataset.find_training_files([music]), other, checkpoint, print)
@@ -123,22 +124,8 @@ main()
 
 def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
     out = tmp_path / "mine.safetensors"
-    small = [
-        "--levels",
-        "1",
-        "--width",
-        "4",
-        "--depth",
-        "1",
-        "--entries",
-        "32",
-        "--batch",
-        "1",
-        "--samples",
-        "2400",
-    ]
-    arguments = ["train-generator", str(music), "-o", str(out), *small]
-    command = [sys.executable, "-m", "tagbox", *arguments]
+    small = "--levels 1 --width 4 --depth 1 --entries 32 --batch 1 --samples 2400"
+    arguments = ["train-generator", str(music), "-o", str(out), *small.split(" ")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", CHECKPOINTS_OFTEN, *arguments, "--steps", "100000"],
@@ -161,13 +148,9 @@ def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
     step = torch.load(checkpoint, weights_only=True)["step"]
     assert step > 0
 
-    refused = subprocess.run([*command, "--steps", "10"], capture_output=True, text=True, timeout=60)
-    assert refused.returncode == 2
-    assert "--resume" in refused.stderr
-    finished = subprocess.run(
-        [*command, "--steps", str(step + 3), "--resume"], capture_output=True, text=True, timeout=120
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert "SNR" in finished.stdout
-    assert not (tmp_path / "mine.training").exists()
+    assert_refused(run_tagbox(*arguments, "--steps", 10), "--resume", path=out)
+    code, printed, errors = run_tagbox(*arguments, "--steps", step + 3, "--resume")
+    assert code == 0, errors
+    assert "SNR" in printed
+    assert not checkpoint.parent.exists()
     assert models.load_generator(str(out)).hops == (8,)

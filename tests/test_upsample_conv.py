@@ -12,6 +12,11 @@ from tagbox.kernels import upsample_conv
 CONFIG = VQVAEConfig(widths=(8,), depths=(2,), halvings=(2,), dimensions=8, entries=16)
 
 
+# A float32 sum of n products rounds by about the square root of n times 2^-24. The longest sums here have 2 *
+# 12 products, then 3 * 9: 2 * (5 + 5) * 2^-24 = 1.2e-6 of numbers of about 1.
+TOLERANCE = 1e-5
+
+
 def layers(channels: int, inner: int) -> tuple[TimeConvTranspose, TimeConv]:
     torch.manual_seed(0)
     doubling, out = (
@@ -29,10 +34,10 @@ def test_one_convolution_is_the_two_layers(batch: int, channels: int, inner: int
     plain_input, our_input = x.clone().requires_grad_(), x.clone().requires_grad_()
     expected = out(doubling(plain_input))
     ours = upsample_conv.upsample_and_project(our_input, doubling, out)
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, expected, rtol=TOLERANCE, atol=TOLERANCE)
     expected.backward(upstream)
     ours.backward(upstream)
-    torch.testing.assert_close(our_input.grad, plain_input.grad, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(our_input.grad, plain_input.grad, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def test_bfloat16_is_closer_to_float32_than_the_two_layers_are() -> None:
