@@ -27,7 +27,7 @@ from tagbox.models import load_tagger
 from tagbox.weights import store
 
 Result = dict[str, Any]
-"""Of a benchmark: a "table" in Markdown, and the "figures" in it."""
+"""The result of a benchmark: a "table" in Markdown, and the "figures" in it."""
 
 GPU_GOALS = (
     "loop: 10 x the published loop and 40 % of the roofline",

@@ -25,7 +25,7 @@ from tagbox.kernels import allocator
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet"
 DTYPES = ("float32", "bfloat16")
 MAX_DIFFERENCE_DB = 0.2
-"""The goal."""
+"""The goal: how far bfloat16 may be from float32."""
 
 Recording = tuple[str, int, Tensor, Mapping[str, Tensor]]
 """Name, sample rate (Hz), mixture (channels, samples), and each source by its query."""
