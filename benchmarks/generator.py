@@ -1,18 +1,19 @@
-"""How well a generator gives recordings back through its codebooks, level by level.
+"""Measure how well a generator reconstructs recordings from its codes, level by level.
 
     python -m benchmarks.generator FOLDER... [--generator embedded] [--excerpts 48]
 
-Excerpts of 3 s at fixed places spread over the recordings in each folder, mono, 44.1 kHz. SNR in dB is the mean
-over excerpts; spectral convergence is | |X|-|Y| | / |X| at FFT sizes 2048, 1024 and 512, the mean.
+Excerpts of 3 s, mono, at 44.1 kHz are taken from fixed positions in the recordings of each folder. SNR (dB) is
+the mean over excerpts; spectral convergence is || |X| - |Y| || / || X ||, the mean over excerpts and over the
+FFT sizes 2048, 1024 and 512.
 """
 
 import argparse
 from pathlib import Path
 
-from tagbox import models
 from tagbox.generators.pretrained import VQVAEGenerator
 from tagbox.generators.training import dataset
 from tagbox.generators.training.quality import measure_quality
+from tagbox.models import load_generator
 
 SECONDS = 3
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--generator", default="embedded")
     parser.add_argument("--excerpts", type=int, default=48)
     args = parser.parse_args()
-    generator = models.load_generator(args.generator)
+    generator = load_generator(args.generator)
     if not isinstance(generator, VQVAEGenerator):
         raise SystemExit(f"{args.generator} has no codebooks of the VQ-VAE design")
     print(

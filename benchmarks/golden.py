@@ -1,4 +1,4 @@
-"""Draw the inputs and the weights of the golden files, which any implementation can draw by the same recipe."""
+"""Draw the inputs and weights of the golden files, by a recipe that any implementation can follow."""
 
 import zlib
 from pathlib import Path
@@ -19,9 +19,9 @@ def signal(samples: int, rate: int, seed: int) -> np.ndarray:
 
 
 def recipe_weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
-    """Draw weights that every implementation can draw from the names and shapes alone (see the golden README).
+    """Draw weights from the names and shapes of the entries only (see the README of the golden files).
 
-    Entries that keep their own values there (integers, windows, mel matrices, `bw_Q`, `.pe`) are left out.
+    Entries that are not drawn (integers, windows, mel matrices, `bw_Q`, `.pe`) are left out.
     """
     kept = (".window", "spec.mel_scale.fb", "bw_Q", ".pe", "num_batches_tracked")
     weights = {}

@@ -1,10 +1,10 @@
-"""The published loop in plain words, to measure ours against: nothing shared, nothing kept, nothing fused.
+"""Transcribe the published loop plainly, to measure ours against: nothing is shared, cached or fused.
 
-Every step decodes all three levels of Jukebox's VQ-VAE, two of them in vain; quantises in training mode; and
-for every FFT size and every tagger takes the mixture's STFT again, masks, resamples, cuts windows filled up
-with silence and runs the network as it was published: float32, batch norms of their own, the tall filters on
-one channel. What is random (the codebook's start and revivals) is drawn as `tagbox.generators.ema_codebook` draws
-it, so that losses can be compared step by step.
+Every step decodes all three levels of Jukebox's VQ-VAE, two of them in vain, and quantises in training mode.
+For every FFT size and every tagger it computes the STFT of the mixture again, masks it, resamples, cuts
+windows padded with silence, and runs the network as it was published: in float32, with batch norms and tall
+filters as layers of their own. Random numbers (the start and the revival of codebook entries) are those of
+`tagbox.generators.ema_codebook`, so that losses can be compared step by step.
 """
 
 import math
@@ -23,7 +23,7 @@ EPSILON = 1e-8
 
 
 class Jukebox:
-    """Encoders and decoders of all levels, straight from the names of the published weights."""
+    """Encoders and decoders of all levels, by the names of the published weights."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._state = state
@@ -39,7 +39,7 @@ class Jukebox:
         return x
 
     def encode(self, audio: Tensor, level: int) -> Tensor:
-        """(1, 1, samples) to (1, 64, frames)."""
+        """Encode audio (1, 1, samples) to latents (1, 64, frames)."""
         dilations = [3**i for i in range(DEPTHS[level])]
         x = audio
         for group, halvings in enumerate(HALVINGS[level]):
@@ -51,7 +51,7 @@ class Jukebox:
         return x
 
     def decode(self, latents: Tensor, level: int) -> Tensor:
-        """(1, 64, frames) to (1, 1, samples)."""
+        """Decode latents (1, 64, frames) to audio (1, 1, samples)."""
         dilations = [3**i for i in reversed(range(DEPTHS[level]))]
         x = latents
         for group, doublings in reversed(list(enumerate(HALVINGS[level]))):
@@ -67,7 +67,7 @@ class Jukebox:
 
 
 class Bottleneck:
-    """The quantiser of one level as it behaves in training mode."""
+    """The quantiser of one level in training mode."""
 
     def __init__(self, codebook: Tensor, seed: int) -> None:
         self._entries = len(codebook)
@@ -76,13 +76,13 @@ class Bottleneck:
         self._codebook = codebook
 
     def nearest(self, latents: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes (frames,) and entries (1, 64, frames)."""
+        """Return the nearest codes (frames,) and their codebook entries (1, 64, frames)."""
         flat = latents.detach()[0].T
         codes = torch.cdist(flat, self._codebook).argmin(dim=1)
         return codes, self._codebook[codes].T[None]
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Straight through, and the codebook moves."""
+        """Quantise with a straight-through gradient, and update the codebook."""
         flat = latents.detach()[0].T
         if self._averages is None:
             self._averages = ema_codebook.initial_codebook(flat, self._entries, self._random)
@@ -93,7 +93,7 @@ class Bottleneck:
 
 
 class PlainFCN(nn.Module):
-    """FCN as published; takes the weights of `tagbox.taggers.networks.fcn`."""
+    """FCN as published, with the weights of `tagbox.taggers.networks.fcn`."""
 
     pools = ((2, 4), (2, 4), (2, 4), (3, 5), (4, 4))
 
@@ -110,7 +110,7 @@ class PlainFCN(nn.Module):
 
 
 class PlainMusicnn(nn.Module):
-    """Musicnn as published; takes the weights of `tagbox.taggers.networks.musicnn`."""
+    """Musicnn as published, with the weights of `tagbox.taggers.networks.musicnn`."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -141,25 +141,27 @@ PLAIN = {"fcn": PlainFCN, "musicnn": PlainMusicnn}
 
 
 def stft(audio: Tensor, n_fft: int) -> Tensor:
+    """Compute the STFT of `audio` (1, samples) with a root Hann window."""
     window = torch.hann_window(n_fft, device=audio.device).sqrt()
     return torch.stft(audio, n_fft, n_fft // 2, window=window, return_complex=True)
 
 
 def istft(spectrum: Tensor, n_fft: int, samples: int) -> Tensor:
+    """Compute the inverse of `stft`, (1, samples)."""
     window = torch.hann_window(n_fft, device=spectrum.device).sqrt()
     return torch.istft(spectrum, n_fft, n_fft // 2, window=window, length=samples)
 
 
-def masked(mixture: Tensor, generated: Tensor, n_fft: int) -> Tensor:
-    """The mixture as far as `generated` lets it through, both (1, samples)."""
+def mask_mixture(mixture: Tensor, generated: Tensor, n_fft: int) -> Tensor:
+    """Mask `mixture` by the magnitude of `generated`, both (1, samples)."""
     spectrum = stft(mixture, n_fft)
-    theirs, ours = spectrum.abs(), stft(generated, n_fft).abs()
-    mask = ours / (torch.maximum(theirs, ours) + EPSILON)
+    magnitude, generated_magnitude = spectrum.abs(), stft(generated, n_fft).abs()
+    mask = generated_magnitude / (torch.maximum(magnitude, generated_magnitude) + EPSILON)
     return istft(mask * spectrum, n_fft, mixture.shape[-1])
 
 
-def windows_of(audio: Tensor, window: int) -> Tensor:
-    """(1, samples) to (windows, window), filled up with silence."""
+def cut_windows(audio: Tensor, window: int) -> Tensor:
+    """Cut `audio` (1, samples) into (windows, window), the last one padded with silence."""
     count = math.ceil(audio.shape[-1] / window)
     return functional.pad(audio, (0, count * window - audio.shape[-1])).view(count, window)
 
@@ -173,15 +175,16 @@ def steps(
     lr: float,
     seed: int = 0,
 ) -> Iterator[tuple[float, Tensor]]:
-    """Yield (loss, masked audio at the last FFT size) after every step, for ever.
+    """Yield the loss and the masked audio at the last FFT size after every step, without end.
 
     Args:
         state: the published weights by name.
         mono: (samples,) at 44.1 kHz, whole frames of 128 samples.
-        taggers: (front end, plain network, samples of a window) each.
-        targets: for each tagger the wanted tags, multi-hot (tags,).
+        taggers: of each the front end, the plain network and the samples of a window.
+        targets: for each tagger the target tags, multi-hot (tags,).
         sizes: FFT sizes.
-        lr: Adam's.
+        lr: learning rate of Adam.
+        seed: of the codebooks' random numbers.
     """
     jukebox = Jukebox(state)
     audio = (mono / mono.abs().max())[None, None]
@@ -200,11 +203,11 @@ def steps(
         losses = []
         for size in sizes:
             for (frontend, network, window), target in zip(taggers, targets, strict=True):
-                heard = resample(masked(mixture, generated, size), 44_100, 16_000)
-                answers = torch.sigmoid(network(frontend(windows_of(heard, window)))).mean(dim=0)
-                losses.append(functional.binary_cross_entropy(answers, target))
+                audio_16k = resample(mask_mixture(mixture, generated, size), 44_100, 16_000)
+                probabilities = torch.sigmoid(network(frontend(cut_windows(audio_16k, window)))).mean(dim=0)
+                losses.append(functional.binary_cross_entropy(probabilities, target))
         loss = torch.stack(losses).mean()
         loss.backward()
-        last = masked(mixture, generated.detach(), sizes[-1])[0]
+        last = mask_mixture(mixture, generated.detach(), sizes[-1])[0]
         adam.step()
         yield float(loss.detach()), last

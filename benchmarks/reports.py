@@ -1,4 +1,4 @@
-"""What benchmarks share: settings from the command line, the machine in words, what it can at the most."""
+"""What benchmarks share: settings from the command line, a description of the machine, and its peak rates."""
 
 import ast
 import os
@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 
-def options_of(words: Sequence[str]) -> dict[str, Any]:
-    """Settings from words such as "steps=2"."""
-    options = {}
-    for word in words:
-        name, _, value = word.partition("=")
+def parse_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """Parse settings such as "steps=2"; what is no Python literal is a string."""
+    settings = {}
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
         try:
-            options[name] = ast.literal_eval(value)
+            settings[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            options[name] = value
-    return options
+            settings[name] = value
+    return settings
 
 
 def machine(device: str) -> str:
-    """The machine in words."""
+    """Describe the processor, the GPU if `device` is one, PyTorch and Python."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     flags: set[str] = set()
@@ -34,58 +33,49 @@ def machine(device: str) -> str:
         named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
         cpu = named[0] if named else cpu
-    known = [name for name in ("avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    words = [f"{cpu}, {os.cpu_count()} cores{' with ' + ', '.join(known) if known else ''}"]
+    fast = [name for name in ("avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    parts = [f"{cpu}, {os.cpu_count()} cores{' with ' + ', '.join(fast) if fast else ''}"]
     if device.startswith("cuda"):
-        words.append(torch.cuda.get_device_name())
-    words += [f"PyTorch {torch.__version__}", f"Python {platform.python_version()}"]
-    return "; ".join(words)
+        parts.append(torch.cuda.get_device_name())
+    parts += [f"PyTorch {torch.__version__}", f"Python {platform.python_version()}"]
+    return "; ".join(parts)
 
 
 def load() -> float | None:
-    """How many processes want a core, the mean of the last minute; where the system tells."""
+    """Return how many processes were ready to run, averaged over a minute; None where it is unknown."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def finish(device: str) -> None:
-    """Wait until the device has done what it was told."""
+def synchronise(device: str) -> None:
+    """Wait until the device has finished all work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 
 
-def best(run: Callable[[], object], device: str, times: int = 5) -> float:
-    """The shortest of several runs, s, after two to warm up: others' work only ever adds."""
-    run()
-    run()
-    finish(device)
-    taken = []
-    for _ in range(times):
+def shortest_time(run: Callable[[], object], device: str, repeats: int = 5, warm_up: int = 2) -> float:
+    """Return the shortest time (s) of several runs, after some to warm up: other processes only add time."""
+    for _ in range(warm_up):
+        run()
+    synchronise(device)
+    times = []
+    for _ in range(repeats):
         begin = time.perf_counter()
         run()
-        finish(device)
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
+        synchronise(device)
+        times.append(time.perf_counter() - begin)
+    return min(times)
 
 
 @torch.no_grad()
 def peak_product(dtype: torch.dtype, device: str, size: int) -> float:
-    """Operations a second of a square matrix product: what the machine can at the most."""
+    """Measure the operations a second of a product of two square matrices: the machine's peak."""
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    return 2 * size**3 / best(lambda: a @ b, device)
-
-
-@torch.no_grad()
-def peak_convolution(dtype: torch.dtype, device: str, positions: int) -> float:
-    """Operations a second of the convolution that most of a step is: 64 channels, three taps."""
-    x, weight = torch.randn(1, 64, 1, positions, device=device), torch.randn(64, 64, 1, 3, device=device)
-    x, weight = (one.to(dtype).contiguous(memory_format=torch.channels_last) for one in (x, weight))
-    taken = best(lambda: functional.conv2d(x, weight, None, 1, (0, 27), (1, 27)), device)
-    return 2 * positions * 64 * 64 * 3 / taken
+    return 2 * size**3 / shortest_time(lambda: a @ b, device)
 
 
 @torch.no_grad()
 def peak_bandwidth(device: str, count: int) -> float:
-    """Bytes a second of a copy, read and written."""
+    """Measure the bytes a second that a copy reads and writes."""
     x = torch.randn(count, device=device)
     y = torch.empty_like(x)
-    return 2 * 4 * count / best(lambda: y.copy_(x), device)
+    return 2 * 4 * count / shortest_time(lambda: y.copy_(x), device)

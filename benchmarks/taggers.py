@@ -1,46 +1,33 @@
-"""How long the taggers take for 10 s of audio: `python -m benchmarks.taggers`.
+"""Measure how long the taggers take for 10 s of audio.
 
-Times the whole way from the waveform: windows, front end, network; then the same and back to a gradient of
-the waveform, which is what a step of steering costs. Real weights where they are at hand (in the package, in
-the cache, or in `shared/` beside the checkout), else random ones: the time does not depend on their values.
+    python -m benchmarks.taggers [--data mtat] [--seconds 10] [--device cpu] [NAME...]
+
+Times the forward pass from the waveform (windows, front end, network), and the forward and backward pass to
+the gradient of the waveform, which a step of the loop needs. Weights are real where they are at hand (in the
+package, in the cache, or in `shared/` beside the checkout), else random: the time does not depend on them.
 """
 
 import argparse
-import os
-import platform
-import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks import reports
 from benchmarks.golden import SHARED
 from benchmarks.parity import published_tagger, recipe_tagger
-from tagbox import models
 from tagbox.errors import TagBoxError
+from tagbox.models import load_tagger
 from tagbox.taggers import registry
 from tagbox.taggers.tagger import Tagger
 
 RATE = 16000
 
 
-def best_of(times: int, run: Callable[[], object]) -> float:
-    """The shortest of several runs in seconds, after one to warm up: others' work only ever adds."""
-    run()
-    taken = []
-    for _ in range(times):
-        begin = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - begin)
-    return min(taken)
-
-
-def tagger_of(name: str, data: str, device: str) -> tuple[Tagger, str]:
-    """A tagger and where its weights come from."""
+def load_or_draw_tagger(name: str, data: str, device: str) -> tuple[Tagger, str]:
+    """Return a tagger, and whether its weights are "real" or "random"."""
     try:
-        return models.load_tagger(name, data, device), "real"
+        return load_tagger(name, data, device), "real"
     except TagBoxError:
         pass
     if (SHARED / "weights" / data / f"{name}.pth").is_file():
@@ -49,61 +36,44 @@ def tagger_of(name: str, data: str, device: str) -> tuple[Tagger, str]:
 
 
 def forward(tagger: Tagger, audio: Tensor) -> Tensor:
+    """Predict logits for `audio` (1, samples)."""
     with torch.no_grad():
-        logits = tagger.logits(audio)
-    _finish(audio)
-    return logits
+        return tagger.logits(audio)
 
 
 def forward_backward(tagger: Tagger, audio: Tensor) -> Tensor:
-    heard = audio.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(tagger.logits(heard).sum(), heard)
-    _finish(audio)
+    """Compute the gradient of the logits' sum with respect to `audio` (1, samples)."""
+    leaf = audio.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(tagger.logits(leaf).sum(), leaf)
     return gradient
 
 
-def _finish(audio: Tensor) -> None:
-    if audio.is_cuda:
-        torch.cuda.synchronize()
-
-
-def machine(device: str) -> str:
-    """The machine in words."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        named = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":", 1)[1].strip() if named else cpu
-    where = (
-        torch.cuda.get_device_name() if device.startswith("cuda") else f"{torch.get_num_threads()} threads"
-    )
-    return f"{cpu}, {os.cpu_count()} cores; {where}; PyTorch {torch.__version__}"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default="mtat", choices=("mtat", "jamendo", "msd"))
     parser.add_argument("--seconds", type=float, default=10.0, help="of audio")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("names", nargs="*", help="taggers (default: all)")
-    chosen = parser.parse_args()
+    args = parser.parse_args()
     generator = torch.Generator().manual_seed(0)
-    audio = 0.1 * torch.randn(1, round(chosen.seconds * RATE), generator=generator)
-    audio = audio.to(chosen.device)
-    print(f"{chosen.seconds:g} s of audio; {machine(chosen.device)}; best of {chosen.repeats}\n")
+    audio = 0.1 * torch.randn(1, round(args.seconds * RATE), generator=generator)
+    audio = audio.to(args.device)
+    print(f"{args.seconds:g} s of audio; {reports.machine(args.device)}; best of {args.repeats}\n")
     print("| tagger | weights | windows | forward, s | forward and backward, s |")
     print("|---|---|---|---|---|")
-    for name in chosen.names or registry.ARCHITECTURES:
-        tagger, weights = tagger_of(name, chosen.data, chosen.device)
+    measure = partial(reports.shortest_time, device=args.device, repeats=args.repeats, warm_up=1)
+    for name in args.names or registry.ARCHITECTURES:
+        tagger, weights = load_or_draw_tagger(name, args.data, args.device)
         windows = forward(tagger, audio).shape[1]
-        there = best_of(chosen.repeats, partial(forward, tagger, audio))
-        back = best_of(chosen.repeats, partial(forward_backward, tagger, audio))
+        forward_time = measure(partial(forward, tagger, audio))
+        both_time = measure(partial(forward_backward, tagger, audio))
         length = tagger.window / tagger.rate
-        print(
-            f"| {chosen.data}/{name} | {weights} | {windows} x {length:.1f} s | {there:.3f} | {back:.3f} |",
-            flush=True,
-        )
+        times = f"{forward_time:.3f} | {both_time:.3f}"
+        print(f"| {args.data}/{name} | {weights} | {windows} x {length:.1f} s | {times} |", flush=True)
 
 
 if __name__ == "__main__":

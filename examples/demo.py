@@ -1,6 +1,6 @@
-"""What ``make demo`` runs: hear what is in a recording, take the violin out, and check against the truth.
+"""The demo of ``make demo``: predict tags, separate the violin, and compare it with the reference stem.
 
-The recording is a violin and piano duet that the repository carries with its stems (examples/README.md).
+The recording is a duet of violin and piano whose stems are in the repository, too (examples/README.md).
 """
 
 import sys
@@ -19,14 +19,14 @@ TAG = "violin"
 
 
 def main() -> None:
-    """Tag, separate, compare."""
+    """Run the demo and print its results."""
     duet = audio.read(HERE / "duet" / "mixture.flac")
-    truth = audio.read(HERE / "duet" / f"{TAG}.flac")
-    print("What is heard in examples/duet/mixture.flac:")
+    reference = audio.read(HERE / "duet" / f"{TAG}.flac")
+    print("Predicted tags of examples/duet/mixture.flac:")
     for tag, probability in tagbox.tag(duet.samples, duet.rate, top=6).items():
         print(f"  {probability:5.0%}  {tag}")
 
-    print(f"\nTaking out: {TAG}")
+    print(f"\nSeparating: {TAG}")
     output = Output()
     with RunReporter("duet", output, presets.find("default").settings) as reporter:
         result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
@@ -34,8 +34,8 @@ def main() -> None:
     written = result.save(folder, force=True)
     report_run(output, result.manifest, [path.relative_to(Path.cwd()) for path in written])
 
-    before, after = (si_sdr(x, truth.samples) for x in (duet.samples, result.sources[TAG]))
-    print(f"\nSI-SDR of the {TAG} (the stem is known here): {before:+.1f} dB before, {after:+.1f} dB after")
+    before, after = (si_sdr(track, reference.samples) for track in (duet.samples, result.sources[TAG]))
+    print(f"\nSI-SDR of the {TAG} against its stem: {before:+.1f} dB before, {after:+.1f} dB after")
     print(f"Took {result.manifest['seconds']['all']:.0f} s for {duet.duration:.0f} s of audio.")
 
 

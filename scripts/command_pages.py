@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from tagbox.cli import app
-from tagbox.cli.tags import presets_as_markdown
+from tagbox.cli.tags import words_as_markdown
 from tagbox.presets import PRESETS, Settings
 from tagbox.tags.vocabularies import TAGS
 from tagbox.weights.catalogue import MODELS
@@ -53,7 +53,7 @@ def presets() -> str:
 
 def tags() -> str:
     """Return the table of words and the tags that they select in each vocabulary."""
-    return presets_as_markdown(tuple(TAGS))
+    return words_as_markdown(tuple(TAGS))
 
 
 def weights() -> str:

@@ -193,7 +193,7 @@ def store(rows: np.ndarray, target: Path) -> None:
 
 def render(score: Part, soundfont: Path, phrases: int, reverb: bool) -> np.ndarray:
     """The phrases, (phrases, samples), each at the same peak."""
-    stereo = fluidsynth.render(midi.write([score]), soundfont, phrases * SECONDS, reverb)
+    stereo = fluidsynth.render(midi.encode_midi([score]), soundfont, phrases * SECONDS, reverb)
     mono = resample(torch.from_numpy(stereo.mean(axis=1)).float(), fluidsynth.RATE, RATE)
     rows = mono[: round(phrases * SECONDS * RATE)].reshape(phrases, -1)
     return levelled(rows)

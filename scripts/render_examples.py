@@ -3,9 +3,9 @@
 
     render_examples.py [SOUNDFONT] [--out examples]
 
-Each piece becomes a folder with one FLAC a stem and mixture.flac: 44.1 kHz, 16 bit. The stems are rounded
-first and the mixture is the sum of their integers, so the sum is exact. The same soundfont and FluidSynth
-give the same bytes. Needs fluidsynth on the PATH and MuseScore_General (MIT):
+Each tune becomes a folder with a FLAC file for each stem and for the mixture, at 44.1 kHz and 16 bit. The
+stems are rounded first and the mixture is the sum of their integers, so the sum is exact. The same soundfont
+and the same FluidSynth give the same bytes. Needs fluidsynth on the PATH and MuseScore_General (MIT):
 apt-get install fluidsynth musescore-general-soundfont-small
 """
 
@@ -22,16 +22,28 @@ from tagbox.rendering.midi import standard_midi_file
 from tagbox.rendering.scores import read_notation
 from tagbox.rendering.tunes import GRACE, GREENSLEEVES, SAILOR
 
-TICKS = 480  # a unit of a score, be it an eighth or a sixteenth
-PEAK = 0.89  # of the mixture: 1 dB below full scale
+TICKS_PER_UNIT = 480
+"""A score's unit is an eighth or a sixteenth."""
+PEAK = 0.89
+"""Of the mixture: 1 dB below full scale."""
+MAX_DELAY_SECONDS = 0.012
+"""A note begins up to this much late, at random."""
+FADE_SECONDS = 0.5
+DRUM_CHANNEL = 9
 
 
 @dataclass(frozen=True)
 class Part:
-    """One instrument: General MIDI `program` (None: the drum kit), place in stereo from -1 to 1, level in dB
-    RMS against the other parts, the share of a note's length that sounds, and the `score`.
+    """One instrument and its notes.
 
-    A score is words of pitches and lengths in units: `A4*2` a note, `A2+E3*1` a chord, `-*3` a rest.
+    Attributes:
+        name: of the stem.
+        program: General MIDI's, from 0; None is the drum kit.
+        pan: position in stereo, from -1 (left) to 1 (right).
+        level: RMS, dB relative to the other parts.
+        held: the share of a note's length that sounds.
+        velocity: MIDI's, of an unaccented note.
+        score: pitches and lengths in units: `A4*2` is a note, `A2+E3*1` a chord, `-*3` a rest.
     """
 
     name: str
@@ -39,13 +51,21 @@ class Part:
     pan: float
     level: float
     held: float
-    loudness: int
+    velocity: int
     score: str
 
 
 @dataclass(frozen=True)
-class Piece:
-    """`unit`: seconds of one unit; `seconds`: length of the recording; `channels`: 1 or 2."""
+class Tune:
+    """A recording to render.
+
+    Attributes:
+        name: of the folder.
+        unit: length of the score's unit, s.
+        seconds: length of the recording.
+        channels: 1 or 2.
+        parts: the instruments.
+    """
 
     name: str
     unit: float
@@ -77,8 +97,8 @@ PICKED = """
     C3*1 G3*1 C4*1 E4*1 C4*1 G3*1 G2*1 D3*1 B3*1 D4*1 B3*1 G3*1
     G2*1 B3*1 D4*1 G4*1 D4*1 B3*1 E3*1 B3*1 E4*1 G4*1 E4*1 B3*1 D3*1 A3*1 D4*1 F#4*1 D4*1 A3*1 D3*1 A3*1"""
 
-PIECES = (
-    Piece(
+TUNES = (
+    Tune(
         "duet",
         unit=0.145,
         seconds=14.5,
@@ -88,7 +108,7 @@ PIECES = (
             Part("piano", 0, 0.0, 0.0, 1.6, 74, BROKEN),
         ),
     ),
-    Piece(
+    Tune(
         "band",
         unit=0.205,
         seconds=13.5,
@@ -100,7 +120,7 @@ PIECES = (
             Part("drums", None, 0.0, 1.0, 1.0, 96, "crash+" + BEAT * 3 + FILL + BEAT * 3 + FILL),
         ),
     ),
-    Piece(
+    Tune(
         "song",
         unit=0.3,
         seconds=14.5,
@@ -113,35 +133,36 @@ PIECES = (
 )
 
 
-def midi(part: Part, unit: float, channels: int, random: np.random.Generator) -> bytes:
-    """A Standard MIDI File of one track, played a little unevenly in time and loudness."""
-    channel = 9 if part.program is None else 0
+def encode_part(part: Part, unit: float, channels: int, random: np.random.Generator) -> bytes:
+    """Encode a part as a Standard MIDI File of one track, with random delays and velocities."""
+    channel = DRUM_CHANNEL if part.program is None else 0
     events = [(0, bytes((0xC0 | channel, part.program or 0)))]
     pan = part.pan if channels == 2 else 0.0
     events.append((0, bytes((0xB0 | channel, 10, round(64 + 63 * pan)))))
     for start, length, number in read_notation(part.score):
-        late = random.uniform(0, 0.012) / unit
-        strong = 6 if start % 4 == 0 else 0
-        loud = int(np.clip(part.loudness + strong + random.integers(-8, 9), 1, 127))
-        on = round((start + late) * TICKS)
-        off = on + round(length * part.held * TICKS) - 1
-        events.append((on, bytes((0x90 | channel, number, loud))))
+        delay = random.uniform(0, MAX_DELAY_SECONDS) / unit
+        accent = 6 if start % 4 == 0 else 0
+        velocity = int(np.clip(part.velocity + accent + random.integers(-8, 9), 1, 127))
+        on = round((start + delay) * TICKS_PER_UNIT)
+        off = on + round(length * part.held * TICKS_PER_UNIT) - 1
+        events.append((on, bytes((0x90 | channel, number, velocity))))
         events.append((off, bytes((0x80 | channel, number, 0))))
-    return standard_midi_file(events, TICKS, round(unit * 1e6))
+    return standard_midi_file(events, TICKS_PER_UNIT, round(unit * 1e6))
 
 
-def render(part: Part, piece: Piece, soundfont: Path, random: np.random.Generator) -> np.ndarray:
-    """One part's audio (samples, channels) at its level against the others, faded out at the end."""
-    score = midi(part, piece.unit, piece.channels, random)
-    audio = fluidsynth.render(score, soundfont, piece.seconds)
-    if piece.channels == 1:
+def render_part(part: Part, tune: Tune, soundfont: Path, random: np.random.Generator) -> np.ndarray:
+    """Render a part, (samples, channels), at its level relative to the others, faded out at the end."""
+    score = encode_part(part, tune.unit, tune.channels, random)
+    audio = fluidsynth.render(score, soundfont, tune.seconds)
+    if tune.channels == 1:
         audio = audio.mean(axis=1, keepdims=True)
-    fade = round(0.5 * RATE)
+    fade = round(FADE_SECONDS * RATE)
     audio[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade))[:, None] ** 2
     return audio / np.sqrt(np.mean(audio**2)) * 10 ** (part.level / 20)
 
 
 def main() -> None:
+    """Render all tunes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -149,18 +170,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "examples")
     args = parser.parse_args()
     soundfont = fluidsynth.find_soundfont(args.soundfont)
-    for seed, piece in enumerate(PIECES):
+    for seed, tune in enumerate(TUNES):
         random = np.random.default_rng(seed)
-        stems = {part.name: render(part, piece, soundfont, random) for part in piece.parts}
+        stems = {part.name: render_part(part, tune, soundfont, random) for part in tune.parts}
         gain = PEAK * 2**15 / np.abs(sum(stems.values())).max()
         rounded = {name: np.round(audio * gain).astype(np.int32) for name, audio in stems.items()}
-        folder = args.out / piece.name
+        folder = args.out / tune.name
         folder.mkdir(parents=True, exist_ok=True)
         for name, audio in {**rounded, "mixture": sum(rounded.values())}.items():
             if np.abs(audio).max() >= 2**15:
-                raise SystemExit(f"{piece.name}/{name} does not fit 16 bits; lower PEAK")
+                raise SystemExit(f"{tune.name}/{name} does not fit 16 bits; lower PEAK")
             soundfile.write(folder / f"{name}.flac", audio.astype(np.int16), RATE, compression_level=1.0)
-        print(folder, ", ".join(rounded), f"{piece.seconds:g} s")
+        print(folder, ", ".join(rounded), f"{tune.seconds:g} s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Hooks of MkDocs: the pages and tables that the site has beyond docs/."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 AT_ROOT = {"NOTICE.md": "notices.md", "CONTRIBUTING.md": "contributing.md"}
 """Files at the repository's root to the site's pages."""
 COMMANDS = "commands.md"
+GALLERY = "gallery/index.html"
 
 
 def on_config(config: Any) -> Any:
@@ -17,31 +19,34 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the files at the repository's root, and the page of all commands."""
+    """Add the files at the repository's root, the page of all commands, and the gallery's page."""
     from mkdocs.structure.files import File
 
     for name, page in AT_ROOT.items():
         text = (ROOT / name).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text.replace("](docs/", "](")))
-    files.append(File.generated(config, COMMANDS, content=_command_pages().commands()))
+    files.append(File.generated(config, COMMANDS, content=_script("command_pages").commands()))
+    gallery = _script("gallery.page").render_page(Path(config.docs_dir) / "gallery")
+    existing = files.get_file_from_path(GALLERY)
+    if existing is not None:
+        files.remove(existing)
+    files.append(File.generated(config, GALLERY, content=gallery))
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Link to the pages of files at the root, and put generated tables in their places."""
     up = "../" * page.file.src_uri.count("/")
-    for name, target in AT_ROOT.items():
+    for name, target in {**AT_ROOT, "README.md": "index.md"}.items():
         markdown = markdown.replace(f"](../{up}{name})", f"]({up}{target})")
-    return str(_command_pages().with_tables(markdown))
+    return str(_script("command_pages").with_tables(markdown))
 
 
-def _command_pages() -> Any:
-    # MkDocs loads this file by its path, so the folder of its neighbours is not on the import path.
+def _script(name: str) -> Any:
+    # MkDocs loads this file by its path, so the repository's root is not on the import path.
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from scripts import command_pages
-
-    return command_pages
+    return import_module(f"scripts.{name}")
 
 
 def _existing(entries: list[dict[str, Any]], docs: Path) -> list[dict[str, Any]]:
@@ -50,6 +55,6 @@ def _existing(entries: list[dict[str, Any]], docs: Path) -> list[dict[str, Any]]
         ((title, target),) = entry.items()
         if isinstance(target, list):
             kept.append({title: _existing(target, docs)})
-        elif target in (*AT_ROOT.values(), COMMANDS) or (docs / target).is_file():
+        elif target in (*AT_ROOT.values(), COMMANDS, GALLERY) or (docs / target).is_file():
             kept.append(entry)
     return kept

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Render the free music that the embedded generator learns from, and what it is judged by.
+"""Render the free music that the embedded generator is trained and tested on.
 
     training_corpus.py OUT [--pieces 120] [--chorales 80] [--seed 0]
 
-OUT/train and OUT/held-out get FLAC files of 20 s, mono, 44.1 kHz; the same seed gives the same notes.
+Writes FLAC files of 20 s, mono, at 44.1 kHz to OUT/train and OUT/held-out. A seed decides all notes.
 
-- chorales: J. S. Bach (public domain), from the corpus of the package music21, each part given an instrument
-  at random from all 128 of General MIDI. Every tenth goes to held-out.
-- etudes: chords, bass, melody and drums that this script makes up; ours, under the project's licence. Every
-  tenth goes to held-out.
-- loops: Debian's sonic-pi-samples (CC0), as they are, training alone.
+- Chorales by J. S. Bach (public domain), from the corpus of the package music21, each part on a random
+  instrument of General MIDI. Every tenth is held out.
+- Etudes: chords, bass, melody and drums by random rules; ours, under the project's licence. Every tenth is
+  held out.
+- Loops: Debian's sonic-pi-samples (CC0), as they are, for training only.
 
-Rendered by FluidSynth in turns with MuseScore_General and FluidR3 (both MIT). Needs:
+FluidSynth renders them with MuseScore_General and FluidR3 (both MIT) alternately. Needs:
 apt-get install fluidsynth musescore-general-soundfont-small fluid-soundfont-gm sonic-pi-samples
 pip install music21
 """
@@ -41,12 +41,12 @@ HELD_OUT_EVERY = 10
 MAJOR, MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
 KICK, SNARE, HAT, OPEN, CRASH, TOM = 36, 38, 42, 46, 49, 45
 
-# (start in s, length in s, pitch, channel, velocity)
 Note = tuple[float, float, int, int, int]
+"""Start (s), length (s), pitch, channel and velocity."""
 
 
 def chorale_notes(score: object, tempo: float) -> list[Note]:
-    """The notes of a music21 score at `tempo` quarter notes a minute, a channel for each part."""
+    """Return the notes of a music21 score at `tempo` quarter notes a minute, a channel for each part."""
     beat = 60 / tempo
     notes: list[Note] = []
     for channel, part in enumerate(score.parts[:8]):  # type: ignore[attr-defined]
@@ -59,7 +59,7 @@ def chorale_notes(score: object, tempo: float) -> list[Note]:
 
 
 def etude_notes(random: np.random.Generator) -> list[Note]:
-    """A piece made up: chords (0), bass (1), melody (2), a second voice (3) and, mostly, drums."""
+    """Draw the notes of an etude: chords (channel 0), bass (1), melody (2), a second voice (3), drums."""
     scale = MAJOR if random.random() < 0.6 else MINOR
     key, beat = int(random.integers(48, 60)), 60 / random.uniform(60, 170)
     chords = random.choice([0, 3, 4, 5, 1], size=8)
@@ -88,11 +88,11 @@ def etude_notes(random: np.random.Generator) -> list[Note]:
             length = float(random.choice([0.25, 0.5, 0.5, 1, 1, 2]))
             degree = int(np.clip(degree + random.integers(-3, 4), 3, 16))
             if random.random() < 0.85:
-                loud = int(random.integers(60, 120))
-                notes.append((start + now * beat, length * beat * 0.9, pitch(degree, 0), 2, loud))
+                velocity = int(random.integers(60, 120))
+                notes.append((start + now * beat, length * beat * 0.9, pitch(degree, 0), 2, velocity))
                 if random.random() < 0.3:
                     notes.append(
-                        (start + now * beat, length * beat * 0.9, pitch(degree - 2, 0), 3, loud - 15)
+                        (start + now * beat, length * beat * 0.9, pitch(degree - 2, 0), 3, velocity - 15)
                     )
             now += length
         if drums:
@@ -104,27 +104,27 @@ def etude_notes(random: np.random.Generator) -> list[Note]:
     return notes
 
 
-def programs(random: np.random.Generator, channels: int) -> list[int]:
-    """Instruments for the channels: any of General MIDI's, sound effects (120 and up) seldom."""
+def draw_programs(random: np.random.Generator, channels: int) -> list[int]:
+    """Draw a General MIDI program for each channel; sound effects (120 and up) are rare."""
     return [int(random.integers(0, 120 if random.random() < 0.9 else 128)) for _ in range(channels)]
 
 
-def parts(notes: list[Note], instruments: list[int]) -> list[Part]:
-    """What each channel plays, with the instrument that it was given."""
-    played: dict[int, list[scores.Note]] = {}
+def make_parts(notes: list[Note], programs: list[int]) -> list[Part]:
+    """Return a part for each channel that has notes."""
+    by_channel: dict[int, list[scores.Note]] = {}
     for start, length, pitch, channel, velocity in notes:
         if 0 <= pitch < 128 and start < SECONDS:
             note = scores.Note(start, min(length, SECONDS - start), pitch, velocity)
-            played.setdefault(channel, []).append(note)
+            by_channel.setdefault(channel, []).append(note)
     return [
-        Part(None if channel == DRUMS else instruments[channel], tuple(own))
-        for channel, own in sorted(played.items())
+        Part(None if channel == DRUMS else programs[channel], tuple(own))
+        for channel, own in sorted(by_channel.items())
     ]
 
 
-def render(score: list[Part], soundfont: Path, target: Path) -> None:
-    """Render with FluidSynth to mono FLAC."""
-    mono = fluidsynth.render(midi.write(score), soundfont, SECONDS, chorus=True).mean(axis=1)
+def render_score(score: list[Part], soundfont: Path, target: Path) -> None:
+    """Render with FluidSynth to mono FLAC; silence is not written."""
+    mono = fluidsynth.render(midi.encode_midi(score), soundfont, SECONDS, chorus=True).mean(axis=1)
     peak = np.abs(mono).max()
     if peak > 1e-3:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def render(score: list[Part], soundfont: Path, target: Path) -> None:
 
 
 def pieces(args: argparse.Namespace) -> Iterator[tuple[str, list[Note]]]:
-    """Names and notes of everything that is rendered, in an order that a seed fixes."""
+    """Yield the name and the notes of everything that is rendered, in an order that the seed decides."""
     from music21 import corpus
 
     random = np.random.default_rng(args.seed)
@@ -145,7 +145,7 @@ def pieces(args: argparse.Namespace) -> Iterator[tuple[str, list[Note]]]:
 
 
 def main() -> None:
-    """Render everything."""
+    """Render everything, and copy the loops."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -162,7 +162,11 @@ def main() -> None:
     for number, (name, notes) in enumerate(pieces(args)):
         part = "held-out" if number % HELD_OUT_EVERY == 0 else "train"
         random = np.random.default_rng([args.seed, number, 1])
-        render(parts(notes, programs(random, 8)), SOUNDFONTS[number % 2], args.out / part / f"{name}.flac")
+        render_score(
+            make_parts(notes, draw_programs(random, 8)),
+            SOUNDFONTS[number % 2],
+            args.out / part / f"{name}.flac",
+        )
         print(part, name, flush=True)
     for folder in LOOPS:
         for loop in sorted(folder.rglob("*.flac")):

@@ -1,4 +1,4 @@
-"""The smallest General MIDI soundfont: every program, and the drum kit, is one looped tone."""
+"""Write a minimal General MIDI soundfont, in which every program and the drum kit is one looped tone."""
 
 import struct
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 
 RATE = 44_100
 PERIOD = 100
-"""Samples: 441 Hz, very nearly A4."""
+"""Of the tone, samples: 441 Hz, nearly A4."""
 
 
 def write(path: Path) -> Path:
-    """Write it, as SoundFont 2.01 sets it down."""
+    """Write the soundfont to `path`, as the SoundFont 2.01 specification defines the format."""
     turns = np.arange(4 * PERIOD) / PERIOD
     tone = 0.6 * np.sin(2 * np.pi * turns) + 0.3 * np.sin(4 * np.pi * turns)
     samples = np.concatenate([tone, np.zeros(46)])

@@ -1,4 +1,4 @@
-"""Recordings in and out: nothing is lost, nothing is clipped in silence, and bad files get a clear word."""
+"""Recordings are read and written without loss or silent clipping, and bad files are refused in one line."""
 
 import hashlib
 import math
@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from tagbox import audio
 from tagbox.audio import resampling
-from tagbox.errors import TagBoxError
+from tagbox.errors import OutputExistsError, TagBoxError, UnreadableRecordingError, UnwritableOutputError
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = st.sampled_from([8000, 16000, 22050, 44100, 48000, 96000])
@@ -43,7 +43,7 @@ def amplitude_at(x: torch.Tensor, frequency: float, rate: int) -> float:
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
 @pytest.mark.parametrize("depth", [16, 24])
-def test_integers_come_back_as_they_were(tmp_path: Path, suffix: str, depth: int) -> None:
+def test_integers_are_read_as_they_were_written(tmp_path: Path, suffix: str, depth: int) -> None:
     @settings(max_examples=25, deadline=None)
     @given(integers(depth), RATES)
     def check(values: np.ndarray, rate: int) -> None:
@@ -82,8 +82,8 @@ def test_float_keeps_what_is_louder_than_full_scale(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", ["16", "24"])
-def test_too_loud_for_integers_is_refused_and_nothing_is_left(tmp_path: Path, bits: str) -> None:
-    with pytest.raises(TagBoxError, match=r"\+6\.0 dB.*--bits float"):
+def test_audio_too_loud_for_integers_is_refused_and_no_file_is_left(tmp_path: Path, bits: str) -> None:
+    with pytest.raises(UnwritableOutputError, match=r"\+6\.0 dB.*--bits float"):
         audio.write(tmp_path / "loud.wav", torch.tensor([[0.0, -1.9953]]), 44100, bits=bits)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
@@ -102,7 +102,7 @@ def test_too_loud_for_integers_is_refused_and_nothing_is_left(tmp_path: Path, bi
         ("a.flac", torch.zeros(1, 9), 2_000_000, "16", "2000000 Hz"),
     ],
 )
-def test_what_cannot_be_written_leaves_nothing(
+def test_what_cannot_be_written_leaves_no_file(
     tmp_path: Path, name: str, samples: torch.Tensor, rate: int, bits: str, says: str
 ) -> None:
     with pytest.raises(TagBoxError, match=says):
@@ -110,10 +110,10 @@ def test_what_cannot_be_written_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_is_replaced_only_when_that_is_asked(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_with_force(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     audio.write(path, torch.zeros(1, 5), 8000)
-    with pytest.raises(TagBoxError, match="exists already"):
+    with pytest.raises(OutputExistsError, match="exists already"):
         audio.write(path, torch.ones(1, 7), 8000)
     assert audio.read(path).samples.shape == (1, 5)
     audio.write(path, torch.ones(7), 8000, force=True)
@@ -136,7 +136,9 @@ def test_a_file_is_replaced_only_when_that_is_asked(tmp_path: Path) -> None:
         (".mp3", "MPEG_LAYER_III", 0.03),
     ],
 )
-def test_what_libsndfile_reads_is_read(tmp_path: Path, suffix: str, subtype: str, tolerance: float) -> None:
+def test_every_format_of_libsndfile_is_read(
+    tmp_path: Path, suffix: str, subtype: str, tolerance: float
+) -> None:
     rate = 44100
     x = torch.stack([sine(441, rate), sine(1000, rate, amplitude=0.25)])
     path = tmp_path / f"a{suffix}"
@@ -222,8 +224,8 @@ def bad_file(folder: Path, kind: str) -> Path | str:
         ("header only", "no recording that can be read|holds no audio"),
     ],
 )
-def test_a_bad_file_gets_a_clear_word(tmp_path: Path, kind: str, says: str) -> None:
-    with pytest.raises(TagBoxError, match=says) as caught:
+def test_a_bad_file_is_refused_in_one_line(tmp_path: Path, kind: str, says: str) -> None:
+    with pytest.raises(UnreadableRecordingError, match=says) as caught:
         audio.read(bad_file(tmp_path, kind))
     assert "\n" not in str(caught.value)
 
@@ -251,7 +253,7 @@ def test_a_lying_header_gives_what_can_be_decoded_or_one_line(tmp_path: Path, ki
         (0, math.inf, "cannot last"),
     ],
 )
-def test_an_excerpt_outside_the_recording(start: float, duration: float | None, says: str) -> None:
+def test_an_excerpt_outside_the_recording_is_refused(start: float, duration: float | None, says: str) -> None:
     with pytest.raises(TagBoxError, match=says):
         audio.read(EXAMPLES / "duet/mixture.flac", start, duration)
 
@@ -279,7 +281,7 @@ def test_a_sine_stays_the_same_sine(old: int, new: int) -> None:
         assert float(middle.abs().max()) < 5e-3
 
 
-def test_what_the_new_rate_cannot_hold_is_gone() -> None:
+def test_frequencies_above_the_new_rates_band_are_removed() -> None:
     y = audio.resample(sine(10_000, 44100), 44100, 16000)
     assert float(y[800:-800].abs().max()) < 1e-3  # more than 50 dB below the sine
 
@@ -302,7 +304,7 @@ def test_resampling_agrees_with_scipy(old: int, new: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(samples=st.integers(1, 400), old=st.sampled_from([8000, 11025, 16000, 44100, 44101]),
        new=st.sampled_from([8000, 16000, 22050, 44100]))  # fmt: skip
-def test_no_length_is_lost(samples: int, old: int, new: int) -> None:
+def test_resampled_lengths_are_rounded_up(samples: int, old: int, new: int) -> None:
     y = audio.resample(torch.ones(2, samples), old, new)
     assert y.shape == (2, -(-samples * new // old))
     assert torch.isfinite(y).all()
@@ -317,7 +319,7 @@ def test_lengths_just_above_a_whole_number_are_resampled(samples: int) -> None:
     torch.testing.assert_close(resampled[:70_000], audio.resample(sound[:-1], 44_100, 16_000)[:70_000])
 
 
-def test_gradients_pass_through_resampling_and_the_kernel_is_made_once() -> None:
+def test_resampling_is_differentiable_and_its_kernel_is_cached() -> None:
     x = torch.randn(1, 60, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda z: audio.resample(z, 3, 2), x.requires_grad_())
     audio.resample(x, 44100, 16000)
@@ -326,7 +328,7 @@ def test_gradients_pass_through_resampling_and_the_kernel_is_made_once() -> None
     assert resampling._resampler.cache_info().misses == made
 
 
-def test_a_rate_that_is_none_is_refused() -> None:
+def test_a_sample_rate_of_zero_is_refused() -> None:
     with pytest.raises(TagBoxError, match="positive"):
         audio.resample(torch.zeros(5), 0, 16000)
 

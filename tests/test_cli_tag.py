@@ -1,11 +1,8 @@
-"""`tagbox tag` and `tagbox tags` as people meet them: real audio, the tagger that ships inside, bad files."""
+"""`tagbox tag` and `tagbox tags`: real audio, the tagger that ships with TagBox, bad files."""
 
 import doctest
 import json
 import re
-import subprocess
-import sys
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,7 +12,8 @@ import soundfile
 import torch
 
 import tagbox
-from tagbox import audio, cli, models, tagging
+from cli_runner import assert_refused, run_tagbox
+from tagbox import audio, models, tagging
 from tagbox.errors import TagBoxError
 from tagbox.tagging import average_by_vocabulary, predict_windows, tag
 from tagbox.tags.vocabularies import TAGS
@@ -25,23 +23,6 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DUET = str(EXAMPLES / "duet/mixture.flac")
 BAND = str(EXAMPLES / "band/mixture.flac")
 SONG = str(EXAMPLES / "song/mixture.flac")
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line as the program does: (exit code, standard output, standard error)."""
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["tagbox", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-            raise SystemExit(0)
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
-
-    return call
 
 
 @pytest.fixture
@@ -50,9 +31,9 @@ def published(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
     for identifier in ("mtat/fcn", "mtat/musicnn", "jamendo/fcn"):
         data, name = identifier.split("/")
-        model = catalogue.find("tagger", name, data)
+        model = catalogue.find_model("tagger", name, data)
         weights = torch.load(shared / f"weights/{identifier}.pth", map_location="cpu", weights_only=True)
-        cache_file.write(store.kept_at(model), weights, {"model": identifier})
+        cache_file.write_cache_file(store.weights_path(model), weights, {"model": identifier})
 
 
 def rows(out: str) -> dict[str, list[float]]:
@@ -61,8 +42,8 @@ def rows(out: str) -> dict[str, list[float]]:
     return {name: [float(figure) for figure in figures.split()] for name, figures in found}
 
 
-def test_the_duet_is_heard_as_violin_and_classical_offline(run: Run) -> None:
-    code, out, err = run("tag", DUET)
+def test_the_duet_is_violin_and_classical() -> None:
+    code, out, err = run_tagbox("tag", DUET)
     assert (code, err) == (0, "")
     assert "14.5 s, 44100 Hz, mono" in out
     table = rows(out)
@@ -75,31 +56,33 @@ def test_the_duet_is_heard_as_violin_and_classical_offline(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "hears"),
+    ("file", "instrument"),
     [("duet/piano", "piano"), ("duet/violin", "violin"), ("band/flute", "flute"), ("band/drums", "drums"),
      ("song/guitar", "guitar"), ("song/vocals", "choir")],
 )  # fmt: skip
-def test_the_stems_are_heard_for_what_they_are(run: Run, file: str, hears: str) -> None:
-    _, out, _ = run("tag", EXAMPLES / f"{file}.flac", "--top", "5")
-    assert hears in rows(out)
+def test_stems_get_the_tags_of_their_instruments(file: str, instrument: str) -> None:
+    _, out, _ = run_tagbox("tag", EXAMPLES / f"{file}.flac", "--top", "5")
+    assert instrument in rows(out)
 
 
-def test_several_taggers_have_a_column_each_and_their_mean(run: Run, published: None) -> None:
-    code, out, _ = run("tag", BAND, "--tagger", "fcn", "--tagger", "musicnn", "--top", "50")
+def test_several_taggers_have_a_column_each_and_their_mean(published: None) -> None:
+    code, out, _ = run_tagbox("tag", BAND, "--tagger", "fcn", "--tagger", "musicnn", "--top", "50")
     assert code == 0
     assert re.search(r"mtat +mean +fcn +musicnn", out)
     table = rows(out)
     assert set(table) == set(TAGS["mtat"])
     assert all(abs(both - (a + b) / 2) < 0.011 for both, a, b in table.values())
-    code, out, _ = run("tag", BAND, "--tagger", "fcn", "--data", "mtat", "--data", "jamendo", "--top", "3")
+    code, out, _ = run_tagbox(
+        "tag", BAND, "--tagger", "fcn", "--data", "mtat", "--data", "jamendo", "--top", "3"
+    )
     assert code == 0
     assert "mean" not in out  # nothing to average over two vocabularies
     assert re.search(r"^ {2}mtat", out, re.MULTILINE)
     assert re.search(r"^ {2}jamendo", out, re.MULTILINE)
 
 
-def test_over_time_covers_the_recording(run: Run) -> None:
-    code, out, _ = run("tag", BAND, "--over-time", "--json", "--top", "2")
+def test_over_time_covers_the_recording() -> None:
+    code, out, _ = run_tagbox("tag", BAND, "--over-time", "--json", "--top", "2")
     assert code == 0
     (result,) = json.loads(out)
     windows = result["taggers"][0]["windows"]
@@ -107,31 +90,31 @@ def test_over_time_covers_the_recording(run: Run) -> None:
     assert windows[-1]["end"] == pytest.approx(13.5)
     assert all(a["end"] == b["start"] for a, b in pairwise(windows))
     assert all(len(window["tags"]) == 2 for window in windows)
-    code, text, _ = run("tag", BAND, "--over-time")
+    code, text, _ = run_tagbox("tag", BAND, "--over-time")
     assert code == 0
     assert len(re.findall(r"^ +\d+:\d\d\.\d to \d+:\d\d\.\d ", text, re.MULTILINE)) == len(windows)
 
 
-def test_windows_hear_what_is_in_them() -> None:
-    """A window of flute, then one of piano: each is heard where it is, and no window is filled up."""
+def test_each_window_gets_the_tags_of_what_is_in_it() -> None:
+    """A window of flute, then one of piano: each is predicted where it is, and no window is padded."""
     tagger = models.load_tagger()
     parts = []
     for name in ("band/flute", "duet/piano"):
         recording = audio.read(EXAMPLES / f"{name}.flac", 3, 4)
         mono = audio.resample(audio.to_mono(recording.samples), recording.rate, tagger.rate)
         parts.append(mono[: tagger.window])
-    (heard,) = predict_windows(torch.cat(parts)[None], tagger.rate, [tagger])
-    assert heard.windows.shape == (2, 50)
+    (predictions,) = predict_windows(torch.cat(parts)[None], tagger.rate, [tagger])
+    assert predictions.windows.shape == (2, 50)
     seconds = tagger.window / tagger.rate
-    assert heard.spans == ((0, seconds), (seconds, 2 * seconds))
-    at_flute, at_piano = (heard.windows[:, heard.tags.index(name)] for name in ("flute", "piano"))
+    assert predictions.spans == ((0, seconds), (seconds, 2 * seconds))
+    at_flute, at_piano = (predictions.windows[:, predictions.tags.index(name)] for name in ("flute", "piano"))
     assert at_flute[0] > 0.3 > 5 * at_flute[1]
     assert at_piano[1] > 0.3 > 5 * at_piano[0]
-    assert torch.allclose(heard.probabilities, heard.windows.mean(0))
+    assert torch.allclose(predictions.probabilities, predictions.windows.mean(0))
 
 
-def test_json_is_for_programs(run: Run) -> None:
-    code, out, err = run("tag", DUET, BAND, "--json", "--top", "4")
+def test_json_is_for_programs() -> None:
+    code, out, err = run_tagbox("tag", DUET, BAND, "--json", "--top", "4")
     assert (code, err) == (0, "")
     duet, band = json.loads(out)
     assert (duet["file"], duet["channels"], band["channels"]) == (DUET, 1, 2)
@@ -140,31 +123,31 @@ def test_json_is_for_programs(run: Run) -> None:
     assert duet["mean"] == {}
 
 
-def test_python_hears_what_the_command_prints(run: Run) -> None:
-    _, out, _ = run("tag", DUET, "--json", "--top", "3")
+def test_python_predicts_what_the_command_prints() -> None:
+    _, out, _ = run_tagbox("tag", DUET, "--json", "--top", "3")
     printed = json.loads(out)[0]["taggers"][0]["tags"]
     samples, rate = soundfile.read(DUET)
-    heard = tagbox.tag(samples, rate, top=3)
-    assert list(heard) == list(printed)
-    assert heard == pytest.approx(printed, abs=1e-4)
+    predictions = tagbox.tag(samples, rate, top=3)
+    assert list(predictions) == list(printed)
+    assert predictions == pytest.approx(printed, abs=1e-4)
     assert tagbox.load_tagger().tags == TAGS["mtat"]
     with pytest.raises(AttributeError, match="nonsense"):
         tagbox.nonsense  # noqa: B018
 
 
-def test_stereo_is_heard_as_the_mean_of_its_channels() -> None:
+def test_stereo_is_tagged_as_the_mean_of_its_channels() -> None:
     recording = audio.read(BAND)
     both = tag(recording.samples, recording.rate)
     mono = tag(audio.to_mono(recording.samples), recording.rate)
     assert both == pytest.approx(mono, abs=1e-6)
 
 
-def test_a_clip_that_is_filled_with_zeros_is_hardly_heard(run: Run, published: None) -> None:
-    """FCN hears 29 seconds at once; four of flute and 25 of silence are no flute to it."""
+def test_padding_with_zeros_hides_a_short_clip(published: None) -> None:
+    """FCN's window has 29 seconds; four of flute and 25 of silence are no flute to it."""
     flute = {}
     for padding in ("repeat", "zeros"):
         arguments = ("--tagger", "fcn", "--duration", "4", "--padding", padding, "--top", "50", "--json")
-        _, out, _ = run("tag", EXAMPLES / "band/flute.flac", *arguments)
+        _, out, _ = run_tagbox("tag", EXAMPLES / "band/flute.flac", *arguments)
         flute[padding] = json.loads(out)[0]["taggers"][0]["tags"]["flute"]
     assert flute["repeat"] > 0.5 > 2 * flute["zeros"]
 
@@ -208,24 +191,20 @@ BAD = {
 
 
 @pytest.mark.parametrize(("kind", "says"), BAD.items())
-def test_a_bad_recording_gets_one_clear_line(run: Run, tmp_path: Path, kind: str, says: str) -> None:
-    code, out, err = run("tag", bad(tmp_path, kind))
-    assert code == 2
-    assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("tagbox: ")
-    assert f"{kind}.wav" in err
-    assert says in err
+def test_a_bad_recording_gets_one_clear_line(tmp_path: Path, kind: str, says: str) -> None:
+    assert_refused(run_tagbox("tag", bad(tmp_path, kind)), f"{kind}.wav", says)
 
 
-def test_one_bad_file_does_not_lose_the_others(run: Run, tmp_path: Path) -> None:
-    code, out, err = run("tag", tmp_path / "gone.wav", DUET, bad(tmp_path, "silent"), SONG, "--top", "3")
+def test_one_bad_file_does_not_lose_the_others(tmp_path: Path) -> None:
+    code, out, err = run_tagbox(
+        "tag", tmp_path / "gone.wav", DUET, bad(tmp_path, "silent"), SONG, "--top", "3"
+    )
     assert code == 2
     assert [line for line in out.splitlines() if "44100 Hz" in line and ".flac" in line]
     assert len(rows(out)) >= 3
     assert out.count("44100 Hz") == 2
     assert [line.split()[0] for line in err.splitlines()] == ["tagbox:", "tagbox:"]
-    code, out, _ = run("tag", tmp_path / "gone.wav", DUET, "--json")
+    code, out, _ = run_tagbox("tag", tmp_path / "gone.wav", DUET, "--json")
     assert code == 2
     gone, duet = json.loads(out)
     assert "there is no file" in gone["error"]
@@ -238,33 +217,22 @@ def test_one_bad_file_does_not_lose_the_others(run: Run, tmp_path: Path) -> None
         (["--tagger", "musicn"], "musicn"),
         (["--tagger", "itunes/fcn"], "no vocabulary 'itunes'"),
         (["--data", "spotify"], "no vocabulary 'spotify'"),
-        (["--padding", "noise"], "padding 'noise'; choose repeat or zeros"),
+        (["--padding", "noise"], "'noise'; choose repeat or zeros"),
         (["--device", "abacus"], "'abacus'"),
         (["--start", "99"], "lasts 14.50 s"),
         (["--start", "-1"], "cannot start at -1 s"),
         (["--duration", "0"], "cannot last 0 s"),
     ],
 )
-def test_a_bad_option_gets_one_clear_line(run: Run, arguments: list[str], says: str) -> None:
-    code, out, err = run("tag", DUET, *arguments)
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert says in err
-
-
-def test_top_below_one_is_refused(run: Run) -> None:
-    code, _, err = run("tag", DUET, "--top", "0")
-    assert code == 2
-    assert "--top" in err
+def test_a_bad_option_gets_one_clear_line(arguments: list[str], says: str) -> None:
+    assert_refused(run_tagbox("tag", DUET, *arguments), says)
 
 
 def test_a_tagger_that_is_not_there_says_how_to_get_it(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
-    code, _, err = run("tag", DUET, "--tagger", "fcn")
-    assert code == 2
-    assert "tagbox models pull mtat/fcn" in err
+    assert_refused(run_tagbox("tag", DUET, "--tagger", "fcn"), "tagbox models pull mtat/fcn")
 
 
 def test_audio_of_another_shape_is_refused() -> None:
@@ -284,11 +252,13 @@ def test_the_mean_is_by_vocabulary(published: None) -> None:
     ]
     recording = audio.read(SONG)
     shares: list[float] = []
-    heard = predict_windows(recording.samples, recording.rate, taggers, on_progress=shares.append)
-    assert [one.name for one in heard] == ["mtat/fcn", "jamendo/fcn", "mtat/musicnn"]
-    (average,) = average_by_vocabulary(heard)
+    predictions = predict_windows(recording.samples, recording.rate, taggers, on_progress=shares.append)
+    assert [one.name for one in predictions] == ["mtat/fcn", "jamendo/fcn", "mtat/musicnn"]
+    (average,) = average_by_vocabulary(predictions)
     assert average.data == "mtat"
-    assert torch.allclose(average.probabilities, (heard[0].probabilities + heard[2].probabilities) / 2)
+    assert torch.allclose(
+        average.probabilities, (predictions[0].probabilities + predictions[2].probabilities) / 2
+    )
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
     # A tag that two vocabularies share takes the mean of both; one's own keeps its own.
@@ -296,36 +266,36 @@ def test_the_mean_is_by_vocabulary(published: None) -> None:
     assert len(together) == len({*TAGS["mtat"], *TAGS["jamendo"]})
 
 
-def test_hearing_is_the_taggers_own(published: None) -> None:
-    """Batches and shared windows change nothing: the same as asking the tagger about the whole recording."""
+def test_batches_of_windows_change_nothing(published: None) -> None:
+    """The predictions are those of the tagger for the whole recording."""
     tagger = models.load_tagger("musicnn", "mtat")
     recording = audio.read(BAND)
-    (heard,) = predict_windows(recording.samples.repeat(1, 4), recording.rate, [tagger])
+    (predictions,) = predict_windows(recording.samples.repeat(1, 4), recording.rate, [tagger])
     mono = audio.resample(audio.to_mono(recording.samples.repeat(1, 4))[None], recording.rate, tagger.rate)
     with torch.no_grad():
         expected = tagger(mono).probabilities[0]
-    assert torch.allclose(heard.probabilities, expected, atol=1e-5)
+    assert torch.allclose(predictions.probabilities, expected, atol=1e-5)
 
 
-def test_tags_says_what_a_word_means(run: Run) -> None:
-    code, out, _ = run("tags", "fiddle")
+def test_tags_says_what_a_word_means() -> None:
+    code, out, _ = run_tagbox("tags", "fiddle")
     assert code == 0
     assert re.search(r"jamendo +instrument---violin", out)
     assert re.search(r"msd +cannot express it", out)
-    code, out, _ = run("tags", "violin", "drums", "--json", "--data", "mtat")
+    code, out, _ = run_tagbox("tags", "violin", "drums", "--json", "--data", "mtat")
     assert json.loads(out) == {"violin": {"mtat": ["violin"]}, "drums": {"mtat": ["drums", "beat", "beats"]}}
 
 
-def test_tags_lists_every_tag_and_preset(run: Run) -> None:
-    code, out, _ = run("tags")
+def test_tags_lists_every_tag_and_preset() -> None:
+    code, out, _ = run_tagbox("tags")
     assert code == 0
     flat = " ".join(out.split())
     assert all(one in flat for tags in TAGS.values() for one in tags)
     assert "female vocals" in flat
-    code, out, _ = run("tags", "--data", "msd")
+    code, out, _ = run_tagbox("tags", "--data", "msd")
     assert "instrument---violin" not in out
     assert "Hip-Hop" in out
-    code, out, _ = run("tags", "--json")
+    code, out, _ = run_tagbox("tags", "--json")
     assert json.loads(out)["vocabularies"]["jamendo"] == list(TAGS["jamendo"])
 
 
@@ -338,26 +308,18 @@ def test_tags_lists_every_tag_and_preset(run: Run) -> None:
         ([""], "no tagger knows ''"),
     ],
 )
-def test_tags_says_what_it_does_not_know(run: Run, arguments: list[str], says: str) -> None:
-    code, out, err = run("tags", *arguments)
-    assert (code, out) == (2, "")
-    assert err.count("\n") == 1
-    assert says in err
+def test_tags_says_what_it_does_not_know(arguments: list[str], says: str) -> None:
+    assert_refused(run_tagbox("tags", *arguments), says)
 
 
-def test_help_teaches_and_nothing_heavy_is_loaded_for_it(run: Run) -> None:
+def test_help_has_examples() -> None:
     for command in ("tag", "tags"):
-        code, out, _ = run(command, "--help")
+        code, out, _ = run_tagbox(command, "--help")
         assert code == 0
         assert f"tagbox {command}" in out.split("Examples")[1]
-    program = (
-        "import sys, tagbox, tagbox.cli; print(sorted({'torch', 'numpy', 'soundfile'} & set(sys.modules)))"
-    )
-    light = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert light.stdout.strip() == "[]"
 
 
 def test_the_example_in_the_docstring_runs() -> None:
     result = doctest.testmod(tagging)
-    assert result.attempted >= 4
+    assert result.attempted > 0
     assert result.failed == 0

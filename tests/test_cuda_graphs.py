@@ -1,10 +1,11 @@
-"""Recorded steps: the same trajectory as without, and no recording where it would not be the same.
+"""Captured steps: the same trajectory as without a capture, and no capture where it would not be the same.
 
-CUDA graphs need a GPU. A recorder that keeps a graph's rules stands in for it elsewhere: what it recorded
-writes to the same places each time, and what was found in Python while it recorded stays as it was.
+CUDA graphs need a GPU. Elsewhere a stand-in that follows a graph's rules takes their place: what it captured
+writes to the same tensors each time, and what Python computed during the capture does not change afterwards.
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,112 +13,135 @@ import torch
 from torch import Tensor
 
 import tagbox
-from tagbox import audio, models
+from benchmarks.golden import recipe_weights
+from tagbox import audio
+from tagbox.generators import pretrained
 from tagbox.generators.quantisers import make_quantiser
+from tagbox.generators.vqvae import VQVAEConfig
 from tagbox.kernels import cuda_graphs
 from tagbox.kernels.cuda_graphs import StepResult
-from tagbox.methods import objectives
+from tagbox.methods.components import decompose
 from tagbox.methods.gates import Gates
 from tagbox.methods.latents import LatentMask
 from tagbox.methods.steerable import Steerable
-from tagbox.methods.steering import LoopSettings, steer
+from tagbox.methods.steering import steer
+from tagbox.settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 class Graph:
-    """Runs a step again into the places of its first run."""
+    """Runs a step again, and writes its results to the tensors of its first run."""
 
     def __init__(self, parameters: list[Tensor]) -> None:
         self.parameters = parameters
         self.replays = 0
 
     def __call__(self, step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
-        found = step()
-        places = [each.grad for each in self.parameters]
+        captured = step()
+        gradients = [parameter.grad for parameter in self.parameters]
 
         def replay() -> None:
             self.replays += 1
-            for each in self.parameters:
-                each.grad = None
+            for parameter in self.parameters:
+                parameter.grad = None
             fresh = step()
-            pairs = [(found.loss, fresh.loss), (found.memo, fresh.memo)]
-            for place, value in [*pairs, *zip(found.heard, fresh.heard, strict=True)]:
+            captured.loss.copy_(fresh.loss)
+            captured.snapshot.copy_(fresh.snapshot)
+            for place, value in zip(captured.probabilities, fresh.probabilities, strict=True):
                 place.copy_(value)
-            for each, place in zip(self.parameters, places, strict=True):
-                assert place is not None and each.grad is not None
-                place.copy_(each.grad)
-                each.grad = place
+            for parameter, place in zip(self.parameters, gradients, strict=True):
+                assert place is not None and parameter.grad is not None
+                place.copy_(parameter.grad)
+                parameter.grad = place
 
-        return found, replay
-
-
-def duet(seconds: float) -> Tensor:
-    return audio.read(EXAMPLES / "duet" / "mixture.flac", duration=seconds).samples.mean(dim=0)
+        return captured, replay
 
 
-def gates() -> Steerable:
-    return Gates(duet(3), 44_100, 1, 6, 2048, 16_000, seed=0, iterations=10)
+Trajectory = tuple[Tensor, list[float], list[Tensor]]
+"""The snapshot, the losses, and the probabilities of each step."""
 
 
-def latents(kind: str) -> Steerable:
-    generator = models.load_generator("embedded")
-    return LatentMask(generator, duet(1), 0, make_quantiser(kind, generator, 0, 0), (512,))
+class Loop:
+    """Steers gates or latents towards "violin"; models are loaded once."""
+
+    def __init__(self) -> None:
+        self.tagger = tagbox.load_tagger("pons-musicnn", "mtat")
+        config = VQVAEConfig(widths=(8,), depths=(2,), halvings=(3,), dimensions=8, entries=16)
+        weights = recipe_weights(pretrained.expected_shapes(config))
+        self.generator = pretrained.from_state_dict("small", weights, config, "cpu", "recipe", "MIT")
+        self.mono = audio.read(EXAMPLES / "duet" / "mixture.flac", duration=1).samples.mean(dim=0)
+        self.components = decompose(self.mono, 44_100, 4, 2, 2048, 16_000, seed=0, iterations=10)
+
+    def steerable(self, kind: str) -> Steerable:
+        """Make gates, or latents with the quantiser called `kind`."""
+        if kind == "gates":
+            return Gates(self.components, 1)
+        quantiser = make_quantiser(kind, self.generator, 0, 0)
+        return LatentMask(self.generator, self.mono, 0, quantiser, (512,))
+
+    def run(self, steerable: Steerable, keep: str = "last") -> Trajectory:
+        target = torch.zeros(1, len(self.tagger.tags))
+        target[0, self.tagger.tags.index("violin")] = 1
+        settings = Settings(objective="target-logits", steps=5, lr=0.2, keep=keep)
+        snapshot, history = steer(steerable, [self.tagger], [target], settings)
+        return snapshot, list(history.losses), [step.probabilities[0] for step in history.steps]
+
+    @cache  # noqa: B019
+    def plain(self, kind: str, keep: str = "last") -> Trajectory:
+        """Run without a capture."""
+        return self.run(self.steerable(kind), keep)
 
 
-def history(steerable: Steerable, keep: str) -> tuple[Tensor, list[float], list[Tensor]]:
-    tagger = tagbox.load_tagger("pons-musicnn", "mtat")
-    wanted = torch.zeros(1, len(tagger.tags))
-    wanted[0, tagger.tags.index("violin")] = 1
-    settings = LoopSettings(steps=6, lr=0.2, keep=keep)
-    memo, told = steer(steerable, [tagger], [wanted], objectives.find_objective("target-logits"), settings)
-    return memo, list(told.losses), [step.probabilities[0] for step in told.steps]
+@pytest.fixture(scope="module")
+def loop() -> Loop:
+    return Loop()
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])
-@pytest.mark.parametrize("make", [gates, lambda: latents("straight-through")], ids=["gates", "latents"])
-def test_a_recorded_loop_goes_the_same_way(
-    make: Callable[[], Steerable], keep: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["gates", "straight-through"])
+def test_a_captured_loop_takes_the_same_steps(
+    loop: Loop, kind: str, keep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    memo, losses, heard = history(make(), keep)
-    recorded = make()
-    graph = Graph(list(recorded.parameters))
-    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": graph})
-    again, same_losses, same_heard = history(recorded, keep)
+    snapshot, losses, probabilities = loop.plain(kind, keep)
+    captured = loop.steerable(kind)
+    graph = Graph(list(captured.parameters))
+    monkeypatch.setattr(cuda_graphs, "CAPTURE_BY_DEVICE", {"cpu": graph})
+    same_snapshot, same_losses, same_probabilities = loop.run(captured, keep)
     assert graph.replays == 1 + len(losses)
     assert len(set(losses)) == len(losses)
     assert same_losses == pytest.approx(losses, rel=1e-5)
-    torch.testing.assert_close(again, memo, rtol=1e-4, atol=1e-5)
-    for one, other in zip(same_heard, heard, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(same_snapshot, snapshot, rtol=1e-4, atol=1e-5)
+    for ours, plain in zip(same_probabilities, probabilities, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
 
 
-def test_a_codebook_that_moves_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, losses, _ = history(latents("published"), "last")
-    steerable = latents("published")
+def test_a_codebook_that_moves_is_not_captured(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, losses, _ = loop.plain("published")
+    steerable = loop.steerable("published")
     graph = Graph(list(steerable.parameters))
-    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": graph})
-    assert history(steerable, "last")[1] == pytest.approx(losses, rel=1e-5)
+    monkeypatch.setattr(cuda_graphs, "CAPTURE_BY_DEVICE", {"cpu": graph})
+    assert loop.run(steerable)[1] == pytest.approx(losses, rel=1e-5)
     assert graph.replays == 0
 
 
-def _refuses(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
+def _refuse(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
     step()
     raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def _goes_wrong(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
-    found = step()
-    return found, lambda: found.loss.add_(1)
+def _replay_wrongly(step: cuda_graphs.StepFunction) -> tuple[StepResult, Callable[[], object]]:
+    result = step()
+    return result, lambda: result.loss.add_(1)
 
 
-@pytest.mark.parametrize("record", [_refuses, _goes_wrong])
-def test_what_cannot_be_recorded_runs_as_it_is(
-    record: cuda_graphs.Record, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("capture", [_refuse, _replay_wrongly])
+def test_what_cannot_be_captured_runs_as_it_is(
+    loop: Loop, capture: cuda_graphs.Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, losses, _ = history(gates(), "last")
-    monkeypatch.setattr(cuda_graphs, "RECORDERS", {"cpu": record})
-    assert history(gates(), "last")[1] == losses
+    _, losses, _ = loop.plain("gates")
+    monkeypatch.setattr(cuda_graphs, "CAPTURE_BY_DEVICE", {"cpu": capture})
+    assert loop.run(loop.steerable("gates"))[1] == losses
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -130,11 +154,11 @@ def test_a_cuda_graph_gives_what_the_step_gives() -> None:
         loss.backward()
         return StepResult(loss.detach(), (), x.detach().clone())
 
-    recorded = cuda_graphs.replay_if_possible(step, [x], pure=True)
-    assert recorded is not step
+    captured = cuda_graphs.replay_if_possible(step, [x], replayable=True)
+    assert captured is not step
     with torch.no_grad():
         x.mul_(2)
-    found, gradient = recorded(), x.grad.clone()
+    result, gradient = captured(), x.grad.clone()
     x.grad = None
-    torch.testing.assert_close(found.loss, step().loss)
+    torch.testing.assert_close(result.loss, step().loss)
     torch.testing.assert_close(gradient, x.grad)

@@ -358,9 +358,9 @@ def test_plots_can_be_drawn(figure: str, monkeypatch: pytest.MonkeyPatch) -> Non
     pytest.importorskip("matplotlib", reason="matplotlib is not installed; it is in the extra plot")
     from scripts import figures
 
-    whole = figures.mono
+    whole = figures.read_mono
     # A little of the recording shows that the script works; the committed plots are of all of it.
-    monkeypatch.setattr(figures, "mono", lambda piece, name, seconds=None: whole(piece, name, 0.7))
+    monkeypatch.setattr(figures, "read_mono", lambda example, name, seconds=None: whole(example, name, 0.7))
     monkeypatch.setattr(figures, "LOOP_STEPS", 2)
     axes = figures.FIGURES[figure]().axes
     assert len(axes) >= 2 and all(ax.images or ax.lines or ax.patches for ax in axes)

@@ -76,6 +76,7 @@ def test_slakh_sources_by_class_and_reports_missing_audio(tmp_path: Path) -> Non
     guitar = last.sources["guitar"].read(0.5, 1.0)
     assert guitar.samples.shape == (1, RATE)
     expected = (tone(200) + tone(300))[RATE // 2 : RATE // 2 + RATE]
+    # Two stems, each rounded to 16 bits.
     np.testing.assert_allclose(guitar.samples[0].numpy(), expected, atol=2 / 32768)
     only = find_dataset(tmp_path, splits=["test"], sources=["bass"])
     assert [list(track.sources) for track in only.tracks] == [["bass"]]
@@ -213,7 +214,8 @@ def test_external_stems_in_the_layouts_of_other_systems(tmp_path: Path) -> None:
         estimate = output.estimates["vocals"]
         assert estimate.shape == (2, 2 * RATE)
         expected = tone(440, 4)[RATE : 3 * RATE]
-        np.testing.assert_allclose(estimate[0, 800:-800].numpy(), expected[800:-800], atol=2e-3)
+        # Files have 16 bits. A cut tone cannot be resampled at its edges.
+        np.testing.assert_allclose(estimate[0, 800:-800].numpy(), expected[800:-800], atol=1 / 32768)
         assert output.missing == {"drums": "no estimate of drums for Song"}
     with pytest.raises(TagBoxError, match="ends before the excerpt"):
         write(tmp_path / "short" / "Song" / "vocals.wav", tone(440, 0.5))

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from benchmarks.golden import recipe_weights, signal
 from tagbox import models
-from tagbox.errors import TagBoxError
+from tagbox.errors import InvalidWeightsError, TagBoxError
 from tagbox.generators import ema_codebook, jukebox, pretrained, quantisers
 from tagbox.generators.pretrained import VQVAEGenerator
-from tagbox.generators.vqvae import JUKEBOX, VQVAEConfig, nearest
+from tagbox.generators.vqvae import JUKEBOX, VQVAEConfig
+from tagbox.kernels.nearest_entries import nearest_entries
 from tagbox.weights import checkpoint_reader
 
 SMALL = VQVAEConfig(widths=(4, 4), depths=(2, 2), halvings=(2, 1), dimensions=6, entries=9)
@@ -24,13 +25,13 @@ SMALL = VQVAEConfig(widths=(4, 4), depths=(2, 2), halvings=(2, 1), dimensions=6,
 def full_size() -> VQVAEGenerator:
     """Jukebox's design with the golden files' recipe weights."""
     weights = recipe_weights(jukebox.expected_shapes())
-    return pretrained.assemble("jukebox", weights, JUKEBOX, "cpu", "recipe", jukebox.LICENCE)
+    return pretrained.from_state_dict("jukebox", weights, JUKEBOX, "cpu", "recipe", jukebox.LICENCE)
 
 
 @pytest.fixture
 def small() -> VQVAEGenerator:
     weights = recipe_weights(pretrained.expected_shapes(SMALL))
-    return pretrained.assemble("small", weights, SMALL, "cpu", "recipe", "MIT")
+    return pretrained.from_state_dict("small", weights, SMALL, "cpu", "recipe", "MIT")
 
 
 def relative(ours: Tensor, theirs: np.ndarray) -> float:
@@ -99,33 +100,41 @@ def official(prefix: str = "") -> dict[str, object]:
 def test_the_published_checkpoints_form_is_read(tmp_path: Path, prefix: str, zipped: bool) -> None:
     path = tmp_path / "vqvae.pth.tar"
     torch.save(official(prefix), path, _use_new_zipfile_serialization=zipped)
-    weights = jukebox.weights_of(checkpoint_reader.read(path))
+    weights = checkpoint_reader.read_state_dict(path)
     expected = recipe_weights(jukebox.expected_shapes())
     assert weights.keys() == expected.keys()
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
-def test_other_checkpoints_are_refused() -> None:
+def test_other_weights_are_refused(small: VQVAEGenerator) -> None:
     name = "decoders.0.out.weight"
-    missing, misshapen, unknown = official(), official(), official()
-    del missing["model"][name]
-    misshapen["model"][name] = torch.zeros(1, 64, 5)
-    unknown["model"]["extra"] = torch.zeros(1)
-    for checkpoint, words in (
-        (missing, f"lacks {name}"),
-        (misshapen, r"has shape \(1, 64, 5\) where \(1, 64, 3\)"),
-        (unknown, "unknown extra"),
-        ({"state": {}}, "no entry 'model'"),
-        ({"model": {"a": 1}}, "a is no tensor"),
-        ([1, 2], "no entry 'model'"),
+    state = small.model.state_dict()
+    missing = {key: value for key, value in state.items() if key != name}
+    for changed, words in (
+        (missing, f"without {name}"),
+        ({**state, name: torch.zeros(1, 64, 5)}, r"decoders\.0\.out\.weight .*\(1, 64, 5\).*\(1, 6, 3\)"),
+        ({**state, "extra": torch.zeros(1)}, "with extra"),
+        ({**state, name: torch.full((1, 6, 3), torch.nan)}, f"{name} is not finite"),
     ):
-        with pytest.raises(TagBoxError, match=words):
-            jukebox.weights_of(checkpoint)
+        with pytest.raises(InvalidWeightsError, match=words):
+            pretrained.from_state_dict("small", changed, SMALL, "cpu", "recipe", "MIT")
+
+
+def test_a_checkpoint_without_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vqvae.pth.tar"
+    for content, words in (
+        ({"model": {"a": 1}}, r"more than weights \(a\)"),
+        ([1, 2], "no weights by name"),
+        ({"model": {}}, "no weights"),
+    ):
+        torch.save(content, path)
+        with pytest.raises(InvalidWeightsError, match=words):
+            checkpoint_reader.read_state_dict(path)
 
 
 def test_a_generator_survives_its_file(tmp_path: Path, small: VQVAEGenerator) -> None:
     path = tmp_path / "mine.safetensors"
-    pretrained.write(small.model, path, "MIT", {"made": "in a test"})
+    pretrained.save_generator_file(small.model, path, "MIT", {"made": "in a test"})
     again = models.load_generator(str(path))
     assert again.name == "mine"
     assert again.licence == "MIT"
@@ -133,7 +142,7 @@ def test_a_generator_survives_its_file(tmp_path: Path, small: VQVAEGenerator) ->
     audio = torch.from_numpy(signal(64, 44100, 0))[None, None]
     torch.testing.assert_close(again.encode(audio, 1), small.encode(audio, 1), atol=1e-2, rtol=1e-2)
     with pytest.raises(TagBoxError, match="--force"):
-        pretrained.write(small.model, path, "MIT", {})
+        pretrained.save_generator_file(small.model, path, "MIT", {})
 
 
 def test_a_file_that_is_no_generator_is_refused(tmp_path: Path) -> None:
@@ -156,7 +165,7 @@ def latents_of(count: int, seed: int = 0) -> Tensor:
 
 def test_the_nearest_entry_is_the_nearest() -> None:
     latents, codebook = latents_of(50).detach(), torch.randn(9, 6, generator=torch.Generator().manual_seed(1))
-    codes, entries = nearest(latents, codebook)
+    codes, entries = nearest_entries(latents, codebook)
     distances = torch.cdist(latents[0].T, codebook)
     assert torch.equal(codes[0], distances.argmin(dim=1))
     assert torch.equal(entries[0].T, codebook[codes[0]])
@@ -208,8 +217,8 @@ def test_entries_follow_their_latents_and_dead_ones_are_revived() -> None:
     # One entry between the clusters and nearer to the ones, one that nothing will ever choose.
     codebook = torch.tensor([[0.8, 0.8], [50.0, 50.0]])
     state = ema_codebook.EmaCodebook(codebook, torch.ones(2), codebook)
-    codes, _ = nearest(latents.T[None], state.codebook)
-    state = ema_codebook.update(state, latents, codes.flatten(), random)
+    codes, _ = nearest_entries(latents.T[None], state.codebook)
+    state = ema_codebook.update_codebook(state, latents, codes.flatten(), random)
     alive, revived = state.codebook
     # gamma * 0.8 + (1 - gamma) * sum over gamma * 1 + (1 - gamma) * count
     expected = (0.99 * 0.8 + 0.01 * latents.sum(dim=0)) / (0.99 + 0.01 * 1000)

@@ -1,4 +1,4 @@
-"""The listener: what it hears, and gates that begin where it hears them."""
+"""The listener: shares of energy, and gates that are inferred from them."""
 
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 from tagbox.methods.gate_inference import gates_within_segment, infer_gates
 from tagbox.models import load_tagger
-from tagbox.taggers.networks.listener import WINDOW, LevelledMel, Listener, folded, per_decision
+from tagbox.taggers.networks.listener import (
+    WINDOW_SAMPLES,
+    Listener,
+    NormalisedMel,
+    fold_batch_norms,
+    sum_frames,
+)
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.vocabularies import RENDERED_CLASSES, RENDERED_FAMILIES
 
@@ -32,16 +38,16 @@ def stem(name: str, start: float = 3.0, duration: float = 6.0) -> Tensor:
     return resample(read.samples.mean(dim=0), read.rate, RATE)
 
 
-def share(listener: Tagger, heard: Tensor, tag: str) -> float:
-    return float(listener(heard[None]).probabilities[0, listener.tags.index(tag)])
+def share(listener: Tagger, samples: Tensor, tag: str) -> float:
+    return float(listener(samples[None]).probabilities[0, listener.tags.index(tag)])
 
 
 def test_shares_add_up_and_families_are_the_sum_of_their_classes(listener: Tagger) -> None:
-    heard = torch.sigmoid(listener.logits(stem("band/mixture.flac")[None, :WINDOW])[0, 0])
-    said = dict(zip(listener.tags, heard.tolist(), strict=True))
-    assert sum(said[one] for one in RENDERED_CLASSES) == pytest.approx(1, abs=0.01)
+    predicted = torch.sigmoid(listener.logits(stem("band/mixture.flac")[None, :WINDOW_SAMPLES])[0, 0])
+    shares = dict(zip(listener.tags, predicted.tolist(), strict=True))
+    assert sum(shares[name] for name in RENDERED_CLASSES) == pytest.approx(1, abs=0.01)
     for family, members in RENDERED_FAMILIES.items():
-        assert said[family] == pytest.approx(sum(said[one] for one in members), abs=0.01)
+        assert shares[family] == pytest.approx(sum(shares[name] for name in members), abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,7 @@ def test_shares_add_up_and_families_are_the_sum_of_their_classes(listener: Tagge
         ("band/drums.flac", "drums"),
     ],
 )
-def test_a_stem_is_heard_as_what_it_is(listener: Tagger, name: str, tag: str) -> None:
+def test_a_stem_has_a_large_share_of_its_instrument(listener: Tagger, name: str, tag: str) -> None:
     assert share(listener, stem(name), tag) > 0.4
 
 
@@ -65,7 +71,7 @@ def test_more_of_a_source_is_a_larger_share(listener: Tagger) -> None:
     assert shares[-1] - shares[0] > 0.4
 
 
-def test_the_gradient_wants_more_of_the_source_and_less_of_the_other(listener: Tagger) -> None:
+def test_the_gradient_raises_the_source_and_lowers_the_other(listener: Tagger) -> None:
     parts = torch.stack([stem("duet/violin.flac"), stem("duet/piano.flac")])
     gates = torch.tensor([0.6, 0.6], requires_grad=True)
     logits = listener.logits((gates @ parts)[None])
@@ -75,12 +81,12 @@ def test_the_gradient_wants_more_of_the_source_and_less_of_the_other(listener: T
 
 
 def test_gain_changes_nothing(listener: Tagger) -> None:
-    heard = stem("duet/mixture.flac")[None, :WINDOW]
-    torch.testing.assert_close(listener.logits(heard), listener.logits(0.01 * heard), rtol=0, atol=0.02)
+    mixture = stem("duet/mixture.flac")[None, :WINDOW_SAMPLES]
+    torch.testing.assert_close(listener.logits(mixture), listener.logits(0.01 * mixture), rtol=0, atol=0.02)
 
 
-def test_silence_has_finite_answers_and_gradients(listener: Tagger) -> None:
-    silence = torch.zeros(1, WINDOW, requires_grad=True)
+def test_silence_has_finite_logits_and_gradients(listener: Tagger) -> None:
+    silence = torch.zeros(1, WINDOW_SAMPLES, requires_grad=True)
     logits = listener.logits(silence)
     logits.sum().backward()
     assert bool(torch.isfinite(logits).all())
@@ -88,24 +94,24 @@ def test_silence_has_finite_answers_and_gradients(listener: Tagger) -> None:
     assert bool(torch.isfinite(silence.grad).all())
 
 
-def test_what_was_learnt_is_the_same_without_its_norms() -> None:
+def test_folding_the_batch_norms_changes_nothing() -> None:
     torch.manual_seed(0)
     learning = Listener(learning=True)
-    seen = LevelledMel()(torch.randn(3, WINDOW))
+    spectrogram = NormalisedMel()(torch.randn(3, WINDOW_SAMPLES))
     for _ in range(3):
-        learning(seen)
+        learning(spectrogram)
     learning.eval()
     plain = Listener()
-    plain.load_state_dict(folded(learning.state_dict()))
-    torch.testing.assert_close(plain(seen), learning(seen), rtol=1e-3, atol=1e-3)
+    plain.load_state_dict(fold_batch_norms(learning.state_dict()))
+    torch.testing.assert_close(plain(spectrogram), learning(spectrogram), rtol=1e-3, atol=1e-3)
 
 
-def test_a_decision_is_four_frames() -> None:
-    seen = LevelledMel()(torch.randn(1, WINDOW))
-    assert per_decision(seen).shape[-1] == Listener().decisions(seen).shape[-1] == 24
+def test_a_prediction_is_for_four_frames() -> None:
+    spectrogram = NormalisedMel()(torch.randn(1, WINDOW_SAMPLES))
+    assert sum_frames(spectrogram).shape[-1] == Listener().class_logits(spectrogram).shape[-1] == 24
 
 
-def test_gates_begin_as_each_component_is_heard(listener: Tagger) -> None:
+def test_gates_follow_the_prediction_for_each_component(listener: Tagger) -> None:
     parts = torch.stack([stem("duet/violin.flac"), stem("duet/piano.flac")])
     gates = infer_gates(parts, [listener], [(("violin",),)], "repeat")
     assert gates.shape == (2, 2)
@@ -120,8 +126,8 @@ def test_sources_that_claim_the_same_component_share_it(listener: Tagger) -> Non
     torch.testing.assert_close(gates[0], gates[1])
 
 
-def test_shares_are_read_in_company() -> None:
-    # Two classes that are there, and a third that two components sound a little like.
+def test_shares_of_a_segment_weigh_components_against_each_other() -> None:
+    # Two classes that are present, and a third that two components resemble a little.
     shares = torch.tensor([[0.8, 0.0, 0.2], [0.1, 0.7, 0.2]])
     energy = torch.tensor([0.5, 0.5])
     first = torch.tensor([[1.0, 0.0, 0.0]])
@@ -136,13 +142,13 @@ def test_shares_are_read_in_company() -> None:
     torch.testing.assert_close(everything[0], torch.ones(2))
 
 
-def test_taggers_without_shares_are_refused_in_a_line() -> None:
+def test_taggers_without_shares_are_refused() -> None:
     read = audio.read(EXAMPLES / "duet/mixture.flac", 3.0, 3.0)
     with pytest.raises(TagBoxError, match=r"add rendered/listener"):
         tagbox.separate(read.samples, read.rate, ["violin"], taggers=("mtat/pons-musicnn",))
 
 
-def test_listening_to_each_component_separates() -> None:
+def test_inferred_gates_separate() -> None:
     read = audio.read(EXAMPLES / "duet/mixture.flac", 3.0, 6.0)
     truth = audio.read(EXAMPLES / "duet/violin.flac", 3.0, 6.0).samples
     how = {"taggers": ("rendered/listener",), "begin": "heard", "factorisations": 2, "steps": 1}

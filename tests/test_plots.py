@@ -1,4 +1,4 @@
-"""Pictures of a result: a panel for what there is to see, and none for what there is not."""
+"""Plots of a separation have a panel for each track, and one for curves where there are any."""
 
 import struct
 from pathlib import Path
@@ -22,27 +22,30 @@ def steered() -> tagbox.Separation:
 
 
 def separated(steps: int) -> tagbox.Separation:
-    duet = audio.read(DUET)
-    return tagbox.separate(duet.samples[:, : 2 * duet.rate], duet.rate, tags=["violin"], steps=steps)
+    duet = audio.read(DUET, duration=1.0)
+    few = {"components": 4, "factorisations": 1}
+    return tagbox.separate(duet.samples, duet.rate, tags=["violin"], steps=steps, **few)
 
 
 def height(picture: Path) -> int:
-    """Pixels, from a PNG's header."""
+    """Read the height in pixels from a PNG's header."""
     return int(struct.unpack(">II", picture.read_bytes()[16:24])[1])
 
 
-def test_curves_have_a_panel_where_there_are_any(steered: tagbox.Separation, tmp_path: Path) -> None:
+def test_curves_have_a_panel_where_a_run_has_several_steps(
+    steered: tagbox.Separation, tmp_path: Path
+) -> None:
     several = plots.save_separation(steered, tmp_path / "several.png")
     once = plots.save_separation(separated(steps=1), tmp_path / "once.png")
     # Recording, source and residual, and what one step leaves empty.
     assert height(once) * 4 == height(several) * 3
 
 
-def test_segments_share_a_line_of_the_legend(steered: tagbox.Separation) -> None:
+def test_segments_share_a_legend_entry(steered: tagbox.Separation) -> None:
     from matplotlib.figure import Figure
 
     axes = Figure().subplots()
-    plots.curves(axes, steered, [*steered.runs, *steered.runs])
+    plots.draw_curves(axes, steered, [*steered.runs, *steered.runs])
     _, labels = axes.get_legend_handles_labels()
     assert labels == ["violin: rendered/listener"]
     assert len({line.get_color() for line in axes.get_lines()}) == 1

@@ -17,8 +17,8 @@ from tagbox import models
 from tagbox.audio.files import read
 from tagbox.audio.resampling import resample, to_mono
 from tagbox.taggers import registry
-from tagbox.taggers.frontends_pons import PonsMel, slaney_filters
-from tagbox.taggers.networks.pons import Block, Norm, Temporal, Timbral, peaks
+from tagbox.taggers.frontends import PonsMel, slaney_filters
+from tagbox.taggers.networks.pons import FrozenNorm, Temporal, Timbral, VggBlock, maximum_before_norm
 from tagbox.taggers.tagger import Tagger
 from tagbox.weights.store import locate
 
@@ -34,14 +34,14 @@ def tagger(request: pytest.FixtureRequest) -> Tagger:
     return models.load_tagger(request.param)
 
 
-def heard(path: Path, seconds: float = 10.0) -> Tensor:
-    """The beginning of a recording as taggers get it, (1, samples) at 16 kHz."""
+def excerpt(path: Path, seconds: float = 10.0) -> Tensor:
+    """Read the beginning of a recording, (1, samples) at 16 kHz."""
     audio = read(path, duration=seconds)
     return resample(to_mono(audio.samples), audio.rate, RATE).reshape(1, -1)
 
 
 def published_mel(audio: Tensor, **how: object) -> np.ndarray:
-    """(bands, frames) by librosa, with mirrored ends, as was its custom when the networks were trained."""
+    """Compute (bands, frames) by librosa, reflected at the ends, its default at the time of training."""
     return librosa.feature.melspectrogram(
         y=audio[0].numpy(), sr=RATE, n_fft=512, hop_length=HOP, n_mels=96, **{"pad_mode": "reflect", **how}
     )
@@ -63,7 +63,7 @@ def test_logits_are_those_of_the_original_graph(shared, tagger):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_file_inside_holds_floats_and_says_where_they_are_from(name):
+def test_the_packaged_file_holds_floats_and_names_their_source(name):
     path = locate("tagger", name, "mtat")
     with path.open("rb") as file:
         header = file.read(struct.unpack("<Q", file.read(8))[0])
@@ -73,10 +73,10 @@ def test_the_file_inside_holds_floats_and_says_where_they_are_from(name):
     assert 4 * numbers < path.stat().st_size < 4 * numbers + 20000
 
 
-def random_norm(channels: int, seed: int) -> Norm:
-    """A batch norm of which about half the channels fall."""
+def random_norm(channels: int, seed: int) -> FrozenNorm:
+    """Make a batch norm of which about half the channels fall."""
     random = torch.Generator().manual_seed(seed)
-    norm = Norm(channels)
+    norm = FrozenNorm(channels)
     with torch.no_grad():
         norm.weight.copy_(torch.randn(channels, generator=random))
         norm.bias.copy_(torch.randn(channels, generator=random))
@@ -85,20 +85,20 @@ def random_norm(channels: int, seed: int) -> Norm:
     return norm
 
 
-def plainly(norm: Norm, z: Tensor) -> Tensor:
-    """ReLU, then batch norm, in PyTorch's words."""
+def relu_and_norm(norm: FrozenNorm, z: Tensor) -> Tensor:
+    """Apply PyTorch's ReLU, then its batch norm."""
     return functional.batch_norm(
         functional.relu(z), norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=1e-3
     )
 
 
 @given(st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_maximum_may_be_taken_before_relu_and_norm(seed):
     torch.manual_seed(seed)
     conv, norm, x = nn.Conv1d(3, 8, 5), random_norm(8, seed), torch.randn(2, 3, 40)
-    first = peaks(conv, norm, lambda w, b: functional.max_pool1d(functional.conv1d(x, w, b), 4), dim=3)
-    last = functional.max_pool1d(plainly(norm, conv(x)), 4)
+    first = maximum_before_norm(conv, norm, lambda w, b: functional.max_pool1d(functional.conv1d(x, w, b), 4))
+    last = functional.max_pool1d(relu_and_norm(norm, conv(x)), 4)
     torch.testing.assert_close(first, last, rtol=1e-5, atol=1e-5)
 
 
@@ -108,25 +108,25 @@ def test_parts_of_musicnn_are_convolution_relu_norm_and_maximum():
     timbral = Timbral(8, 38)
     timbral.norm = random_norm(8, 1)
     z = functional.conv2d(x[:, None], timbral.conv.weight, timbral.conv.bias, padding=(0, 3))
-    expected = plainly(timbral.norm, z).amax(dim=2)
+    expected = relu_and_norm(timbral.norm, z).amax(dim=2)
     torch.testing.assert_close(timbral(x), expected, rtol=1e-4, atol=1e-5)
 
     temporal = Temporal(8, 32)
     temporal.norm = random_norm(8, 2)
     padded = functional.pad(x[:, None], (15, 16))
     z = functional.conv2d(padded, temporal.conv.weight[:, :, None], temporal.conv.bias)
-    torch.testing.assert_close(temporal(x), plainly(temporal.norm, z).amax(dim=2), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(temporal(x), relu_and_norm(temporal.norm, z).amax(dim=2), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("area", "step"), [((1, 4), (2, 2)), ((2, 2), (2, 2)), ((1, 4), (1, 4)), ((4, 1), (4, 1))]
 )
-def test_a_block_of_vgg_skips_only_what_no_maximum_sees(area, step):
+def test_a_block_of_vgg_skips_only_bands_outside_all_maxima(area, step):
     torch.manual_seed(0)
-    block, x = Block(3, 8, area, step), torch.randn(2, 3, 17, 31)
+    block, x = VggBlock(3, 8, area, step), torch.randn(2, 3, 17, 31)
     block.norm = random_norm(8, 3)
     z = functional.conv2d(x, block.conv.weight, block.conv.bias, padding=1)
-    expected = functional.max_pool2d(plainly(block.norm, z), area, step)
+    expected = functional.max_pool2d(relu_and_norm(block.norm, z), area, step)
     torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -144,9 +144,9 @@ def test_filters_have_an_area_of_one_hertz():
 
 
 @pytest.mark.parametrize("audio", ["duet/mixture.flac", "band/drums.flac", "song/vocals.flac", "generated"])
-def test_spectrogram_is_librosas_without_the_mirrored_ends(audio):
+def test_spectrogram_is_librosas_without_the_reflected_ends(audio):
     generated = torch.from_numpy(signal(5 * RATE, RATE, 0))[None]
-    x = generated if audio == "generated" else heard(EXAMPLES / audio)
+    x = generated if audio == "generated" else excerpt(EXAMPLES / audio)
     ours = PonsMel()(x)[0].numpy()
     np.testing.assert_allclose(ours, compressed(published_mel(x, center=False)), rtol=0, atol=1e-4)
     whole = compressed(published_mel(x))
@@ -172,17 +172,17 @@ def test_taggers_share_their_spectrogram():
     assert musicnn.window == vgg.window
 
 
-def test_windows_are_answered_as_the_published_program_does(tagger):
-    """Windows that begin 187 frames apart, on a recording mirrored at its start as librosa does it.
+def test_windows_are_predicted_as_by_the_published_program(tagger):
+    """Windows that begin 187 frames apart, on a recording reflected at its start as by librosa.
 
     The published program rounds the spectrogram to 16-bit floats; that is the larger of the two tolerances.
     """
-    x = heard(EXAMPLES / "duet" / "mixture.flac", 13)
+    x = excerpt(EXAMPLES / "duet" / "mixture.flac", 13)
     mel = published_mel(x)
     windows = mel.shape[1] // FRAMES
-    mirrored = functional.pad(x, (HOP, 0), mode="reflect")[:, : (windows - 1) * FRAMES * HOP + tagger.window]
+    reflected = functional.pad(x, (HOP, 0), mode="reflect")[:, : (windows - 1) * FRAMES * HOP + tagger.window]
     with torch.inference_mode():
-        ours = tagger.logits(mirrored, overlap=HOP / tagger.window)[0]
+        ours = tagger.logits(reflected, overlap=HOP / tagger.window)[0]
         for spectrogram, tolerance in ((mel, 1e-4), (mel.astype(np.float16), 1e-2)):
             parts = np.split(compressed(spectrogram)[:, : windows * FRAMES], windows, axis=1)
             published = tagger.network(torch.from_numpy(np.stack(parts)))
@@ -190,8 +190,8 @@ def test_windows_are_answered_as_the_published_program_does(tagger):
 
 
 def test_gradients_reach_the_waveform(tagger):
-    """The whole window in musicnn; the last maxima of vgg leave out 26 frames, too few for one more area."""
-    x = heard(EXAMPLES / "duet" / "mixture.flac", 3.1)[:, : tagger.window].requires_grad_()
+    """The whole window in musicnn; the last maxima of vgg omit 26 frames, too few for another area."""
+    x = excerpt(EXAMPLES / "duet" / "mixture.flac", 3.1)[:, : tagger.window].requires_grad_()
     tagger.logits(x).sum().backward()
     assert x.grad is not None and torch.isfinite(x.grad).all()
     end = {"pons-musicnn": tagger.window, "pons-vgg": tagger.window - 26 * HOP}[tagger.name]
@@ -200,8 +200,8 @@ def test_gradients_reach_the_waveform(tagger):
     assert not x.grad[0, end:].any()
 
 
-def test_a_small_step_along_the_gradient_changes_the_logit_as_it_says(tagger):
-    x = heard(EXAMPLES / "duet" / "mixture.flac", 3.1)[:, : tagger.window]
+def test_a_small_step_along_the_gradient_changes_the_logit_accordingly(tagger):
+    x = excerpt(EXAMPLES / "duet" / "mixture.flac", 3.1)[:, : tagger.window]
     tag = tagger.tags.index("violin")
     x.requires_grad_()
     before = tagger.logits(x)[0, 0, tag]
@@ -223,9 +223,9 @@ def test_a_small_step_along_the_gradient_changes_the_logit_as_it_says(tagger):
         ("song/vocals.flac", "choir"),
     ],
 )
-def test_the_first_word_for_an_instrument_is_its_name(tagger, path, tag):
+def test_the_most_probable_tag_of_an_instrument_is_its_name(tagger, path, tag):
     with torch.inference_mode():
-        probabilities = tagger(heard(EXAMPLES / path)).probabilities[0]
+        probabilities = tagger(excerpt(EXAMPLES / path)).probabilities[0]
     assert tagger.tags[int(probabilities.argmax())] == tag
 
 
@@ -234,7 +234,7 @@ def test_a_recorded_duet_of_violin_and_guitar(shared, tagger):
     top = {}
     for part in ("mix", "stems/S00", "stems/S01"):
         with torch.inference_mode():
-            probabilities = tagger(heard(folder / f"{part}.flac", 12)).probabilities[0]
+            probabilities = tagger(excerpt(folder / f"{part}.flac", 12)).probabilities[0]
         top[part] = {tagger.tags[i] for i in probabilities.topk(6).indices.tolist()}
     assert {"classical", "violin", "strings"} <= top["mix"]
     assert {"classical", "violin", "strings"} <= top["stems/S00"]

@@ -21,9 +21,9 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 @pytest.fixture(scope="module")
 def generator() -> VQVAEGenerator:
-    design = VQVAEConfig(widths=(16, 8), depths=(6, 2), halvings=(2, 1), dimensions=8, entries=32)
-    weights = recipe_weights(pretrained.expected_shapes(design))
-    return pretrained.assemble("small", weights, design, "cpu", "recipe", "MIT")
+    config = VQVAEConfig(widths=(16, 8), depths=(6, 2), halvings=(2, 1), dimensions=8, entries=32)
+    weights = recipe_weights(pretrained.expected_shapes(config))
+    return pretrained.from_state_dict("small", weights, config, "cpu", "recipe", "MIT")
 
 
 def gradient(generator: VQVAEGenerator, latents: Tensor) -> Tensor:

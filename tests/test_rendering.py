@@ -1,4 +1,4 @@
-"""Scores, MIDI and the data set that anyone can build."""
+"""Scores, MIDI files and the rendered data set."""
 
 import itertools
 import json
@@ -67,7 +67,7 @@ def test_general_midi_is_complete() -> None:
 
 
 @pytest.mark.parametrize("tune", tunes.TUNES, ids=lambda tune: tune.title)
-def test_tunes_and_their_chords_agree(tune: tunes.Tune) -> None:
+def test_melodies_fit_their_chords(tune: tunes.Tune) -> None:
     length = count_units(tune.melody)
     chords = arranging.read_chords(tune.chords)
     assert length == sum(held for _, held, _ in chords)
@@ -92,7 +92,7 @@ def test_tunes_and_their_chords_agree(tune: tunes.Tune) -> None:
     ),
     st.sampled_from([0, 40, 127, None]),
 )
-def test_midi_keeps_notes(
+def test_notes_survive_writing_and_reading_midi(
     tmp_path_factory: pytest.TempPathFactory, notes: list[tuple[int, int, int, int]], program: int | None
 ) -> None:
     pytest.importorskip("mido", reason="mido is not installed (extra eval)")
@@ -112,7 +112,7 @@ def test_midi_keeps_notes(
         assert abs(ours.length - theirs.length) <= 2.1 * tick
 
 
-def test_a_window_keeps_what_is_in_force() -> None:
+def test_a_window_repeats_the_controls_in_force() -> None:
     notes = (Note(0.0, 9.0, 60, 90), Note(2.5, 9.0, 62, 90), Note(4.0, 0.5, 64, 90), Note(8.0, 1.0, 65, 90))
     volume, bend = bytes((0xB0, 7, 80)), bytes((0xE0, 0, 70))
     controls = (
@@ -148,7 +148,7 @@ def test_sixteen_tracks_hold_every_family(seed: int) -> None:
     assert sum("Drums" in own for own in families) == 8
 
 
-def test_arrangements_are_the_seeds_own() -> None:
+def test_a_seed_decides_the_arrangements() -> None:
     first = list(itertools.islice(arranging.arrangements(3, 8.0), 6))
     assert first == list(itertools.islice(arranging.arrangements(3, 8.0), 6))
     assert first != list(itertools.islice(arranging.arrangements(4, 8.0), 6))
@@ -163,7 +163,7 @@ def test_arrangements_are_the_seeds_own() -> None:
 
 
 @needs_fluidsynth
-def test_a_note_sounds_where_and_how_it_is_written(tone: Path) -> None:
+def test_a_note_is_rendered_at_its_time_and_pitch(tone: Path) -> None:
     audio = fluidsynth.render(
         midi.encode_midi([Part(0, (Note(0.5, 0.5, 81, 100),))]), tone, 2.0, reverb=False
     )
@@ -172,8 +172,8 @@ def test_a_note_sounds_where_and_how_it_is_written(tone: Path) -> None:
     loud = np.abs(mono[24_000:34_000]).max()
     assert np.abs(mono[:20_000]).max() < 1e-3 * loud
     assert np.abs(mono[60_000:]).max() < 0.02 * loud
-    heard = np.abs(np.fft.rfft(mono[24_000:34_000])).argmax() * fluidsynth.RATE / 10_000
-    assert heard == pytest.approx(882, abs=5)
+    frequency = np.abs(np.fft.rfft(mono[24_000:34_000])).argmax() * fluidsynth.RATE / 10_000
+    assert frequency == pytest.approx(882, abs=5)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_stems_add_up_to_the_mix_exactly(built: Path) -> None:
         assert mix[-1] == 0
 
 
-def test_evaluation_finds_it(built: Path) -> None:
+def test_evaluation_reads_the_data_set(built: Path) -> None:
     found = registry.find_dataset(built)
     assert (found.layout, len(found.tracks), found.skipped) == ("slakh", 2, ())
     score = arranging.arrangement(1, 3.0, 1)
@@ -215,7 +215,7 @@ def test_evaluation_finds_it(built: Path) -> None:
     assert float(drums.samples.abs().max()) > 0.01
 
 
-def test_a_build_that_stopped_goes_on(built: Path, tone: Path, tmp_path: Path) -> None:
+def test_a_stopped_build_is_resumed(built: Path, tone: Path, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     shutil.copytree(built, folder)
     shutil.rmtree(folder / "Track00001")
@@ -233,7 +233,7 @@ def test_a_build_that_stopped_goes_on(built: Path, tone: Path, tmp_path: Path) -
     assert everything(folder) == before
 
 
-def test_other_peoples_folders_are_left_alone(tone: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tone: Path, tmp_path: Path) -> None:
     if shutil.which("fluidsynth") is None:
         pytest.skip("fluidsynth is not installed (apt-get install fluidsynth)")
     (tmp_path / "letter.txt").write_text("dear")
@@ -243,7 +243,7 @@ def test_other_peoples_folders_are_left_alone(tone: Path, tmp_path: Path) -> Non
 
 
 @needs_fluidsynth
-def test_songs_from_midi_files(tone: Path, tmp_path: Path) -> None:
+def test_midi_files_are_rendered(tone: Path, tmp_path: Path) -> None:
     pytest.importorskip("mido", reason="mido is not installed (extra eval)")
     songs = tmp_path / "songs"
     songs.mkdir()
@@ -258,9 +258,8 @@ def test_songs_from_midi_files(tone: Path, tmp_path: Path) -> None:
     (songs / "broken.MID").write_bytes(b"MThd" + bytes(40))
     skipped: list[str] = []
     made: list[RenderedTrack] = []
-    count = dataset.build_dataset(
-        tmp_path / "out", DatasetOptions(3, 4.0, 0, tone, songs), made.append, skipped.append
-    )
+    options = DatasetOptions(3, 4.0, 0, tone, songs)
+    count = dataset.build_dataset(tmp_path / "out", options, made.append, skipped.append)
     assert count == 1
     assert sorted(made[0].classes) == ["Drums", "Piano", "Strings"]
     assert made[0].title == "good"
@@ -274,7 +273,7 @@ def test_songs_from_midi_files(tone: Path, tmp_path: Path) -> None:
 
 
 @needs_fluidsynth
-def test_a_silent_soundfont_is_said(tone: Path, tmp_path: Path) -> None:
+def test_a_silent_soundfont_is_refused(tone: Path, tmp_path: Path) -> None:
     data = bytearray(tone.read_bytes())
     at = data.index(b"smpl") + 8
     data[at : at + 800] = bytes(800)
@@ -289,7 +288,7 @@ def test_a_silent_soundfont_is_said(tone: Path, tmp_path: Path) -> None:
     ("changes", "words"),
     [({"tracks": 0}, "0 tracks"), ({"seconds": 1.0}, "of 1 s"), ({"seed": -1}, "seed is -1")],
 )
-def test_settings_that_make_no_sense(changes: dict[str, float], words: str, tmp_path: Path) -> None:
+def test_options_out_of_range_are_refused(changes: dict[str, float], words: str, tmp_path: Path) -> None:
     request = DatasetOptions(**{"tracks": 1, "seconds": 3.0, "seed": 0, "soundfont": tmp_path, **changes})  # type: ignore[arg-type]
     with pytest.raises(TagBoxError, match=words):
         dataset.build_dataset(tmp_path / "out", request)
@@ -312,7 +311,7 @@ def assert_refused(result: subprocess.CompletedProcess[str], words: str) -> None
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_without_fluidsynth_it_says_how_to_get_it(tmp_path: Path) -> None:
+def test_the_command_says_how_to_install_fluidsynth(tmp_path: Path) -> None:
     result = run("dataset", tmp_path / "out", PATH=str(tmp_path))
     assert_refused(result, "apt-get install fluidsynth musescore-general-soundfont-small")
     assert list(tmp_path.iterdir()) == []
@@ -335,13 +334,13 @@ def test_the_command(tone: Path, tmp_path: Path) -> None:
     assert_refused(run("dataset", out, "--soundfont", tmp_path / "none.sf2"), "cannot be read")
 
 
-def test_no_soundfont_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_without_a_soundfont_says_how_to_install_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fluidsynth, "SOUNDFONTS", ())
     with pytest.raises(TagBoxError, match="apt-get install musescore-general-soundfont-small"):
         fluidsynth.find_soundfont()
 
 
-def test_folders_without_midi_are_said(tmp_path: Path) -> None:
+def test_folders_without_midi_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TagBoxError, match="no MIDI file"):
         midi.list_midi_files(tmp_path)
     with pytest.raises(TagBoxError, match="no folder"):

@@ -1,8 +1,6 @@
 """The reproduced tables: every cell has a result or a reason, and runs are resumable."""
 
 import csv
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 import soundfile
 import yaml
 
-from tagbox import audio
+from tagbox import audio, cli
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import metrics, result_store
 from tagbox.evaluation.reproduction import report, run
@@ -176,29 +174,21 @@ def test_options_out_of_range_are_refused(changes: dict[str, object], words: str
     assert not (empty_home / "out").exists()
 
 
-def test_the_command(empty_home: Path) -> None:
-    def run(*words: object) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "tagbox",
-            "reproduce",
-            "-o",
-            str(empty_home / "out"),
-            *map(str, words),
-        ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=dict(os.environ))
-
-    result = run()
-    assert result.returncode == 0, result.stderr
-    assert "Table 1: MUSDB18" in result.stdout
-    assert "TagBox, Jamendo HCNN" in result.stdout
-    assert "tagbox models pull jamendo/hcnn" in result.stdout
-    assert {path.name for path in (empty_home / "out").iterdir()} == {
-        "reproduction.md",
-        "reproduction.csv",
-    }
-    refused = run()
-    assert refused.returncode == 2
-    assert "--resume" in refused.stderr
-    assert len(refused.stderr.strip().splitlines()) == 1
+def test_the_command(
+    empty_home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = empty_home / "out"
+    monkeypatch.setattr(sys, "argv", ["tagbox", "reproduce", "-o", str(out)])
+    with pytest.raises(SystemExit) as finished:
+        cli.main()
+    assert finished.value.code == 0
+    printed = capsys.readouterr().out
+    assert "Table 1: MUSDB18" in printed
+    assert "TagBox, Jamendo HCNN" in printed
+    assert "tagbox models pull jamendo/hcnn" in printed
+    assert {path.name for path in out.iterdir()} == {"reproduction.md", "reproduction.csv"}
+    with pytest.raises(SystemExit) as refused:
+        cli.main()
+    assert refused.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "--resume" in line

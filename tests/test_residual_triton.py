@@ -1,4 +1,4 @@
-"""The fused residual block against the plain one, under Triton's interpreter: no GPU is needed, Triton is."""
+"""The Triton kernel of a residual block against the plain block: on a GPU, or in Triton's interpreter."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ pytest.importorskip("triton", reason="Triton is not installed (pip install trito
 @pytest.mark.parametrize(
     ("channels", "dilation", "positions", "batch"), [(32, 1, 300, 2), (64, 27, 200, 1), (16, 243, 150, 1)]
 )
-def test_the_fused_block_is_the_plain_block(channels: int, dilation: int, positions: int, batch: int) -> None:
+def test_the_kernel_is_the_plain_block(channels: int, dilation: int, positions: int, batch: int) -> None:
     from tagbox.kernels import residual_triton
 
     torch.manual_seed(0)
@@ -19,13 +19,13 @@ def test_the_fused_block_is_the_plain_block(channels: int, dilation: int, positi
     plain = Residual(channels, dilation).requires_grad_(False)
     x = torch.randn(batch, channels, 1, positions).contiguous(memory_format=torch.channels_last)
     upstream = torch.randn(batch, channels, 1, positions)
-    there, here = x.clone().requires_grad_(), x.to(device).detach().requires_grad_()
-    expected = plain(there)
+    plain_input, our_input = x.clone().requires_grad_(), x.to(device).detach().requires_grad_()
+    expected = plain(plain_input)
     expected.backward(upstream)
     block = Residual(channels, dilation).requires_grad_(False).to(device)
     block.load_state_dict(plain.state_dict())
-    got = residual_triton.residual(here, block.model[1], block.model[3])
-    got.backward(upstream.to(device))
-    assert here.grad is not None
-    torch.testing.assert_close(got.cpu(), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(here.grad.cpu(), there.grad, rtol=1e-4, atol=1e-5)
+    ours = residual_triton.residual(our_input, block.model[1], block.model[3])
+    ours.backward(upstream.to(device))
+    assert our_input.grad is not None
+    torch.testing.assert_close(ours.cpu(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(our_input.grad.cpu(), plain_input.grad, rtol=1e-4, atol=1e-5)

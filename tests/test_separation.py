@@ -194,7 +194,7 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> VQVAEGenerator:
         patch.setenv("TAGBOX_HOME", str(folder / "home"))
         path = store.import_file(catalogue.model_by_identifier("jukebox"), folder / "vqvae.pth.tar")
     return pretrained.from_state_dict(
-        "jukebox", jukebox.read(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
+        "jukebox", jukebox.load_jukebox(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
     )
 
 

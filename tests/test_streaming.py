@@ -278,7 +278,7 @@ def test_ctrl_c_leaves_nothing_where_gates_are_inferred() -> None:
 def generator(tmp_path: Path) -> Path:
     """A tiny generator, untrained: its noise masks differently in every segment, which is the hard case."""
     path = tmp_path / "tiny.safetensors"
-    pretrained.write(new_model(VQVAEConfig((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
+    pretrained.save_generator_file(new_model(VQVAEConfig((4,), (1,), (3,), entries=8), 0), path, "MIT", {})
     return path
 
 
@@ -514,7 +514,7 @@ def test_the_command_says_how_far_it_has_come(long_file: Path, tmp_path: Path) -
     count = json.loads((tmp_path / "band" / "run.json").read_text())["streamed"]["segments"]
     assert f"segment 1 of {count}" in done.stderr and f"segment {count} of {count}" in done.stderr
     assert str(tmp_path / "band" / "drums.flac") in done.stdout
-    assert "hears drums" in done.stdout
+    assert "predicts drums" in done.stdout
 
 
 def test_nothing_is_left_when_it_is_stopped(long_file: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from tagbox.ui.examples import separation_examples, transfer_examples
 from tagbox.ui.jobs import Job, JobQueue, JobStatus
 from tagbox.ui.limits import Limits, without_folder
 from tagbox.ui.processing import JobRequest
+from tagbox.ui.progress_html import ProgressView
 from tagbox.ui.session_files import JobSignals, SessionFolder
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
@@ -222,6 +223,19 @@ def test_curves_belong_to_the_source_that_the_loop_steers() -> None:
     second_loop = JobStatus(True, 0, 2, (step(0, probability=0.25),), None, 1.0)
     second = plots.draw_loop(second_loop, list(targets), targets, 5)
     assert "&lt;b&gt; <b>25%</b>" in second and "<b>0</b>" in second
+
+
+def test_progress_shows_the_loop_or_else_the_segments() -> None:
+    waiting = JobStatus(False, 2, 0, (), None, 3.0)
+    steered = ProgressView(["violin"], {"violin": [[1]]}, 4)
+    assert "2 other runs" in steered.render(waiting)
+    halfway = JobStatus(True, 0, 1, (step(0), step(1)), None, 2.0)
+    assert 'max="4" value="2"' in steered.render(halfway) and "polyline" in steered.render(halfway)
+    assert "2 steps" in steered.render(halfway, ended=True)
+    inferred = ProgressView(["violin"], {"violin": [[1]]}, 1)
+    second_segment = JobStatus(True, 0, 1, (step(0),), (1, 3), 2.0)
+    assert 'max="3" value="1"' in inferred.render(second_segment)
+    assert "polyline" not in inferred.render(second_segment, ended=True)
 
 
 def test_spectrograms_of_long_recordings_are_pooled_and_not_cut(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ SHIPPED_MODELS: dict[str, Any] = {
     "generator": "embedded",
     "taggers": ("mtat/pons-musicnn", "mtat/pons-vgg"),
 }
+NOT_STATED = ("not stated",) * 4
+"""Learning rate, steps, taggers and data of examples for which the published page does not list them."""
 OPTIONS = {"taggers": "tagger"}
 """The command line's names of fields of `Settings` that have another name there."""
 
@@ -199,7 +201,7 @@ EXAMPLES = (
             _paper("Algorithm 1 with masks of two FFT sizes.", "paper-two", fft=(1024, 2048)),
             DEFAULT,
         ),
-        _table("1024, then 1024, 2048", *["not stated"] * 5),
+        _table("1024, then 1024, 2048", *NOT_STATED, "not stated"),
         stem="flute",
         flutter=True,
     ),
@@ -220,7 +222,7 @@ EXAMPLES = (
             ),
             Setup("transfer", "transfer", "TagBox's own preset for this, with a much lower learning rate."),
         ),
-        _table("no mask", *["not stated"] * 4, "Guitar"),
+        _table("no mask", *NOT_STATED, "Guitar"),
         command="transfer",
     ),
 )

@@ -21,7 +21,7 @@ TITLE = "TagBox: gallery"
 INTRODUCTION = """<p>The examples of the
 <a href="https://ethman.github.io/tagbox/">published demo page</a>
 (<a href="https://arxiv.org/abs/2110.13071">paper</a>), one by one and with its settings, on recordings that anyone may
-use. Each is separated by the paper's method (<code>paper</code>) and by two of TagBox's own (<code>steered</code>,
+use. Each is processed by the paper's method (<code>paper</code>) and by TagBox's own (<code>steered</code>,
 <code>default</code>), with the command that is printed below the result.</p>
 <p>Three things differ from the published page. Its songs cannot be redistributed; the recordings here are three short
 pieces that this project rendered from public-domain tunes with sampled instruments, which makes them easier than real

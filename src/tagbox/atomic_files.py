@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files that appear whole or not at all."""
 
 import json
 import os
@@ -12,16 +12,20 @@ from tagbox.errors import OutputExistsError, UnwritableOutputError
 
 
 def refuse_to_overwrite(path: Path, force: bool) -> None:
-    """Raise `OutputExistsError` where `path` exists and `force` is not given."""
+    """Check that `path` may be written.
+
+    Raises:
+        OutputExistsError: `path` exists and `force` is not given.
+    """
     if path.exists() and not force:
         raise OutputExistsError(f"{path} exists already; give --force to replace it, or another name")
 
 
 @contextmanager
 def write_atomically(path: Path, force: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; the file takes `path`'s name only once the block ends without error.
+    """Yield the path of a temporary file, which is renamed to `path` if the block ends without an error.
 
-    The neighbour keeps the suffix, since libraries choose the format by it.
+    The temporary file has the ending of `path`, by which libraries choose the format.
 
     Raises:
         OutputExistsError: `path` exists and `force` is not given.
@@ -39,7 +43,7 @@ def write_atomically(path: Path, force: bool = False) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only their owner can read; a result is an ordinary file.
+        # mkstemp makes files that only their owner can read, unlike other new files.
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
@@ -49,6 +53,11 @@ def write_atomically(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 def write_json(data: Mapping[str, Any], path: Path, force: bool) -> None:
-    """Write `data` as JSON, whole or not at all."""
+    """Write `data` as indented JSON in UTF-8, whole or not at all.
+
+    Raises:
+        OutputExistsError: `path` exists and `force` is not given.
+        UnwritableOutputError: its folder cannot be written.
+    """
     with write_atomically(path, force) as temporary:
         temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

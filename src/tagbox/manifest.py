@@ -1,4 +1,4 @@
-"""Describe a run in run.json: enough to make its result again, and to know under which licences."""
+"""Describe a run in run.json: what is needed to repeat it, and under which licences its models are."""
 
 import dataclasses
 import hashlib
@@ -22,7 +22,7 @@ TOP_TAGS = 5
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of everything that numbers depend on."""
+    """Return the versions of the software on which results depend."""
     return {
         "tagbox": tagbox.__version__,
         "python": platform.python_version(),
@@ -45,22 +45,18 @@ def describe(
     probabilities: Mapping[str, Sequence[Tensor]],
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Describe a run as a manifest, ready for JSON.
+    """Describe a run as a manifest that can be written as JSON.
 
     Args:
-        task: what was separated, and by which models.
-        preset: that the settings began as.
+        task: the sources, settings and models.
+        preset: on which the settings are based.
         source: what is known of the recording.
         runs: of the steering loop.
         probabilities: by signal ("mixture", each source, "residual"), for each tagger (tags,).
-        seconds: by what they were spent on.
+        seconds: by the part of the computation that took them.
     """
-    queries, target_tags, taggers, generator = (
-        task.queries,
-        task.target_tags,
-        task.taggers,
-        task.generator,
-    )
+    queries, target_tags = task.queries, task.target_tags
+    taggers, generator = task.taggers, task.generator
     manifest: dict[str, Any] = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
@@ -105,7 +101,7 @@ def describe(
             "licence": generator.licence,
         }
         if generator.name == "jukebox":
-            accepted = store.acceptance(catalogue.find("generator", "jukebox", None))
+            accepted = store.licence_acceptance(catalogue.find_model("generator", "jukebox", None))
             manifest["generator"]["licence_accepted"] = accepted
     if preset == "published-code":
         manifest["faults_kept"] = list(PUBLISHED_FAULTS)
@@ -115,7 +111,7 @@ def describe(
 def _most_probable(
     tagger: Tagger, probabilities: Tensor, target_tags: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """Return the probabilities of the target tags, then those of the most probable others."""
+    """Return the probabilities of the target tags, then of the most probable other tags."""
     targets = [tag for tags in target_tags for tag in tags]
     top = [tagger.tags[int(i)] for i in probabilities.argsort(descending=True)[:TOP_TAGS]]
     named = dict.fromkeys([*targets, *top])

@@ -1,4 +1,4 @@
-"""Pictures of a separation: what was heard where, and how the tags moved."""
+"""Plot a separation: spectrograms of its tracks, and the curves of loss and probabilities."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,30 +14,41 @@ from tagbox.audio.stft import stft
 from tagbox.errors import TagBoxError
 from tagbox.methods.steering import Run
 from tagbox.results import Separation
+from tagbox.taggers.names import TaggerName
 from tagbox.tags.vocabularies import TAGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-N_FFT = 2048
+FFT_SIZE = 2048
 FLOOR_DB = -80.0
 HIGHEST_HZ = 10_000
 
 
 def level_db(track: Tensor, reference: float) -> NDArray[np.float32]:
-    """Spectrogram of `track` (channels, samples), dB below `reference`, at least `FLOOR_DB`."""
+    """Compute a spectrogram of `track` (channels, samples) in dB.
+
+    Args:
+        track: its channels are averaged.
+        reference: magnitude of 0 dB.
+
+    Returns:
+        (bins, frames), at least `FLOOR_DB`.
+    """
     magnitude = _magnitude(track).numpy()
     decibel: NDArray[np.float32] = 20 * np.log10(np.maximum(magnitude / reference, 10 ** (FLOOR_DB / 20)))
     return decibel
 
 
 def save_separation(result: Separation, path: Path, force: bool = False) -> Path:
-    """Draw spectrograms of the recording, each source and the residual, and the curves of loss and tags.
+    """Plot spectrograms of the recording, each source and the residual, and curves of loss and probabilities.
 
-    There are curves where a loop took more than one step.
+    Curves are plotted where a run took more than one step.
 
     Raises:
-        TagBoxError: matplotlib is not installed, or `path` exists and `force` is not given.
+        TagBoxError: matplotlib is not installed.
+        OutputExistsError: `path` exists and `force` is not given.
+        UnwritableOutputError: the folder cannot be written.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -48,13 +59,13 @@ def save_separation(result: Separation, path: Path, force: bool = False) -> Path
     mixture = result.residual + sum(result.sources.values())
     tracks = {"recording": mixture, **result.sources, "residual": result.residual}
     reference = float(_magnitude(mixture).max())
-    curved = [run for run in result.runs if len(run.history.steps) > 1]
-    panels = len(tracks) + bool(curved)
+    steered = [run for run in result.runs if len(run.history.steps) > 1]
+    panels = len(tracks) + bool(steered)
     figure = Figure(figsize=(10, 2.6 * panels), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
-    pictures = axes[: len(tracks)]
-    for ax, (name, track) in zip(pictures, tracks.items(), strict=True):
+    spectrograms = axes[: len(tracks)]
+    for ax, (name, track) in zip(spectrograms, tracks.items(), strict=True):
         image = ax.imshow(
             level_db(track, reference),
             origin="lower",
@@ -65,42 +76,43 @@ def save_separation(result: Separation, path: Path, force: bool = False) -> Path
             extent=(0, track.shape[-1] / result.rate, 0, result.rate / 2000),
         )
         ax.set(title=name, ylabel="kHz", ylim=(0, min(result.rate / 2, HIGHEST_HZ) / 1000))
-    pictures[-1].set_xlabel("s")
-    figure.colorbar(image, ax=list(pictures), label="dB")
-    if curved:
-        curves(axes[-1], result, curved)
-    with write_atomically(path, force) as beside:
-        figure.savefig(beside, dpi=100, format="png")
+    spectrograms[-1].set_xlabel("s")
+    figure.colorbar(image, ax=list(spectrograms), label="dB")
+    if steered:
+        draw_curves(axes[-1], result, steered)
+    with write_atomically(path, force) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
     return path
 
 
-def _magnitude(track: Tensor) -> Tensor:
-    """Of the channels' mean, (bins, frames); a track shorter than a window is filled with silence."""
-    mono = track.mean(dim=0)
-    return stft(functional.pad(mono, (0, max(0, N_FFT - mono.shape[-1]))), N_FFT).abs()
+def draw_curves(ax: "Axes", result: Separation, runs: Sequence[Run]) -> None:
+    """Draw the probability of each source's tags at each step, and the loss on an axis of its own.
 
-
-def curves(ax: "Axes", result: Separation, runs: Sequence[Run]) -> None:
-    """The wanted tags' probabilities at each step, and the loss on an axis of its own.
-
-    Segments of a long recording share their source's colour.
+    Where a source has several tags, the most probable is drawn. The segments of a long recording share their
+    source's colour.
     """
-    names = [entry["name"] for entry in result.manifest["taggers"]]
+    taggers = [entry["name"] for entry in result.manifest["taggers"]]
     colours: dict[str, str] = {}
     for run in runs:
         for s, source in enumerate(run.sources):
-            for t, name in enumerate(names):
-                vocabulary = TAGS[name.partition("/")[0]]
-                wanted = [vocabulary.index(tag) for tag in result.manifest["tags"][source][name]]
-                curve = [float(step.probabilities[t][s, wanted].max()) for step in run.history.steps]
-                about = f"{source}: {name}"
-                known = about in colours
-                colour = colours.setdefault(about, f"C{len(colours)}")
-                ax.plot(curve, color=colour, label=None if known else about)
+            for t, tagger in enumerate(taggers):
+                vocabulary = TAGS[TaggerName.parse(tagger).data]
+                targets = [vocabulary.index(tag) for tag in result.manifest["tags"][source][tagger]]
+                curve = [float(step.probabilities[t][s, targets].max()) for step in run.history.steps]
+                label = f"{source}: {tagger}"
+                is_new = label not in colours
+                colour = colours.setdefault(label, f"C{len(colours)}")
+                ax.plot(curve, color=colour, label=label if is_new else None)
     ax.set(title="probability of the tags in the estimate", xlabel="step", ylim=(0, 1))
     ax.locator_params(axis="x", integer=True)
     ax.legend(loc="best", fontsize="small")
-    loss = ax.twinx()
+    loss_axis = ax.twinx()
     for run in runs:
-        loss.plot(run.history.losses, color="grey", linestyle=":")
-    loss.set_ylabel("loss (dotted)")
+        loss_axis.plot(run.history.losses, color="grey", linestyle=":")
+    loss_axis.set_ylabel("loss (dotted)")
+
+
+def _magnitude(track: Tensor) -> Tensor:
+    """Compute the magnitude spectrogram of the channels' mean, (bins, frames); short tracks are padded."""
+    mono = track.mean(dim=0)
+    return stft(functional.pad(mono, (0, max(0, FFT_SIZE - mono.shape[-1]))), FFT_SIZE).abs()

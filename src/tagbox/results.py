@@ -1,4 +1,4 @@
-"""What a run hands back, and how it is written: whole folders of audio, with what made them in run.json."""
+"""Hold the results of a run, and write them: audio files, and a manifest that says how they were computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from torch import Tensor
 from tagbox.atomic_files import refuse_to_overwrite, write_json
 from tagbox.audio import files
 from tagbox.audio.files import Bits, default_bits, file_name, peak
-from tagbox.errors import TagBoxError
+from tagbox.errors import UnwritableOutputError
 from tagbox.methods.steering import NOTHING_TO_STEER, History, Run, Stopped
 
 
 @dataclass(frozen=True)
 class Separation:
-    """Sources by tag, and what is left.
+    """A separated recording.
 
     Attributes:
-        sources: for each tag, (channels, samples) at `rate`.
-        residual: (channels, samples): the recording minus all sources.
+        sources: the estimate for each query, (channels, samples) at `rate`.
+        residual: the recording minus all sources, (channels, samples).
         rate: Hz.
-        runs: the loop's histories, one for all sources together or one for each.
-        manifest: what made this, as it is written to run.json.
+        runs: of the steering loop: one for all sources together, or one for each.
+        manifest: how the result was computed, as `save` writes it to run.json.
     """
 
     sources: Mapping[str, Tensor]
@@ -34,12 +34,14 @@ class Separation:
 
     @property
     def history(self) -> History:
-        """Of the first run: the only one, unless each source was steered on its own."""
+        """Return the history of the first run, which is the only one unless sources are steered one by
+        one.
+        """
         return self.runs[0].history if self.runs else NOTHING_TO_STEER
 
     @property
     def stopped(self) -> str:
-        """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
+        """Return why the last run ended (see `tagbox.methods.steering.Stopped`)."""
         return (self.runs[-1].history if self.runs else NOTHING_TO_STEER).stopped
 
     def save(
@@ -52,16 +54,17 @@ class Separation:
         """Write a file for each source, the residual and run.json into `folder`.
 
         Args:
-            folder: made where it is missing.
+            folder: created where it is missing.
             format: "wav" or "flac".
-            bits: "16", "24" or "float"; left out, wav is float and flac 24.
+            bits: "16", "24" or "float"; unless given, wav is float and flac has 24 bits.
             force: replace files that exist.
 
         Returns:
-            the audio files written, sources first.
+            the audio files, sources first.
 
         Raises:
-            TagBoxError: a file exists and `force` is not given, or cannot be written.
+            OutputExistsError: a file exists and `force` is not given.
+            UnwritableOutputError: the folder cannot be written, or integers would clip.
         """
         folder = Path(folder)
         tracks = {**self.sources, "residual": self.residual}
@@ -71,7 +74,7 @@ class Separation:
             refuse_to_overwrite(path, force)
         loud = [name for name, track in tracks.items() if bits != "float" and peak(track) > 1]
         if loud:
-            raise TagBoxError(
+            raise UnwritableOutputError(
                 f"{', '.join(loud)} would clip at {bits} bits; write --format wav --bits float instead"
             )
         for name, path in paths.items():
@@ -82,14 +85,14 @@ class Separation:
 
 @dataclass(frozen=True)
 class SavedSeparation:
-    """A separation that is on disk.
+    """A separation in files.
 
     Attributes:
         paths: of the audio files, sources first, the residual last.
         rate: Hz.
-        runs: the loop's histories, in the order of the segments.
-        manifest: what run.json says.
-        note: what had to be different from what was asked for, if anything.
+        runs: of the steering loop, in the order of the segments.
+        manifest: contents of run.json.
+        note: in what the files differ from what was asked for, if in anything.
     """
 
     paths: tuple[Path, ...]
@@ -99,29 +102,28 @@ class SavedSeparation:
     note: str | None = None
 
     def read(self) -> Separation:
-        """The separation, read back into memory."""
+        """Read the separation back into memory."""
         tracks = [files.read(path).samples for path in self.paths]
-        names = list(self.manifest["tags"])
-        return Separation(
-            dict(zip(names, tracks[:-1], strict=True)), tracks[-1], self.rate, self.runs, self.manifest
-        )
+        queries = list(self.manifest["tags"])
+        sources = dict(zip(queries, tracks[:-1], strict=True))
+        return Separation(sources, tracks[-1], self.rate, self.runs, self.manifest)
 
     @property
     def stopped(self) -> str:
-        """Why the last run ended (see `tagbox.methods.steering.Stopped`)."""
+        """Return why the last run ended (see `tagbox.methods.steering.Stopped`)."""
         return (self.runs[-1].history if self.runs else NOTHING_TO_STEER).stopped
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """Music re-synthesised towards a tag.
+    """A recording that was re-synthesised towards a tag.
 
     Attributes:
-        audio: (channels, samples) at `rate`; what the generator plays, the same in every channel.
+        audio: (channels, samples) at `rate`, the same in every channel.
         rate: Hz.
-        history: of the loop, in the first segment where the recording is longer than one.
-        manifest: what made this, as it is written beside the audio.
-        stopped: why the last loop ended.
+        history: of the steering loop, in the first segment where the recording is longer than one.
+        manifest: how the result was computed, as `save` writes it beside the audio.
+        stopped: why the last run ended.
     """
 
     audio: Tensor
@@ -131,19 +133,26 @@ class Transfer:
     stopped: Stopped = "steps"
 
     def save(self, path: str | Path, bits: str | None = None, force: bool = False) -> Path:
-        """Write the audio to `path` (wav or flac) and what made it to `path` with the ending .run.json.
+        """Write the audio to `path` and the manifest beside it, with the ending .run.json.
+
+        Args:
+            path: ends in .wav or .flac.
+            bits: "16", "24" or "float"; unless given, wav is float and flac has 24 bits.
+            force: replace files that exist.
 
         Raises:
-            TagBoxError: a file exists and `force` is not given, or cannot be written.
+            OutputExistsError: a file exists and `force` is not given.
+            UnwritableOutputError: the folder cannot be written, or integers would clip.
         """
         path = Path(path)
-        manifest = path.with_suffix(".run.json")
-        for target in (path, manifest):
+        manifest_path = path.with_suffix(".run.json")
+        for target in (path, manifest_path):
             refuse_to_overwrite(target, force)
         bits = bits or default_bits(path.suffix.lstrip(".").lower())
-        track = self.audio
-        if bits != "float" and peak(track) > 1:
-            raise TagBoxError(f"{path} would clip at {bits} bits; write a wav file with --bits float instead")
-        files.write(path, track, self.rate, bits=cast(Bits, bits), force=force)
-        write_json(self.manifest, manifest, force)
+        if bits != "float" and peak(self.audio) > 1:
+            raise UnwritableOutputError(
+                f"{path} would clip at {bits} bits; write a wav file with --bits float instead"
+            )
+        files.write(path, self.audio, self.rate, bits=cast(Bits, bits), force=force)
+        write_json(self.manifest, manifest_path, force)
         return path

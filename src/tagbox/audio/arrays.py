@@ -162,6 +162,8 @@ def check_audible(samples: Tensor, rate: int, subject: str = "the recording") ->
     check_finite(samples, subject)
     # A constant is silence, however large.
     swing = samples - samples.mean(dim=-1, keepdim=True)
+    # The mean of huge values may overflow.
+    check_finite(swing, subject)
     peak = float(swing.abs().max())
     if peak < MIN_TAGGABLE_PEAK:
         audible = peak > DIGITAL_SILENCE_PEAK

@@ -26,8 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Extract an instrument from a recording, or re-synthesise music towards a tag, by pretrained music "
-    "taggers. Start with: tagbox tag song.flac",
+    help="Extract instruments from recordings, or re-synthesise music towards a tag, guided by pretrained "
+    "music taggers. Start with: tagbox tag song.flac",
 )
 
 app.command()(separate)

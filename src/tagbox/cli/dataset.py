@@ -29,12 +29,12 @@ def dataset(
     seed: Annotated[int, typer.Option(help="Seed of the choice of tunes, instruments and songs.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Render a small data set with known stems, laid out as Slakh2100, for: tagbox evaluate.
+    """Render a small data set with known stems for `tagbox evaluate`, laid out as Slakh2100.
 
     Renders tunes in the public domain, arranged by rules for duets and bands,
     or your MIDI files. Needs FluidSynth and a soundfont: apt-get install
     fluidsynth musescore-general-soundfont-small. After an interruption, the
-    same command goes on.
+    same command continues.
 
     Examples:
 

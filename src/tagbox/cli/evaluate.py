@@ -121,11 +121,11 @@ def evaluate(
         raise TagBoxError(f"two estimates are called {', '.join(repeated)}; give each its own name")
     folders = {each.name: each.folder for each in external}
     systems = select_systems(preset or (), baseline or (), folders, device)
-    found = find_dataset(dataset, layout, split or (), sources or (), limit)
-    for line in found.skipped:
+    tracks = find_dataset(dataset, layout, split or (), sources or (), limit)
+    for line in tracks.skipped:
         output.print_note(f"skipped: {line}")
     plan = plan_evaluation(
-        found, systems, sources or (), seconds, together, judge, window_sdr, players, seed, device
+        tracks, systems, sources or (), seconds, together, judge, window_sdr, players, seed, device
     )
     for system in systems:
         output.print_detail(f"{system.name}: {system.describe()}")

@@ -108,7 +108,7 @@ def pull(
         chosen += [model for model in models_trained_on(all_of) if model.source]
     if not chosen:
         raise TagBoxError("which model? for example: tagbox models pull mtat/fcn (`tagbox models` lists all)")
-    _for_each(chosen, partial(_pull, accept_license=accept_license, output=Output(quiet)), "downloaded")
+    _for_each(chosen, partial(_pull, accept_license=accept_license, output=Output(quiet)), "pulled")
 
 
 @app.command()
@@ -198,7 +198,7 @@ def import_(
 
 
 class _DownloadReporter(ProgressDisplay):
-    """Progress of a download, and what there is to say of it."""
+    """Progress and messages of a download."""
 
     def __init__(self, name: str, output: Output) -> None:
         super().__init__(name, output)
@@ -207,7 +207,7 @@ class _DownloadReporter(ProgressDisplay):
     def on_progress(self, done: int, total: int | None) -> None:
         """Show how many bytes of `total` have arrived."""
         now = time.monotonic()
-        # A download that goes on begins with the bytes of the one before.
+        # A continued download begins with the bytes that arrived before.
         began, already = self._first = self._first or (now, done)
         if total is None:
             self.show(_megabytes(done), done)

@@ -1,6 +1,7 @@
 """Show how far work has come, and about how long the rest takes once the work itself has shown it."""
 
 import time
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -40,15 +41,19 @@ class ProgressDisplay:
             self._bar.stop()
 
     def show(self, text: str, done: float = 0, total: float | None = None, at_once: bool = False) -> None:
-        """Show `text` and a bar at `done` of `total`; without a terminal, a line `at_once` or now and then."""
+        """Show `text` with a bar at `done` of `total`.
+
+        Without a terminal it is a line, printed if `at_once`, or if the line before is old enough.
+        """
         if self._output.quiet:
             return
-        if self._on_terminal():
+        if self._on_terminal:
             self._update_bar(text, done, total)
         elif at_once or time.monotonic() - self._last_line >= LINE_INTERVAL_SECONDS:
             self._last_line = time.monotonic()
             self._output.print_note(f"{self._name}: {text}")
 
+    @cached_property
     def _on_terminal(self) -> bool:
         from rich.console import Console
 
@@ -63,8 +68,8 @@ class ProgressDisplay:
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(20),
-                TextColumn("{task.fields[text]}", markup=False),
                 TimeElapsedColumn(),
+                TextColumn("{task.fields[text]}", markup=False),
             )
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
@@ -122,8 +127,8 @@ class RunReporter(ProgressDisplay):
         steps_left = loops_left * self._steps + self._steps - 1 - step.index
         left = time_left(self._timed_seconds, self._timed_steps, self._timed_steps + steps_left)
         if left and self._is_long:
-            left += " in this segment"
-        text = f"step {step.index + 1} of {self._steps}, loss {step.loss:.4f}{left}"
+            left += " in this segment" if self._steps_in_each_segment else " before the first segment"
+        text = f"step {step.index + 1} of {self._steps}{left}, loss {step.loss:.4f}"
         text = f"{self._segments}; {text}" if self._segments else text
         self.show(text, step.index + 1, self._steps, at_once=self._loops == 1 and step.index == 0)
 
@@ -153,7 +158,7 @@ class TrainingReporter(ProgressDisplay):
     ) -> None:
         super().__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
-            self._output.print_note("training stopped; the same command with --resume goes on")
+            self._output.print_note("training stopped; the same command with --resume continues it")
 
     def step(self, progress: "TrainingProgress") -> None:
         """Show one step; the training's callback."""

@@ -53,7 +53,7 @@ def train_generator(
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a generator on your own recordings, for: tagbox separate --steer latents --generator FILE.
+    """Train a generator on your own recordings, for `tagbox separate --steer latents --generator FILE`.
 
     It is Jukebox's VQ-VAE at a size of your choice, trained with Jukebox's
     losses, one level after the other. Checkpoints are kept in OUT.training
@@ -80,7 +80,7 @@ def train_generator(
         ("--entries", entries, 2, None),
         ("--steps", steps, 1, None),
         ("--batch", batch, 1, None),
-        ("--samples", samples, dataset.SHORTEST, None),
+        ("--samples", samples, dataset.MIN_EXCERPT_SAMPLES, None),
     ):
         _check_range(option, value, least, most)
     if not 0 < lr < 1:
@@ -94,7 +94,7 @@ def train_generator(
         )
     config = VQVAEConfig((width,) * levels, (depth,) * levels, STRIDES[:levels], entries=entries)
     settings = train.TrainingSettings(steps, batch, samples, lr, seed, bf16)
-    training, evaluation = _split(dataset.find(folders), held_out)
+    training, evaluation = _split(dataset.find_training_files(folders), held_out)
     model = train.new_model(config, seed).to(devices.select_device(device))
     checkpoints.mkdir(parents=True, exist_ok=True)
     minutes = sum(recording.seconds for recording in training) / 60
@@ -125,7 +125,7 @@ def _train_levels(
         with TrainingReporter(level, settings.steps, output) as reporter:
             checkpoint = checkpoints / f"level{level}.pt"
             train.train_level(model, level, training, settings, checkpoint, reporter.step)
-        quality = train.judge(model, level, evaluation)
+        quality = train.judge_level(model, level, evaluation)
         words = f"SNR {quality.snr:.2f} dB, spectral convergence {quality.convergence:.4f}"
         qualities[f"level{level}"] = words
         output.print_result(
@@ -155,7 +155,7 @@ def _split(
         evaluation = recordings[::HELD_OUT_EVERY]
         training = [recording for i, recording in enumerate(recordings) if i % HELD_OUT_EVERY]
     else:
-        evaluation = dataset.find([held_out])
+        evaluation = dataset.find_training_files([held_out])
         excluded = {recording.path.resolve() for recording in evaluation}
         training = [recording for recording in recordings if recording.path.resolve() not in excluded]
     if not training:

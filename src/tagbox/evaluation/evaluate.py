@@ -79,9 +79,9 @@ def evaluate(
     folders = {name: Path(folder) for name, folder in (estimates or {}).items()}
     named = presets or baselines or folders or not methods
     systems = (*(select_systems(presets, baselines, folders, device) if named else ()), *methods)
-    found = find_dataset(Path(dataset), layout, splits, sources, limit)
+    tracks = find_dataset(Path(dataset), layout, splits, sources, limit)
     plan = plan_evaluation(
-        found, systems, sources, seconds, together, judge, window_sdr, players, seed, device
+        tracks, systems, sources, seconds, together, judge, window_sdr, players, seed, device
     )
     return run_evaluation(plan, Path(results), jobs, resume, on_records)
 

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from tagbox.evaluation.datasets.track import Signal, Track
 
 ACTIVE_RANGE_DB = 30.0
-"""Below the loudest second."""
+"""An active second is less than this below the loudest second."""
 MIN_ACTIVE_DB = -70.0
-"""Of full scale."""
+"""An active second is above this level, relative to full scale."""
 BLOCK_SECONDS = 30
-"""Length that is decoded at a time."""
+"""How much is decoded at a time."""
 CANDIDATE_SHARE = 0.9
 """An excerpt is a candidate when it has this share of the best excerpt's active seconds."""
 

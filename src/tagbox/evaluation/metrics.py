@@ -31,7 +31,7 @@ from tagbox.errors import TagBoxError
 MIN_RATIO_DB, MAX_RATIO_DB = -60.0, 100.0
 """White noise that holds nothing of the source scores about -57 dB over 12 s at 44.1 kHz."""
 WINDOW_SECONDS = 1
-"""Of BSS Eval v4."""
+"""Length of the windows of BSS Eval v4."""
 
 
 def check_comparable(estimate: Tensor, reference: Tensor) -> None:

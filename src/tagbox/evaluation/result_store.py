@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tagbox.atomic_files import write_json
-from tagbox.errors import TagBoxError, UnwritableOutputError
+from tagbox.errors import OutputExistsError, TagBoxError, UnwritableOutputError
 
 REQUEST_FILE, RECORDS_FILE = "run.json", "results.jsonl"
 UNCOMPARED_KEYS = ("versions",)
-"""Of the request: what may differ when an evaluation is resumed."""
+"""Entries of the request that may differ when an evaluation is resumed."""
 EXTENDABLE_KEY = "methods"
-"""Of the request: what may gain entries when an evaluation is resumed. A new system is run on all cases."""
+"""The entry of the request that further systems may be added to when an evaluation is resumed."""
 
 
 def open_run(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dict[str, Any]]:
@@ -27,14 +27,15 @@ def open_run(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dic
     A resumed evaluation has the same request as before, perhaps with further systems.
 
     Raises:
-        TagBoxError: there are results and `resume` is false, they are of another request, or damaged.
+        OutputExistsError: there are results and `resume` is false.
+        TagBoxError: the results are of another request, or damaged.
     """
     # As it will be read: tuples become lists.
     request = json.loads(json.dumps(request))
     path = folder / REQUEST_FILE
     if path.exists():
         if not resume:
-            raise TagBoxError(
+            raise OutputExistsError(
                 f"{folder} holds results already; go on with --resume, or give another folder with -o"
             )
         earlier = _load_object(path)
@@ -43,7 +44,7 @@ def open_run(folder: Path, request: Mapping[str, Any], resume: bool) -> list[dic
             write_json(request, path, force=True)
         return read_records(folder, repair=True)
     if (folder / RECORDS_FILE).exists():
-        raise TagBoxError(
+        raise OutputExistsError(
             f"{folder} holds a {RECORDS_FILE} without a {REQUEST_FILE}; give another folder with -o"
         )
     write_json(request, path, force=True)

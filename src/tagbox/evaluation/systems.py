@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from tagbox.api import separate
 from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.errors import TagBoxError
 from tagbox.kernels import devices
@@ -105,8 +106,6 @@ class TagBoxSystem:
             TagBoxError: the mixture cannot be separated.
             KeyboardInterrupt: the user interrupted the steering loop; a partial result is not evaluated.
         """
-        from tagbox.api import separate
-
         reasons = {query: _why_unknown(query, self.settings) for query in excerpt.references}
         missing = {query: reason for query, reason in reasons.items() if reason is not None}
         queries = [query for query in excerpt.references if query not in missing]

@@ -101,7 +101,7 @@ def tiles(time: int, block: PackedBlock) -> Iterator[tuple[int, int]]:
 
 
 def conv_relu(x: Tensor, block: PackedBlock) -> Tensor:
-    """Apply the dilated convolution and ReLU.
+    """Apply the dilated convolution and ReLU to a tile of the length that `tiles` gives.
 
     Returns:
         (1, channels, 1, time) for `x` of (1, channels, 1, time + 2 dilations).

@@ -9,10 +9,11 @@ much piano, ...? Its predictions :math:`a_{kc}` for component k and class c are 
 where :math:`e_k` is the component's part of all energy. The exponent 0.8 is a temperature: a tagger is too
 sure of sounds that it was not trained on. :math:`m_c` is the class prior: a class that has little energy in
 the recording has little in any component, even in one that resembles it (a square root, since m contains the
-tagger's mistakes too). A source gets the shares of its classes, the residual what remains. The presence prior
-says that a source which was asked for is present: where less than half of the energy, :math:`m_s`, is predicted
-to be the source, the odds of its gates are raised by :math:`\sqrt{(1 - m_s) / m_s}`, in decibels half the way
-to where half of all would be the source.
+tagger's mistakes too). A source gets the shares of its classes, the residual what remains.
+
+The presence prior says that a source which was asked for is present: where less than half of the energy,
+:math:`m_s`, is predicted to be the source, the odds of its gates are raised by
+:math:`\sqrt{(1 - m_s) / m_s}`, in decibels half the way to where half of all would be the source.
 
 In a segment of a longer recording, m is that of the whole recording: the violin that was asked for is in the
 recording, not necessarily in every half minute of it.
@@ -82,7 +83,7 @@ def infer_gates(
     sharing = share_taggers(taggers)
     if not sharing:
         raise TagBoxError(
-            "gates can begin as heard only where a tagger answers with shares; add rendered/listener to the "
+            "gates can begin as heard only where a tagger predicts shares; add rendered/listener to the "
             "taggers, or take the preset steered"
         )
     inferred = []
@@ -104,7 +105,7 @@ def share_taggers(taggers: Sequence[Tagger]) -> list[int]:
 
 
 def class_shares(probabilities: Tensor, energies: Tensor, tagger: Tagger) -> Tensor:
-    """Average a recording's excerpts to each exclusive class's part of its energy: (classes,), adding up to one.
+    """Average a recording's excerpts to each exclusive class's part of its energy, (classes,), of sum one.
 
     Args:
         probabilities: what `tagger` predicts for each excerpt, (excerpts, tags).

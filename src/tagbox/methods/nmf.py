@@ -11,11 +11,11 @@ Component k then owns the share :math:`w_k h_k / WH` of each time-frequency poin
 components add up to the mixture exactly.
 
 The divergence is the likelihood of Poisson counts with means WH, and sums of Poisson counts are Poisson
-counts with the sums of the means. So bins can be pooled, and a pooled dictionary times H be fitted to the pooled
-counts: it is the same model at a lower resolution. That is done with the highest five eighths of the bins (above
-8 kHz at 44.1 kHz), where notes have no bins of their own any more; eight become one, which leaves less than
-half of the rows. The dictionary's pooled rows are refined bin by bin at the end: with H given, each bin is a convex problem by
-itself.
+counts with the sums of the means. So bins can be pooled, and a pooled dictionary times H be fitted to the
+pooled counts: it is the same model at a lower resolution. That is done with the highest five eighths of the
+bins (above 8 kHz at 44.1 kHz), where notes have no bins of their own any more; eight become one, which leaves
+less than half of the rows. The dictionary's pooled rows are refined bin by bin at the end: with H given, each
+bin is a convex problem by itself.
 """
 
 import torch
@@ -32,9 +32,11 @@ REFINEMENTS = 8
 
 
 def factorise(magnitude: Tensor, components: int, iterations: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Factorise `magnitude` (bins, frames) to a dictionary (bins, components) and activations (components, frames).
+    """Factorise `magnitude` (bins, frames).
 
-    The same seed gives the same components on every device: the start is drawn on the CPU.
+    Returns:
+        the dictionary (bins, components) and the activations (components, frames). The same seed gives the
+        same ones on every device: the start is drawn on the CPU.
     """
     bins, frames = magnitude.shape
     fine = round(FINE_SHARE * bins)
@@ -70,10 +72,13 @@ def _divide_by_model(magnitude: Tensor, dictionary: Tensor, activations: Tensor,
 
 
 def infer_activations(magnitude: Tensor, dictionary: Tensor, iterations: int) -> Tensor:
-    """Infer the activations (components, frames) of `magnitude` (bins, frames) for a `dictionary` (bins, components).
+    """Infer the activations of `magnitude` (bins, frames) for a `dictionary` (bins, components).
 
-    The first of the two updates alone: a convex problem for every frame by itself, so what is found for a
-    frame depends on no other frame, and a recording may be cut anywhere between two.
+    Only the first of the two updates is made: a convex problem for every frame by itself, so a frame's
+    activations depend on no other frame, and a recording may be cut between any two.
+
+    Returns:
+        (components, frames).
     """
     activations = magnitude.mean(dim=0, keepdim=True).expand(dictionary.shape[1], -1)
     norms = dictionary.sum(dim=0)[:, None] + EPSILON
@@ -85,9 +90,9 @@ def infer_activations(magnitude: Tensor, dictionary: Tensor, iterations: int) ->
 
 
 def gate_mask(dictionary: Tensor, activations: Tensor, gates: Tensor) -> Tensor:
-    """The part of each point that `gates` (components,) let through, (bins, frames).
+    """Compute the mask (bins, frames) that `gates` (components,) make.
 
-    It is the gates' sum over `shares`, without a spectrogram for every component in memory.
+    It is the sum of `component_masks` weighted by the gates, without a mask for every component in memory.
     """
     gated = (dictionary * gates) @ activations + EPSILON * gates.sum()
     return gated / (dictionary @ activations + EPSILON * dictionary.shape[1])

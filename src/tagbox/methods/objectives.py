@@ -1,9 +1,9 @@
 r"""The losses that steering minimises, by name.
 
-An objective has two parts: which signals, made of the estimates and the mixture, the taggers predict, and how
-their predictions become one number. Signals are stacked as ``(signals, views, samples)`` (a view is one FFT
-size's masking of the same source), predictions are one tensor of logits ``(signals, views, windows, tags)`` for
-each tagger, and targets one multi-hot ``(sources, tags)`` for each tagger.
+An objective has two parts: the signals, made of the estimates and the mixture, that taggers take, and the
+loss of their predictions. Signals are stacked as ``(signals, views, samples)`` (a view is one FFT size's
+masking of the same source), predictions are one tensor of logits ``(signals, views, windows, tags)`` for each
+tagger, and targets one multi-hot ``(sources, tags)`` for each tagger.
 
 The published objective is the binary cross-entropy of the window-averaged probabilities with the selected
 tags as ones and *every other tag as zero*, averaged over taggers and FFT sizes:
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tagbox.errors import TagBoxError
+from tagbox.registry import look_up
 
 Signals = Callable[[Tensor, Tensor], Tensor]
 Loss = Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]
@@ -63,7 +63,7 @@ def estimates_and_residual(estimates: Tensor, mixture: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Compute the published loss over all tags: probabilities averaged over windows, losses over views and taggers."""
+    """Compute the published loss: all tags, probabilities averaged over windows, losses over the rest."""
     losses = []
     for signal_logits, target in zip(logits, targets, strict=True):
         # As torch's BCELoss, the logarithms are held above -100, so that a certain mistake stays finite.
@@ -154,8 +154,6 @@ def find_objective(name: str) -> Objective:
     """Return the objective called `name`.
 
     Raises:
-        TagBoxError: there is none.
+        UnknownModelError: there is none.
     """
-    if name not in OBJECTIVES:
-        raise TagBoxError(f"no objective is called {name!r}; choose one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[name]
+    return look_up(OBJECTIVES, name, "objective")

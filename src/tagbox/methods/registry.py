@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tagbox.errors import TagBoxError
 from tagbox.methods.separators import Separator, SteeredGates, SteeredLatents, TaggedComponents
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
+from tagbox.registry import look_up
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,6 @@ def find_method(name: str) -> Method:
     """Return the method called `name`.
 
     Raises:
-        TagBoxError: there is none.
+        UnknownModelError: there is none.
     """
-    if name not in METHODS:
-        raise TagBoxError(f"steer cannot be {name!r}; choose one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return look_up(METHODS, name, "method")

@@ -247,7 +247,7 @@ class SilentSources:
 
 
 MakeSteerable = Callable[[Task, Tensor, Tensor], Steerable]
-"""A task, a mono mixture (..., samples) and the initial audio (..., samples) to what is steered for one source."""
+"""A task, a mono mixture and the initial audio, both (..., samples), to what is steered for one source."""
 
 
 def steer_each_source(

@@ -34,7 +34,7 @@ class Steerable(Protocol):
     """The leaves that the optimiser moves."""
 
     replayable: bool
-    """Whether the estimate depends on the parameters alone, so that a GPU may capture a step and replay it."""
+    """Whether the estimate depends on the parameters alone, so that a GPU may replay a captured step."""
 
     def estimate(self) -> Estimate:
         """Compute the estimates at the parameters' present values."""

@@ -39,7 +39,7 @@ OnSegment = Callable[[int, int], None]
 """Told how many segments are done, of how many."""
 
 FILTER_SAMPLES = 128
-"""Reach of the resampler's filters to the working rate and back, in samples of the lower rate, with a margin."""
+"""Reach of the resampler's filters to the working rate and back, samples of the lower rate, with a margin."""
 
 
 @dataclass(frozen=True)

@@ -120,4 +120,4 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no message")

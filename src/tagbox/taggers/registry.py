@@ -147,6 +147,15 @@ def _on_meta(architecture: Architecture, data: str) -> nn.Module:
 
 
 def _copy_weight(value: Tensor, dtype: torch.dtype, memory_format: torch.memory_format) -> Tensor:
+    """Copy a weight to the CPU, with subnormal numbers as zeros.
+
+    Weight decay has driven a tenth of some published weights below 2^-126, where a CPU computes in microcode:
+    with these, networks take 8 to 80 times as long. Nothing that such weights contribute reaches a logit's
+    last bit.
+    """
     if value.dim() != 4:
         memory_format = torch.contiguous_format
-    return value.detach().to(device="cpu", dtype=dtype, copy=True, memory_format=memory_format)
+    copied = value.detach().to(device="cpu", dtype=dtype, copy=True, memory_format=memory_format)
+    if copied.is_floating_point():
+        copied.masked_fill_(copied.abs() < torch.finfo(dtype).tiny, 0)
+    return copied

@@ -37,7 +37,7 @@ class PaddingAwareNetwork(nn.Module):
         self.frames = frames
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, bands, fewer frames) to logits (batch, tags)."""
+        """Map (batch, bands, fewer frames) to logits (batch, tags)."""
         silent_inputs = _silent_inputs(self.network, spectrogram.shape[1], self.frames)
         return self.network.forward_before_silence(spectrogram, silent_inputs)
 

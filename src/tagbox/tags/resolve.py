@@ -87,17 +87,8 @@ def suggest_words(word: str, data: str | None = None) -> tuple[str, ...]:
         word: unknown.
         data: the vocabulary whose words are preferred; all unless given.
     """
-    vocabularies = tuple(TAGS) if data is None else (data,)
-    spellings: dict[str, str] = {}
-    if not _has_prefix(word):
-        for group in TAG_GROUPS:
-            if any(vocabulary in group.tags for vocabulary in vocabularies):
-                for name in group.names:
-                    spellings.setdefault(normalise_word(name), name)
-    prefix = TAG_PREFIX if _has_prefix(word) else ""
-    for vocabulary in vocabularies:
-        for tag in TAGS[vocabulary]:
-            spellings.setdefault(normalise_word(short_name(tag)), prefix + short_name(tag))
+    raw = _has_prefix(word)
+    spellings = _known_spellings(data, raw)
     target = normalise_word(_without_prefix(word))
     matches = difflib.get_close_matches(target, spellings, n=8, cutoff=MIN_SIMILARITY)
     if not matches and data is not None:
@@ -105,8 +96,8 @@ def suggest_words(word: str, data: str | None = None) -> tuple[str, ...]:
     # Several names of one group are one suggestion.
     suggestions: dict[str, str] = {}
     for match in matches:
-        known = None if prefix else _groups_by_name().get(_singular(match))
-        suggestions.setdefault(spellings[match] if known is None else known.name, spellings[match])
+        group = None if raw else _groups_by_name().get(_singular(match))
+        suggestions.setdefault(spellings[match] if group is None else group.name, spellings[match])
     return tuple(suggestions.values())[:MAX_SUGGESTIONS]
 
 
@@ -138,39 +129,67 @@ def _singular(word: str) -> str:
 
 
 def _look_up(word: str, data: str) -> tuple[str, ...]:
+    spelling = normalise_word(_without_prefix(word))
     if _has_prefix(word) or "---" in word:
-        return _tag_by_spelling(_without_prefix(word), data)
-    group = _groups_by_name().get(_singular(normalise_word(word)))
+        return _as_tuple(_tags_by_spelling(data).get(spelling))
+    group = _groups_by_name().get(_singular(spelling))
     if group is not None:
         return group.tags.get(data, ())
-    return _tag_by_spelling(word, data) or _tag_by_singular(word, data) or _tag_by_alias(word, data)
+    tag = _tags_by_spelling(data).get(spelling) or _tags_by_singular(data).get(_singular(spelling))
+    if tag is None and spelling in _aliases():
+        tag = _tags_by_spelling(data).get(normalise_word(_aliases()[spelling]))
+    return _as_tuple(tag)
 
 
-def _tag_by_spelling(word: str, data: str) -> tuple[str, ...]:
-    """Return the one tag that is spelled like `word`, with or without its prefix."""
-    target = normalise_word(word)
+def _as_tuple(tag: str | None) -> tuple[str, ...]:
+    return () if tag is None else (tag,)
+
+
+@cache
+def _tags_by_spelling(data: str) -> dict[str, str]:
+    """Return a vocabulary's tags by their normalised spellings, with and without a prefix."""
+    tags: dict[str, str] = {}
     for tag in TAGS[data]:
-        if target in (normalise_word(tag), normalise_word(short_name(tag))):
-            return (tag,)
-    return ()
+        tags.setdefault(normalise_word(tag), tag)
+        tags.setdefault(normalise_word(short_name(tag)), tag)
+    return tags
 
 
-def _tag_by_singular(word: str, data: str) -> tuple[str, ...]:
-    """Return the one tag that differs from `word` only by a final "s"."""
-    target = _singular(normalise_word(word))
+@cache
+def _tags_by_singular(data: str) -> dict[str, str]:
+    """Return a vocabulary's tags by their normalised spellings without prefix and final "s"."""
+    tags: dict[str, str] = {}
     for tag in TAGS[data]:
-        if target == _singular(normalise_word(short_name(tag))):
-            return (tag,)
-    return ()
-
-
-def _tag_by_alias(word: str, data: str) -> tuple[str, ...]:
-    for alias, tag in ALIASES.items():
-        if normalise_word(alias) == normalise_word(word):
-            return _tag_by_spelling(tag, data)
-    return ()
+        tags.setdefault(_singular(normalise_word(short_name(tag))), tag)
+    return tags
 
 
 @cache
 def _groups_by_name() -> dict[str, TagGroup]:
     return {_singular(normalise_word(name)): group for group in TAG_GROUPS for name in group.names}
+
+
+@cache
+def _aliases() -> dict[str, str]:
+    return {normalise_word(alias): tag for alias, tag in ALIASES.items()}
+
+
+@cache
+def _known_spellings(data: str | None, raw: bool) -> dict[str, str]:
+    """Return what can be asked for, by its normalised spelling.
+
+    Args:
+        data: the vocabulary; all unless given.
+        raw: whether single tags alone are asked for, with `TAG_PREFIX`.
+    """
+    vocabularies = tuple(TAGS) if data is None else (data,)
+    spellings: dict[str, str] = {}
+    for group in () if raw else TAG_GROUPS:
+        if any(vocabulary in group.tags for vocabulary in vocabularies):
+            for name in group.names:
+                spellings.setdefault(normalise_word(name), name)
+    prefix = TAG_PREFIX if raw else ""
+    for vocabulary in vocabularies:
+        for tag in TAGS[vocabulary]:
+            spellings.setdefault(normalise_word(short_name(tag)), prefix + short_name(tag))
+    return spellings

@@ -199,7 +199,7 @@ def model_by_git_blob(git_blob: str) -> Model | None:
 
 def _unknown_model(identifier: str) -> UnknownModelError:
     known = [model.identifier for model in MODELS]
-    # A bare architecture is the commonest slip: it exists for several data sets.
+    # The most common mistake is a bare architecture, which exists for several data sets.
     name = identifier.strip().lower().split("/")[-1]
     near = [each for each in known if each.split("/")[-1] == name]
     near = near or difflib.get_close_matches(identifier.lower(), known, n=3, cutoff=0.5)

@@ -158,10 +158,10 @@ def _cache_metadata(path: Path) -> dict[str, str] | None:
 
 
 def _checksums_of_origin(model: Model, path: Path, metadata: Mapping[str, str]) -> Checksums:
-    """Return the checksums of the published file of which a cache file was made."""
+    """Return the checksums of the published file from which a cache file comes."""
     cache_file.verify_cached(model, path)
     if model.certain and model.git_blob and metadata.get("original_git_blob") != model.git_blob:
-        raise InvalidWeightsError(f"{path} was not made of the published file of {model.identifier}")
+        raise InvalidWeightsError(f"{path} does not come from the published file of {model.identifier}")
     return Checksums(metadata.get("original_sha256", ""), metadata.get("original_git_blob", ""))
 
 

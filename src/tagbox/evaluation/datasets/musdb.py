@@ -16,7 +16,7 @@ from tagbox.evaluation.datasets.track import Layout, Track
 
 STEM_FILE_ENDING = ".stem.mp4"
 STREAM_INDICES = {"drums": 1, "bass": 2, "other": 3, "vocals": 4}
-"""Of the stems in a stem file; the mixture is stream 0."""
+"""The stream of each stem in a stem file; the mixture is stream 0."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tagbox.evaluation.case import Record
 from tagbox.evaluation.reports.content import format_db
 
 MAX_EMBEDDED_BYTES = 30_000_000
-"""Of audio in one page; browsers become slow beyond it."""
+"""How much audio one page embeds; browsers become slow beyond it."""
 MEDIA_TYPES = {".mp3": "audio/mpeg", ".wav": "audio/wav"}
 
 

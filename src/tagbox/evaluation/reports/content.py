@@ -21,8 +21,8 @@ ABOUT_CONTROLS = (
     "by more."
 )
 ABOUT_CEILING = (
-    "The ideal ratio mask is computed from the true source: no mask of that resolution does much better. "
-    "It is no method."
+    "The ideal ratio mask is computed from the true source, so it is no method; no mask of that resolution "
+    "does much better."
 )
 ABOUT_JUDGE = "Heard: the judge's probability of the source's tag in the mixture and in the estimate."
 

@@ -89,7 +89,7 @@ def _render_verdicts(summary: Summary) -> str:
         for answer, sentence in content.verdict_lines(summary)
     ]
     if not items:
-        return "<p>No method was asked: controls alone.</p>"
+        return "<p>Only controls were evaluated.</p>"
     return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 

@@ -20,7 +20,7 @@ def render_markdown(request: Mapping[str, Any], records: Sequence[Record], summa
     parts = [f"# {content.report_title(request)}", content.ABOUT_SI_SDR, content.ABOUT_CONTROLS]
     parts.append("## Does it separate?")
     verdicts = [f"- **{answer}**: {_escape(sentence)}" for answer, sentence in content.verdict_lines(summary)]
-    parts.append("\n".join(verdicts) or "No method was asked: controls alone.")
+    parts.append("\n".join(verdicts) or "Only controls were evaluated.")
     parts.append("## SI-SDR improvement, dB")
     parts.append(render_table(*content.overview_table(summary)))
     for source in summary.sources:

@@ -8,7 +8,7 @@ CITATION = (
     "Steering Pretrained Music Models. arXiv:2110.13071, 2021 (ICASSP 2022)"
 )
 PUBLISHED_STEPS = 100
-"""Of the steering loop, in the paper."""
+"""Steps of the steering loop in the paper."""
 
 PublishedKind = Literal["trained", "baseline", "tagbox"]
 

@@ -31,7 +31,7 @@ class EncoderLayer(nn.Module):
         self.output = _dense_and_norm(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, tokens, width) to the same shape."""
+        """Map (batch, tokens, width) to the same shape."""
         query, key, value = (
             self.attention.get_submodule(f"self.{part}")(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for part in ("query", "key", "value")
@@ -74,7 +74,7 @@ class AttentionCNN(nn.Module):
         self.register_buffer("token", torch.from_numpy(token), persistent=False)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 128, frames) in dB to logits (batch, tags)."""
+        """Map (batch, 128, frames) in dB to logits (batch, tags)."""
         x = self.spec_bn(spectrogram[:, None])
         layers = (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5, self.layer6, self.layer7)
         for layer in layers:

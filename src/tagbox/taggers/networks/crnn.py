@@ -22,7 +22,7 @@ class CRNN(nn.Module):
         self.dense = nn.Linear(32, tags)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 96, frames) in dB to logits (batch, tags)."""
+        """Map (batch, 96, frames) in dB to logits (batch, tags)."""
         x = self.spec_bn(spectrogram[:, None])
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)

@@ -26,7 +26,7 @@ class FCN(nn.Module):
         self.dense = nn.Linear(64, tags)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 96, frames) in dB to logits (batch, tags)."""
+        """Map (batch, 96, frames) in dB to logits (batch, tags)."""
         x = self.spec_bn(spectrogram[:, None])
         for layer in self._layers():
             x = layer(x)

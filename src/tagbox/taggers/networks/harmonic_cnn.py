@@ -24,7 +24,7 @@ class HarmonicCNN(MaxPoolHead):
         self.layer7 = PooledResidual(256, (2, 3))
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, harmonics, 128, frames) in dB to logits (batch, tags)."""
+        """Map (batch, harmonics, 128, frames) in dB to logits (batch, tags)."""
         x = self.hstft_bn(spectrogram)
         layers = (self.layer1, self.layer2, self.layer3, self.layer4, self.layer5, self.layer6, self.layer7)
         for layer in layers:

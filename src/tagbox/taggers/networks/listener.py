@@ -80,7 +80,7 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm2d(out) if learning else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, bands, frames) to (batch, out, bands, frames), halved where the stride is 2."""
+        """Map (batch, channels, bands, frames) to (batch, out, bands, frames), fewer by the stride."""
         return functional.relu(self.norm(self.conv(x)))
 
 
@@ -130,7 +130,7 @@ class Listener(nn.Module):
         return torch.einsum("bct,bt->bc", probabilities, energy)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, bands, frames) in dB to the log-odds of each tag's share, (batch, tags)."""
+        """Map (batch, bands, frames) in dB to the log-odds of each tag's share, (batch, tags)."""
         shares = self.class_shares(spectrogram)
         shares = (shares @ class_membership().to(shares)).clamp(0, 1)
         return torch.log((shares + MIN_SHARE) / (1 - shares + MIN_SHARE))

@@ -53,7 +53,7 @@ class Musicnn(nn.Module):
         self.dense2 = nn.Linear(hidden, tags)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 96, frames) in dB to logits (batch, tags)."""
+        """Map (batch, 96, frames) in dB to logits (batch, tags)."""
         x = self.spec_bn(spectrogram[:, None])
         front = torch.cat([layer(x) for layer in self.layers], dim=1)
         first = self.layer1(front)

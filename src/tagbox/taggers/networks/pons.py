@@ -135,7 +135,7 @@ class PonsMusicnn(nn.Module):
         self.output = nn.Linear(hidden, tags)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 96, frames) of compressed mel to logits (batch, tags)."""
+        """Map (batch, 96, frames) of compressed mel to logits (batch, tags)."""
         x = self.input_norm(spectrogram[:, None])[:, 0]
         front = torch.cat([part(x) for part in (*self.timbral, *self.temporal)], dim=1)
         first = self.middle[0](front)
@@ -197,7 +197,7 @@ class PonsVgg(nn.Module):
         self.output = nn.Linear(2 * filters, tags)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 96, 187) of compressed mel to logits (batch, tags)."""
+        """Map (batch, 96, 187) of compressed mel to logits (batch, tags)."""
         x = self.input_norm(spectrogram[:, None])
         for block in self.blocks:
             x = block(x)

@@ -68,7 +68,7 @@ class SampleCNN(nn.Module):
         self.dense = nn.Linear(CHANNELS[-1], tags)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """(batch, 59049) to logits (batch, tags)."""
+        """Map (batch, 59049) to logits (batch, tags)."""
         logits: Tensor = self.dense(_through_layers(self, audio))
         return logits
 
@@ -84,7 +84,7 @@ class ExcitedSampleCNN(nn.Module):
         self.dense2 = nn.Linear(512, tags)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """(batch, 59049) to logits (batch, tags)."""
+        """Map (batch, 59049) to logits (batch, tags)."""
         x = functional.relu(self.bn(self.dense1(_through_layers(self, audio))))
         logits: Tensor = self.dense2(x)
         return logits

@@ -24,7 +24,7 @@ class MaxPoolHead(nn.Module):
         self.dense2 = nn.Linear(channels, tags)
 
     def classify(self, x: Tensor) -> Tensor:
-        """(batch, channels, 1, time) to logits (batch, tags)."""
+        """Map (batch, channels, 1, time) to logits (batch, tags)."""
         x = functional.relu(self.bn(self.dense1(x.amax(dim=(2, 3)))))
         logits: Tensor = self.dense2(x)
         return logits
@@ -39,7 +39,7 @@ class _ShortChunk(MaxPoolHead):
             self.add_module(f"layer{i}", layer)
 
     def forward(self, spectrogram: Tensor) -> Tensor:
-        """(batch, 128, frames) in dB to logits (batch, tags)."""
+        """Map (batch, 128, frames) in dB to logits (batch, tags)."""
         x = self.spec_bn(spectrogram[:, None])
         for i in range(1, self.depth + 1):
             x = self.get_submodule(f"layer{i}")(x)
