@@ -161,8 +161,8 @@ def validate(settings: Settings) -> None:
         )
     if not (settings.segment == 0 or MIN_SEGMENT_SECONDS <= settings.segment < float("inf")):
         raise TagBoxError(
-            f"a segment of {settings.segment:g} s cannot be used; give {MIN_SEGMENT_SECONDS:g} s or more, or 0 "
-            "to take every recording in one piece"
+            f"a segment of {settings.segment:g} s cannot be used; give {MIN_SEGMENT_SECONDS:g} s or more, "
+            "or 0 to separate every recording as one segment"
         )
     if settings.segment and not MIN_OVERLAP_SECONDS <= settings.overlap <= settings.segment / 4:
         raise TagBoxError(

@@ -65,7 +65,7 @@ def main() -> None:
     try:
         # The name is given, so that `python -m tagbox` and tests print commands that people can type.
         code = app(prog_name="tagbox", standalone_mode=False)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("tagbox: stopped", err=True)
         sys.exit(130)
     except reported_errors() as error:
