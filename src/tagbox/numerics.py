@@ -1,4 +1,4 @@
-"""Compute alike whatever the calling program has set: float32 by default, and gradients where they are needed."""
+"""Compute alike whatever the calling program has set: in float32, with gradients where they are needed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
