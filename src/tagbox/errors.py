@@ -2,7 +2,7 @@
 
 
 class TagBoxError(Exception):
-    """A mistake in what was asked or given: says in one line what was wrong and what to do about it.
+    """A fault that is told in one line: what was wrong, and what to do about it.
 
     The command line prints the message and exits with code 2.
     """
@@ -34,3 +34,18 @@ class OutputExistsError(TagBoxError):
 
 class UnwritableOutputError(TagBoxError):
     """A result cannot be written: no permission, a full disk, or a format that cannot hold it."""
+
+
+class MachineError(TagBoxError):
+    """A fault that is nobody's mistake: a full disk, an I/O error, too little memory, a read-only folder.
+
+    The command line prints the message and exits with code 1.
+    """
+
+
+class FailedWriteError(MachineError, UnwritableOutputError):
+    """The system refused to write a result: the disk is full or fails, or the folder is read-only."""
+
+
+class OutOfMemoryError(MachineError):
+    """The computation takes more memory than this machine has free."""
