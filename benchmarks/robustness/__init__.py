@@ -1,0 +1,1 @@
+"""Damaged inputs, kills at random moments, and disks that are full: whatever files and machines do."""
