@@ -29,6 +29,7 @@ from tagbox.rendering.scores import (
     cut_window,
     read_notation,
 )
+from tagbox.temporary_files import PREFIX
 
 needs_fluidsynth = pytest.mark.skipif(
     shutil.which("fluidsynth") is None,
@@ -220,8 +221,8 @@ def test_a_stopped_build_is_resumed(built: Path, tone: Path, tmp_path: Path) -> 
     shutil.copytree(built, folder)
     shutil.rmtree(folder / "Track00001")
     kept = (folder / "Track00002" / "mix.flac").stat().st_mtime_ns
-    (folder / f"{dataset.UNFINISHED_PREFIX}x").mkdir()
-    (folder / f"{dataset.UNFINISHED_PREFIX}x" / "mix.flac").write_bytes(b"half")
+    (folder / f"{PREFIX}abcdefgh").mkdir()
+    (folder / f"{PREFIX}abcdefgh" / "mix.flac").write_bytes(b"half")
     made: list[RenderedTrack] = []
     dataset.build_dataset(folder, DatasetOptions(2, 3.0, 1, tone), made.append)
     assert [one.fresh for one in made] == [True, False]

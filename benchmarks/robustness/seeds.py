@@ -104,7 +104,7 @@ def _audio_targets() -> list[Target]:
         if format in soundfile.available_formats():
             rate = 8000 if format == "WVE" else RATE
             data = _encoded(format, subtype, 1, rate)
-            targets.append(Target(name, data, format.lower(), readers.read_audio, weight=0.3))
+            targets.append(Target(name, data, format.lower(), readers.read_audio, weight=0.2))
     if shutil.which("ffmpeg"):
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "source.wav")
@@ -113,7 +113,7 @@ def _audio_targets() -> list[Target]:
                 path = Path(folder, f"seed.{ending}")
                 command = ["ffmpeg", "-y", "-v", "error", "-i", str(source), *options, str(path)]
                 if subprocess.run(command, check=False, capture_output=True).returncode == 0:
-                    weight = 0.8 if ending in ("ogg", "mp3") else 0.4
+                    weight = 0.6 if ending in ("ogg", "mp3") else 0.2
                     targets.append(Target(name, path.read_bytes(), ending, readers.read_audio, weight=weight))
     return targets
 
@@ -166,7 +166,7 @@ def _music_targets() -> list[Target]:
     midi = encode_midi([Part(0, notes, controls), Part(40, notes), Part(None, notes)])
     targets = [Target("MIDI", midi, "mid", readers.read_midi, weight=4)]
     if shutil.which("fluidsynth"):
-        targets.append(Target("soundfont", _soundfont(), "sf2", readers.read_soundfont, weight=0.4))
+        targets.append(Target("soundfont", _soundfont(), "sf2", readers.read_soundfont, weight=0.2))
     return targets
 
 

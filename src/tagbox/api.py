@@ -18,6 +18,7 @@ from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
 from tagbox.errors import TagBoxError
+from tagbox.memory import explain_out_of_memory
 from tagbox.methods.registry import find_method
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
@@ -27,9 +28,10 @@ from tagbox.pipeline.streaming import OnSegment, StreamReport, is_long, output_f
 from tagbox.pipeline.transfer import resynthesise_recording
 from tagbox.results import SavedSeparation, Separation, Transfer
 from tagbox.tagging import predict_recording
-from tagbox.tags.query import UNION, as_queries
+from tagbox.tags.query import UNION, as_queries, split_instrumental
 
 
+@explain_out_of_memory()
 @standard_numerics()
 def separate(
     audio: ArrayLike | Tensor,
@@ -47,7 +49,8 @@ def separate(
     Args:
         audio: (samples,) or (channels, samples), within [-1, 1] or not.
         rate: sample rate, Hz.
-        tags: one source each; "violin+cello" is one source of two tags. A single text is one tag.
+        tags: one source each; "violin+cello" is one source of two tags. A single text is one tag. "karaoke",
+            "instrumental", "accompaniment" and "backing track" mean the residual of vocals.
         preset: see `tagbox.presets.PRESETS`.
         device: "auto", "cpu", "cuda" or "mps".
         on_step: called after every step of the steering loop; a true answer stops it.
@@ -60,20 +63,24 @@ def separate(
 
     Raises:
         TagBoxError: the recording, a tag or a setting cannot be used; says which and what to do.
+        OutOfMemoryError: the computation takes more memory than there is.
     """
     begin = time.monotonic()
     settings = presets.override(presets.find(preset).settings, **overrides)
     reader = TensorReader(as_channels(audio), check_rate(rate))
-    task = prepare_task(as_queries(tags), settings, device)
+    queries, instrumental = split_instrumental(as_queries(tags))
+    task = prepare_task(queries, settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
     writer = TensorWriter(task.sources + 1, out.channels, out.samples)
     report = separate_stream(reader, task, writer, on_step, on_segment)
     described = _describe_separation(task, preset, reader, source or {}, report, begin, loaded)
+    described |= _describe_residual(instrumental)
     sources = dict(zip(task.queries, writer.values[:-1], strict=True))
     return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
 
+@explain_out_of_memory()
 @standard_numerics()
 def separate_file(
     path: str | Path,
@@ -109,14 +116,17 @@ def separate_file(
 
     Raises:
         TagBoxError: the recording cannot be read or the results cannot be written.
+        MachineError: the disk is full, or there is too little memory.
     """
     begin = time.monotonic()
-    path, folder, tags = Path(path), Path(folder), as_queries(tags)
+    path, folder = Path(path), Path(folder)
+    queries, instrumental = split_instrumental(as_queries(tags))
+    residual = instrumental or "residual"
     settings = presets.override(presets.find(preset).settings, **overrides)
     if format not in files.FORMATS:
         raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
     header = FileReader.of(path, start, duration)
-    check_output(folder, tags, header.channels, format, bits, force)
+    check_output(folder, queries, header.channels, format, bits, force, residual)
     known = {
         "file": path.name,
         "sha256": fingerprint(path),
@@ -127,18 +137,21 @@ def separate_file(
     if not is_long(settings, header.samples, header.rate):
         excerpt = files.read(path, start, duration)
         reader = TensorReader(excerpt.samples, excerpt.rate, header.mask, header.note)
-    task = prepare_task(tags, settings, device)
+    task = prepare_task(queries, settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
     with open_stem_writer(
-        folder, tags, out.rate, out.channels, out.samples, format, bits, force, out.mask
+        folder, queries, out.rate, out.channels, out.samples, format, bits, force, out.mask, residual
     ) as writer:
         report = separate_stream(reader, task, writer, on_step, on_segment)
         described = _describe_separation(task, preset, reader, known, report, begin, loaded)
+        described |= {"output": {"format": format, "bits": bits}, **_describe_residual(instrumental)}
         paths, note = writer.finish(described)
+        described["files"] = [path.name for path in paths]
     return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
 
 
+@explain_out_of_memory()
 @standard_numerics()
 def transfer(
     audio: ArrayLike | Tensor,
@@ -159,6 +172,7 @@ def transfer(
 
     Raises:
         TagBoxError: the recording, a tag or a setting cannot be used; says which and what to do.
+        OutOfMemoryError: the computation takes more memory than there is.
     """
     begin = time.monotonic()
     settings = presets.override(presets.find(preset).settings, **overrides)
@@ -204,6 +218,13 @@ def _describe_separation(
     }
     described = manifest.describe(task, preset, known, report.runs, report.probabilities, seconds)
     return described if report.notes is None else {**described, "streamed": report.notes}
+
+
+def _describe_residual(instrumental: str | None) -> dict[str, Any]:
+    """Say in the manifest that the residual is what was asked for."""
+    if instrumental is None:
+        return {}
+    return {"residual": {"name": instrumental, "note": f"{instrumental} is the residual of vocals"}}
 
 
 def _describe_input(

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from tagbox.atomic_files import refuse_to_overwrite, write_json
+from tagbox.atomic_files import refuse_to_overwrite, written_together
 from tagbox.audio import files
 from tagbox.audio.files import Bits, default_bits, file_name, peak
 from tagbox.errors import UnwritableOutputError
@@ -77,9 +77,9 @@ class Separation:
             raise UnwritableOutputError(
                 f"{', '.join(loud)} would clip at {bits} bits; write --format wav --bits float instead"
             )
-        for name, path in paths.items():
-            files.write(path, tracks[name], self.rate, bits=cast(Bits, bits), force=force)
-        write_json(self.manifest, folder / "run.json", force)
+        with written_together(folder / "run.json", self.manifest, list(paths.values())) as temporary:
+            for name, path in paths.items():
+                files.write(temporary / path.name, tracks[name], self.rate, bits=cast(Bits, bits))
         return list(paths.values())
 
 
@@ -153,6 +153,6 @@ class Transfer:
             raise UnwritableOutputError(
                 f"{path} would clip at {bits} bits; write a wav file with --bits float instead"
             )
-        files.write(path, self.audio, self.rate, bits=cast(Bits, bits), force=force)
-        write_json(self.manifest, manifest_path, force)
+        with written_together(manifest_path, self.manifest, [path]) as temporary:
+            files.write(temporary / path.name, self.audio, self.rate, bits=cast(Bits, bits))
         return path

@@ -10,6 +10,7 @@ from torch import Tensor
 from tagbox.audio.arrays import as_channels, check_audible, check_rate
 from tagbox.audio.downmix import downmix
 from tagbox.audio.resampling import resample
+from tagbox.memory import explain_out_of_memory
 from tagbox.models import load_tagger
 from tagbox.numerics import standard_numerics
 from tagbox.taggers import windows
@@ -48,6 +49,7 @@ class TagPredictions:
         return {self.tags[i]: float(values[i]) for i in best.tolist()}
 
 
+@explain_out_of_memory()
 @standard_numerics()
 def tag(
     audio: ArrayLike | Tensor,

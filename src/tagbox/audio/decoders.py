@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -23,6 +24,7 @@ import soundfile
 from tagbox.audio import mpeg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
 from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
+from tagbox.audio.quiet_libraries import CHATTY_FORMATS, decoders_silenced
 from tagbox.errors import UnreadableRecordingError
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -41,6 +43,8 @@ MAX_SAMPLES_PER_BYTE = 65_536
 """More than the tightest coding of silence in any format: a header that promises more is wrong."""
 
 FFMPEG_COMMAND = "ffmpeg"
+PROBE_SECONDS = 60.0
+"""ffprobe reads the beginning of a file, which takes it a fraction of a second."""
 
 
 class Decoder(Protocol):
@@ -102,7 +106,9 @@ class SndfileDecoder:
         on_close: Callable[[], None] | None = None,
     ) -> None:
         # libsndfile is not to close a descriptor that it could not read.
-        self._file = _ForwardSoundFile(source, closefd=False)
+        with decoders_silenced():
+            self._file = _ForwardSoundFile(source, closefd=False)
+        self._quiet = decoders_silenced if self._file.format in CHATTY_FORMATS else nullcontext
         self._on_close = on_close
         self._position = 0
         self._damage: str | None = None
@@ -129,7 +135,8 @@ class SndfileDecoder:
             return np.empty((0, self.channels), np.float32)
         block = np.empty((samples, self.channels), np.float32)
         try:
-            count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))
+            with self._quiet():
+                count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))
         except soundfile.LibsndfileError as error:
             # What was decoded before the fault is in the block; libsndfile knows how much that is.
             self._damage = _reason(error)
@@ -146,7 +153,8 @@ class SndfileDecoder:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._quiet():
+            self._file.close()
         if self._on_close is not None:
             self._on_close()
             self._on_close = None
@@ -403,15 +411,18 @@ def _probe(path: Path, program: str) -> dict[str, Any]:
     probe = str(beside) if beside.exists() else "ffprobe"
     command = [probe, *_FFMPEG_QUIET[1:], "-select_streams", "a:0", "-of", "json", "-show_entries"]
     command += ["stream=sample_rate,channels,channel_layout,duration", *_input(path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    streams = []
-    with contextlib.suppress(ValueError):  # where ffprobe fails it writes half an object
-        streams = json.loads(done.stdout).get("streams", [])
-    if not streams or not int(streams[0].get("channels", 0)):
-        raise UnreadableRecordingError(
-            f"{path} holds no audio that ffmpeg can decode; give a recording, for example wav, flac or mp3"
+    stream: dict[str, Any] = {}
+    # Where ffprobe fails it writes half an object, or says of a damaged stream what cannot be.
+    with contextlib.suppress(ValueError, KeyError, IndexError, subprocess.TimeoutExpired):
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PROBE_SECONDS
         )
-    return dict(streams[0])
+        stream = json.loads(done.stdout)["streams"][0]
+        if int(stream["sample_rate"]) > 0 and int(stream["channels"]) > 0:
+            return stream
+    raise UnreadableRecordingError(
+        f"{path} holds no audio that ffmpeg can decode; give a recording, for example wav, flac or mp3"
+    )
 
 
 def _input(path: Path) -> list[str]:

@@ -9,19 +9,25 @@ import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
-from tagbox.atomic_files import refuse_to_overwrite, write_atomically
+from tagbox.atomic_files import failed_write, refuse_to_overwrite, write_atomically
 from tagbox.audio.arrays import check_finite
 from tagbox.audio.decoders import BLOCK_SAMPLES, Decoder, decode_away, open_decoder
 from tagbox.audio.layouts import set_wave_mask
 from tagbox.audio.validation import require_regular_file
-from tagbox.errors import TagBoxError, UnreadableRecordingError, UnwritableOutputError
+from tagbox.errors import (
+    FailedWriteError,
+    OutOfMemoryError,
+    TagBoxError,
+    UnreadableRecordingError,
+    UnwritableOutputError,
+)
 
 Bits = Literal["16", "24", "float"]
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
@@ -128,6 +134,7 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
         UnreadableRecordingError: the file is missing, empty, of an unknown format, has values that are not
             finite, or nothing in it can be decoded.
         TagBoxError: the excerpt lies outside the recording.
+        OutOfMemoryError: it is too long for the memory of this machine.
     """
     info = inspect(path)
     first, count = excerpt_range(path, info, start, duration)
@@ -144,7 +151,7 @@ def read(path: str | Path, start: float = 0.0, duration: float | None = None) ->
                 position += len(block)
         samples = torch.from_numpy(np.ascontiguousarray(values[:position].T))
     except MemoryError as error:
-        raise UnreadableRecordingError(
+        raise OutOfMemoryError(
             f"{path} is too long for the memory here ({info.samples / info.rate / 3600:.1f} hours); "
             "give an excerpt: --start and --duration"
         ) from error
@@ -241,21 +248,65 @@ def write(
         raise TagBoxError(f"audio to write has the shape (channels, samples), not {tuple(samples.shape)}")
     if not bool(torch.isfinite(values).all()):
         raise TagBoxError(f"{path} was not written: the audio has values that are not finite numbers")
+    container = "FLAC" if format == "flac" else "WAVEX" if mask else "WAV"
+    integers = np.ascontiguousarray(quantise(values, bits, path).T)
     with write_atomically(path, force) as temporary:
         try:
-            container = "FLAC" if format == "flac" else "WAVEX" if mask else "WAV"
-            integers = quantise(values, bits, path).T
-            soundfile.write(os.fsencode(temporary), integers, rate, subtype=SUBTYPES[bits], format=container)
-            if mask and format == "wav":
-                set_wave_mask(temporary, mask)
+            name, channels = os.fsencode(temporary), values.shape[0]
+            file = soundfile.SoundFile(name, "w", rate, channels, SUBTYPES[bits], format=container)
         except (soundfile.SoundFileError, ValueError) as error:
-            if isinstance(error, soundfile.LibsndfileError) and error.code == LIBSNDFILE_SYSTEM_ERROR:
-                raise UnwritableOutputError(
-                    f"{path} cannot be written ({_reason(error)}); is the disk full?"
-                ) from error
+            if is_system_error(error):
+                raise failed_audio_write(path, error) from error
             raise UnwritableOutputError(
                 f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({_reason(error)}); try wav"
             ) from error
+        append_samples(file, integers, path)
+        close_written(file, path)
+        if mask and format == "wav":
+            set_wave_mask(temporary, mask)
+
+
+def is_system_error(error: Exception) -> bool:
+    """Return whether libsndfile failed because the operating system did."""
+    return isinstance(error, soundfile.LibsndfileError) and error.code == LIBSNDFILE_SYSTEM_ERROR
+
+
+def failed_audio_write(path: Path, error: Exception) -> UnwritableOutputError:
+    """Return the error for a failed write of audio to `path`, a file or folder; libsndfile hides the reason."""
+    if isinstance(error, OSError):
+        return failed_write(path, error)
+    return FailedWriteError(f"cannot write {path} ({_reason(error)}); the disk is full or fails: make room there")
+
+
+def append_samples(file: soundfile.SoundFile, samples: np.ndarray[Any, Any], path: Path) -> None:
+    """Append `samples` (samples, channels) to an audio file.
+
+    Args:
+        file: open for writing.
+        samples: of a type that libsndfile takes.
+        path: what is written, for messages.
+
+    Raises:
+        FailedWriteError: the disk is full, or fails.
+    """
+    try:
+        file.write(samples)
+    except (soundfile.SoundFileError, OSError, AssertionError) as error:
+        # soundfile asserts that all samples were taken.
+        raise failed_audio_write(path, error) from error
+
+
+def close_written(file: soundfile.SoundFile, path: Path) -> None:
+    """Close a file that was written; check that all that libraries held back has been written, too.
+
+    Raises:
+        FailedWriteError: the disk is full, or fails.
+    """
+    try:
+        file.flush()
+        file.close()
+    except (soundfile.SoundFileError, OSError) as error:
+        raise failed_audio_write(path, error) from error
 
 
 def quantise(values: Tensor, bits: Bits, path: Path) -> np.ndarray:

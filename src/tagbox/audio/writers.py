@@ -1,9 +1,8 @@
 """Write results as they are finished: into memory, or into files that appear whole or not at all."""
 
-import shutil
-import tempfile
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,12 +11,24 @@ import soundfile
 import torch
 from torch import Tensor
 
-from tagbox.atomic_files import refuse_to_overwrite, write_json
+from tagbox.atomic_files import as_json, failed_write, make_folder, move_together, refuse_to_overwrite
 from tagbox.audio.decoders import BLOCK_SAMPLES
-from tagbox.audio.files import SUBTYPES, Bits, check_bit_depth, default_bits, file_name, peak, quantise
+from tagbox.audio.files import (
+    SUBTYPES,
+    Bits,
+    append_samples,
+    check_bit_depth,
+    close_written,
+    default_bits,
+    failed_audio_write,
+    file_name,
+    peak,
+    quantise,
+)
 from tagbox.audio.layouts import set_wave_mask
 from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError, UnwritableOutputError
+from tagbox.temporary_files import temporary_folder
 
 MAX_WAV_BYTES = 2**32 - 2**16
 """A wav file's header counts its bytes with 32 bits; larger files are RF64."""
@@ -87,24 +98,21 @@ class StemWriter:
         container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAVEX" if mask else "WAV"
         try:
             self._files = [
-                soundfile.SoundFile(self._float_path(name), "w", rate, channels, "FLOAT", format=container)
+                soundfile.SoundFile(os.fsencode(self._float_path(name)), "w", rate, channels, "FLOAT", format=container)
                 for name in names
             ]
         except (soundfile.SoundFileError, OSError) as error:
-            raise self._unwritable(error) from error
+            raise failed_audio_write(folder, error) from error
 
     def add(self, block: Tensor) -> None:
         """Append `block` (tracks, channels, samples).
 
         Raises:
-            UnwritableOutputError: the disk is full.
+            FailedWriteError: the disk is full, or fails.
         """
         for i, (file, track) in enumerate(zip(self._files, block, strict=True)):
             self._peaks[i] = max(self._peaks[i], peak(track))
-            try:
-                file.write(np.ascontiguousarray(track.T.numpy()))
-            except (soundfile.SoundFileError, OSError) as error:
-                raise self._unwritable(error) from error
+            append_samples(file, np.ascontiguousarray(track.T.numpy()), self._folder)
 
     def finish(self, manifest: Mapping[str, Any]) -> tuple[list[Path], str | None]:
         """Convert the tracks to the format that was asked for, and write run.json beside them.
@@ -116,8 +124,10 @@ class StemWriter:
 
         Raises:
             OutputExistsError: a file exists and `force` was not given.
+            FailedWriteError: the disk is full, or fails; no file has then changed.
         """
-        self.close()
+        for file in self._files:
+            close_written(file, self._folder)
         format, bits, note = self._format, self._bits, None
         if bits != "float" and max(self._peaks) > 1:
             note = (
@@ -126,21 +136,24 @@ class StemWriter:
             )
             format, bits = "wav", "float"
         paths = [self._folder / f"{name}.{format}" for name in self._names]
-        for path in [*paths, self._folder / "run.json"]:
+        described = self._folder / "run.json"
+        for path in [*paths, described]:
             refuse_to_overwrite(path, self._force)
         try:
             finished = [self._convert(name, format, bits) for name in self._names]
-        except (soundfile.SoundFileError, OSError) as error:
-            raise self._unwritable(error) from error
-        for temporary, path in zip(finished, paths, strict=True):
-            temporary.replace(path)
-        write_json(manifest, self._folder / "run.json", self._force)
+            text = self._temporary / described.name
+            text.write_text(as_json({**manifest, "files": [path.name for path in paths]}), encoding="utf-8")
+            move_together({**dict(zip(finished, paths, strict=True)), text: described}, described)
+        except OSError as error:
+            raise failed_write(self._folder, error) from error
         return paths, note
 
     def close(self) -> None:
         """Close the temporary files; closing twice does no harm."""
         for file in self._files:
-            file.close()
+            # What cannot be written any more belongs to a run that has failed already.
+            with suppress(soundfile.SoundFileError):
+                file.close()
 
     def _float_path(self, name: str) -> Path:
         return self._temporary / f"{name}.float.wav"
@@ -156,9 +169,6 @@ class StemWriter:
             set_wave_mask(target, self._mask)
         return target
 
-    def _unwritable(self, error: Exception) -> UnwritableOutputError:
-        return UnwritableOutputError(f"cannot write to {self._folder} ({error}); is the disk full?")
-
 
 @contextmanager
 def open_stem_writer(
@@ -171,6 +181,7 @@ def open_stem_writer(
     bits: str | None,
     force: bool,
     mask: int | None = None,
+    residual: str = "residual",
 ) -> Iterator[StemWriter]:
     """Yield a writer of a track for each of `tags` and of the residual; without `finish` no file stays.
 
@@ -184,33 +195,38 @@ def open_stem_writer(
         bits: "16", "24" or "float"; the default of the format unless given.
         force: replace files that exist.
         mask: of the channels' speakers, which wav files then name.
+        residual: name of the last track.
 
     Raises:
         UnwritableOutputError: the folder cannot be written.
     """
     missing = [parent for parent in [folder, *folder.parents] if not parent.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".tagbox-", dir=folder))
-    except OSError as error:
-        raise UnwritableOutputError(
-            f"cannot write to {folder} ({error.strerror}); choose a folder that you can write"
-        ) from error
-    names = [*(file_name(tag) for tag in tags), "residual"]
+    names = [*(file_name(tag) for tag in tags), file_name(residual)]
     depth = bits or default_bits(format)
+    make_folder(folder)
     try:
-        writer = StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force, mask)
-        with closing(writer):
+        with (
+            temporary_folder(folder) as temporary,
+            closing(
+                StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force, mask)
+            ) as writer,
+        ):
             yield writer
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException as error:
         _remove_empty(missing)
+        if isinstance(error, OSError):
+            raise failed_write(folder, error) from error
         raise
-    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_output(
-    folder: Path, tags: Sequence[str], channels: int, format: str, bits: str | None, force: bool
+    folder: Path,
+    tags: Sequence[str],
+    channels: int,
+    format: str,
+    bits: str | None,
+    force: bool,
+    residual: str = "residual",
 ) -> None:
     """Check before the computation that its results can be written.
 
@@ -225,7 +241,7 @@ def check_output(
         raise UnwritableOutputError(
             f"FLAC holds {MAX_FLAC_CHANNELS} channels at most, and there are {channels}; write wav"
         )
-    names = [f"{file_name(tag)}.{format}" for tag in [*tags, "residual"]] + ["run.json"]
+    names = [f"{file_name(tag)}.{format}" for tag in [*tags, residual]] + ["run.json"]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice and len(set(tags)) == len(tags):
         raise TagBoxError(f"two results would be called {twice[0]}; name tags that differ in their letters")
@@ -241,11 +257,16 @@ def _convert_to_integers(source: Path, target: Path, bits: Bits, mask: int | Non
         for start in range(0, reader.samples, BLOCK_SAMPLES)
     ]
     container = "FLAC" if target.suffix == ".flac" else "WAVEX" if mask else "WAV"
-    with soundfile.SoundFile(
-        target, "w", reader.rate, reader.channels, SUBTYPES[bits], format=container
-    ) as file:
+    try:
+        file = soundfile.SoundFile(
+            os.fsencode(target), "w", reader.rate, reader.channels, SUBTYPES[bits], format=container
+        )
+    except soundfile.SoundFileError as error:
+        raise failed_audio_write(target.parent.parent, error) from error
+    with file:
         for block in reader.read_spans(blocks):
-            file.write(quantise(block.double(), bits, target).T)
+            append_samples(file, quantise(block.double(), bits, target).T, target.parent.parent)
+        close_written(file, target.parent.parent)
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

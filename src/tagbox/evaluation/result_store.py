@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tagbox.atomic_files import write_json
-from tagbox.errors import OutputExistsError, TagBoxError, UnwritableOutputError
+from tagbox.errors import FailedWriteError, OutputExistsError, TagBoxError
 
 REQUEST_FILE, RECORDS_FILE = "run.json", "results.jsonl"
 UNCOMPARED_KEYS = ("versions",)
@@ -55,7 +55,7 @@ def append_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append records; they are on disk when this returns.
 
     Raises:
-        UnwritableOutputError: the disk is full, or the folder cannot be written.
+        FailedWriteError: the disk is full, or the folder cannot be written.
     """
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     try:
@@ -64,7 +64,7 @@ def append_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise UnwritableOutputError(
+        raise FailedWriteError(
             f"cannot write to {folder} ({error.strerror}); make room there, then go on with --resume"
         ) from error
 
@@ -91,7 +91,8 @@ def read_records(folder: Path, repair: bool = False) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             records.append({**record, "key": str(record["key"])})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            # Python's parser raises RecursionError where brackets are nested too deeply.
             raise TagBoxError(
                 f"{path}, line {number} is damaged; delete that line, and --resume measures its case again"
             ) from error
@@ -124,9 +125,9 @@ def _check_same_request(folder: Path, earlier: Mapping[str, Any], request: Mappi
 def _load_object(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TagBoxError(f"{path} is damaged; give another folder with -o") from error
-    if not isinstance(loaded, dict):
+    if not isinstance(loaded, dict) or not isinstance(loaded.get(EXTENDABLE_KEY, {}), dict):
         raise TagBoxError(f"{path} is damaged; give another folder with -o")
     return loaded
 

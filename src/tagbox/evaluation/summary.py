@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import get_args
 
+from tagbox.errors import TagBoxError
 from tagbox.evaluation.bootstrap import MIN_TRACKS, Interval, bootstrap_interval, paired_interval
 from tagbox.evaluation.case import Record
 from tagbox.evaluation.controls import CONTROLS, RESIDUAL
@@ -16,6 +17,8 @@ ALL_SOURCES = "all"
 MIN_LEAD_DB = 0.1
 """An interval has to clear a control by this much; less is what rounding or a codec does to the mixture."""
 MAX_TRACKS_LISTED = 4
+MAX_NUMBER = 1e9
+"""Far above every measure, and far below where sums of squares overflow."""
 
 NOT_SEPARABLE = {
     "silent reference": "the source is silent there; its estimates were measured as leaks",
@@ -115,7 +118,24 @@ class Summary:
 
 
 def summarise(records: Sequence[Record]) -> Summary:
-    """Compute a row for each source and system, and a verdict for each system that is no control."""
+    """Compute a row for each source and system, and a verdict for each system that is no control.
+
+    Raises:
+        TagBoxError: a record is not as an evaluation writes it.
+    """
+    try:
+        return _summarise(records)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # Records come from a file, which hands, programs and disks may have changed.
+        raise TagBoxError(
+            f"a record in results.jsonl is not as it was written ({type(error).__name__}: {error}); delete its "
+            "line, and --resume measures its case again"
+        ) from error
+
+
+def _summarise(records: Sequence[Record]) -> Summary:
+    for record in records:
+        _check_numbers(record)
     # The table does not depend on the order in which cases finished.
     records = sorted(records, key=lambda record: str(record["key"]))
     sources = sorted({record["source"] for record in records})
@@ -168,6 +188,19 @@ def compare_with_controls(source: str, system: str, records: Sequence[Record]) -
         # A system that estimates only easy sources must not look better for it.
         sentence += f" It gave no estimate in {missing} case{'s' * (missing != 1)} more."
     return Verdict(source, system, separates, leads, sentence)
+
+
+def _check_numbers(record: Mapping[str, object]) -> None:
+    """Check that no number of a record, or of a table in it, is larger than any measure.
+
+    Raises:
+        ValueError: one is.
+    """
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            _check_numbers(value)
+        elif isinstance(value, int | float) and abs(value) > MAX_NUMBER:
+            raise ValueError(f"{key} is {value:.3g}")
 
 
 def _order_systems(kinds: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from tagbox.atomic_files import write_atomically
@@ -131,7 +131,8 @@ def save_generator_file(
         "format": "tagbox-vqvae",
     }
     with write_atomically(path, force) as temporary:
-        save_file(state, temporary, metadata=metadata)
+        # Not `save_file`: its errors do not say what the system refused.
+        temporary.write_bytes(save(state, metadata=metadata))
 
 
 def _shapes(model: VQVAE) -> dict[str, tuple[int, ...]]:

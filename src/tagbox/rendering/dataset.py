@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from tagbox.atomic_files import write_json
+from tagbox.atomic_files import failed_write, write_json
 from tagbox.audio.validation import fingerprint
-from tagbox.errors import OutputExistsError, TagBoxError, UnwritableOutputError
+from tagbox.errors import OutputExistsError, TagBoxError
 from tagbox.rendering import arranging, fluidsynth, midi, slakh
 from tagbox.rendering.scores import Score, busiest_window, cut_window
+from tagbox.temporary_files import remove_abandoned, temporary_folder
 
 OPTIONS_FILE = "dataset.json"
-UNFINISHED_PREFIX = ".unfinished-"
 MIN_NOTES = 4
 """A part with fewer notes in the excerpt is left out."""
 MIN_CLASSES = 2
@@ -135,7 +133,7 @@ def _prepare_folder(folder: Path, options: DatasetOptions) -> None:
     if path.is_file():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OutputExistsError(f"{path} is damaged; give another folder") from error
         if earlier != described:
             known = earlier if isinstance(earlier, dict) else {}
@@ -144,9 +142,10 @@ def _prepare_folder(folder: Path, options: DatasetOptions) -> None:
                 f"{folder} holds a data set made otherwise ({changed}); give the same options to go on with "
                 "it, or another folder"
             )
-        for unfinished in folder.glob(f"{UNFINISHED_PREFIX}*"):
-            shutil.rmtree(unfinished)
+        remove_abandoned(folder)
         return
+    if folder.is_dir():
+        remove_abandoned(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputExistsError(
             f"{folder} exists and is no data set of ours; give a folder that is new or empty"
@@ -159,18 +158,14 @@ def _render_track(track: Path, score: Score, options: DatasetOptions, number: in
     identity = hashlib.sha256(
         b"\0".join([str((options.seed, number)).encode(), *(midi.encode_midi([p]) for p in score.parts)])
     ).hexdigest()[:32]
-    unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED_PREFIX, dir=track.parent))
     try:
-        slakh.write_track(unfinished, score, stems, options.soundfont.name, gain, identity)
-        # mkdtemp makes folders that only their owner can enter; a data set is for everyone.
-        unfinished.chmod(track.parent.stat().st_mode & 0o777)
-        unfinished.rename(track)
+        with temporary_folder(track.parent) as temporary:
+            unfinished = temporary / track.name
+            unfinished.mkdir()
+            slakh.write_track(unfinished, score, stems, options.soundfont.name, gain, identity)
+            unfinished.rename(track)
     except OSError as error:
-        raise UnwritableOutputError(
-            f"cannot write {track} ({error.strerror}); make room, and run it again"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        raise failed_write(track, error) from error
 
 
 def _scores(options: DatasetOptions, on_skip: Callable[[str], None]) -> Iterator[Score]:

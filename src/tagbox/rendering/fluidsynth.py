@@ -14,6 +14,10 @@ from tagbox.errors import TagBoxError
 RATE = 44_100
 """Hz."""
 GAIN = 0.5
+START_SECONDS = 60.0
+"""Longer than FluidSynth takes to load the largest soundfonts from a slow disk."""
+MAX_SLOWNESS = 30.0
+"""Seconds that it may take for a second of music; it takes a hundredth of one."""
 DEBIAN_PACKAGES = "fluidsynth musescore-general-soundfont-small"
 SOUNDFONTS = (
     "/usr/share/sounds/sf3/MuseScore_General_Lite.sf3",
@@ -98,17 +102,24 @@ def render(
         command = [find_program(), "-niq", "-o", "synth.dynamic-sample-loading=1", "-g", str(GAIN)]
         command += ["-R", str(int(reverb)), "-C", str(int(chorus)), "-O", "float", "-T", "wav"]
         command += ["-F", str(wav), "-r", str(RATE), str(soundfont), str(score)]
-        completed = _run(command)
-        if not wav.is_file():
-            raise TagBoxError(f"FluidSynth wrote nothing: {_last_line(completed.stderr)}")
-        audio, _ = soundfile.read(wav, always_2d=True)
-    samples = round(seconds * RATE)
+        completed = _run(command, START_SECONDS + MAX_SLOWNESS * seconds)
+        samples = round(seconds * RATE)
+        try:
+            audio, _ = soundfile.read(wav, samples, always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise TagBoxError(f"FluidSynth wrote nothing: {_last_line(completed.stderr)}") from error
     return np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], timeout_seconds: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace")
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, errors="replace", timeout=timeout_seconds
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TagBoxError(
+            f"FluidSynth did not end within {timeout_seconds:.0f} s; try another soundfont or MIDI file"
+        ) from error
     except subprocess.CalledProcessError as error:
         raise TagBoxError(
             f"FluidSynth failed ({_last_line(error.stderr)}); try another soundfont or MIDI file"

@@ -11,6 +11,7 @@ from tagbox.rendering.scores import Control, Note, Part, Score
 
 TICKS_PER_SECOND = 960
 MIDI_ENDINGS = (".mid", ".midi")
+MAX_SONG_SECONDS = 24 * 3600
 
 
 def standard_midi_file(events: Iterable[tuple[int, bytes]], ticks: int, tempo: int) -> bytes:
@@ -72,9 +73,17 @@ def read_midi_file(path: Path) -> Score:
     mido = _mido()
     try:
         # Old files contain values out of range, and tracks shorter than their headers state.
-        messages = list(mido.MidiFile(path, clip=True))
-    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
-        raise TagBoxError(f"{path} is no MIDI file that can be read ({error}); leave it out") from error
+        file = mido.MidiFile(path, clip=True)
+        messages = list(file) if file.ticks_per_beat > 0 else []
+    except Exception as error:
+        # A damaged file raises whatever its bytes happen to mean: EOFError, TypeError, KeySignatureError...
+        reason = str(error) or type(error).__name__
+        raise TagBoxError(f"{path} is no MIDI file that can be read ({reason}); leave it out") from error
+    if file.ticks_per_beat <= 0:
+        raise TagBoxError(f"{path} counts its time in frames of film (SMPTE), not in beats; leave it out")
+    seconds = sum(message.time for message in messages)
+    if not seconds <= MAX_SONG_SECONDS:
+        raise TagBoxError(f"{path} lasts {seconds / 3600:.3g} hours, so it is damaged; leave it out")
     collector = _NoteCollector()
     for message in messages:
         collector.now += message.time

@@ -1,7 +1,9 @@
 """Represent music: notes in seconds, parts, scores, and a short notation for tunes."""
 
 import dataclasses
+import math
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,11 +127,20 @@ def busiest_window(parts: Sequence[Part], seconds: float, min_notes: int) -> flo
     Returns:
         the whole second at which the window begins, the first of several.
     """
-    starts = [[note.start for note in part.notes] for part in parts]
+    starts = [sorted(note.start for note in part.notes) for part in parts]
     last = max((start for part_starts in starts for start in part_starts), default=0.0)
+    end = max(1, int(last - seconds) + 2)
+    # A window holds more than the one before it only where a note comes in at its end.
+    first_with = (math.floor(start - seconds) + 1 for part_starts in starts for start in part_starts)
+    firsts = {0} | {
+        near for first in first_with for near in (first - 1, first, first + 1) if 0 <= near < end
+    }
 
     def parts_and_notes(first: int) -> tuple[int, int]:
-        counts = [sum(first <= start < first + seconds for start in part_starts) for part_starts in starts]
+        counts = [
+            bisect_left(part_starts, first + seconds) - bisect_left(part_starts, first)
+            for part_starts in starts
+        ]
         return sum(count >= min_notes for count in counts), sum(counts)
 
-    return float(max(range(max(1, int(last - seconds) + 2)), key=parts_and_notes))
+    return float(max(sorted(firsts), key=parts_and_notes))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.atomic_files import write_atomically
-from tagbox.errors import InvalidWeightsError, UnwritableOutputError
+from tagbox.errors import InvalidWeightsError
 from tagbox.weights.catalogue import Model
 
 if TYPE_CHECKING:
@@ -25,20 +25,16 @@ def write_cache_file(path: Path, weights: Mapping[str, "Tensor"], metadata: Mapp
     """Write `weights` and `metadata` to `path`; replace the file that is there.
 
     Raises:
-        UnwritableOutputError: the folder cannot be written, or the disk is full.
+        UnwritableOutputError: the folder cannot be written.
+        FailedWriteError: the disk is full, or fails.
     """
     from safetensors.torch import save
 
     blob = save({name: value.detach().cpu().contiguous().clone() for name, value in weights.items()})
     header, body = _split(blob)
     header["__metadata__"] = dict(metadata) | {CONTENTS_KEY: contents_hash(header, body)}
-    try:
-        with write_atomically(path, force=True) as temporary:
-            temporary.write_bytes(_joined(header, body))
-    except OSError as error:
-        raise UnwritableOutputError(
-            f"cannot write {path} ({error.strerror}); make room, or set TAGBOX_HOME"
-        ) from error
+    with write_atomically(path, force=True) as temporary:
+        temporary.write_bytes(_joined(header, body))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, object], bytes]:
@@ -51,7 +47,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, object], bytes]:
         return _split(path.read_bytes())
     except OSError as error:
         raise InvalidWeightsError(f"cannot read {path} ({error.strerror})") from error
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidWeightsError(f"{path} is not a safetensors file, or only a part of one") from error
 
 

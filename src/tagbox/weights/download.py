@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from tagbox.errors import MissingWeightsError, TagBoxError, UnwritableOutputError
+from tagbox.errors import FailedWriteError, MissingWeightsError, TagBoxError
 
 if TYPE_CHECKING:
     from requests import Response
@@ -78,7 +78,7 @@ def download(
 
     Raises:
         MissingWeightsError: the server refuses, sends a web page, or the connection breaks too often.
-        UnwritableOutputError: `part` cannot be written.
+        FailedWriteError: `part` cannot be written.
     """
     retry_policy = retry_policy or RetryPolicy()
     failures = 0
@@ -150,7 +150,7 @@ def _write(
     except requests.exceptions.RequestException:
         raise
     except OSError as error:
-        raise UnwritableOutputError(
+        raise FailedWriteError(
             f"cannot write {part} ({error.strerror}); make room, or set TAGBOX_HOME"
         ) from error
     return done

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tagbox.atomic_files import write_json
-from tagbox.errors import InvalidWeightsError, MissingWeightsError, TagBoxError, UnwritableOutputError
+from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsError, TagBoxError
 from tagbox.weights import cache_file, catalogue, verification
 from tagbox.weights.catalogue import Model
 from tagbox.weights.download import DownloadObserver, RetryPolicy, download, mirrored
@@ -178,8 +178,11 @@ def licence_acceptance(model: Model) -> dict[str, Any] | None:
     path = _acceptance_path(model)
     if not path.is_file():
         return None
-    acceptance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return acceptance
+    try:
+        acceptance = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError):
+        return None
+    return acceptance if isinstance(acceptance, dict) else None
 
 
 def _download_verified(
@@ -252,7 +255,7 @@ def _exclusive(model: Model, observer: DownloadObserver) -> Iterator[None]:
             stack.enter_context(hold_lock(lock, lambda: observer.on_message(waiting)))
             _part_path(model).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UnwritableOutputError(
+            raise FailedWriteError(
                 f"cannot keep weights in {home()} ({error.strerror}); "
                 "set TAGBOX_HOME to a folder that you can write"
             ) from error

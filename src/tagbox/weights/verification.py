@@ -171,10 +171,10 @@ def load_safetensors(path: Path, subject: str | None = None) -> dict[str, "Tenso
     Raises:
         InvalidWeightsError: the file is damaged.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
-    except SafetensorError as error:
+    except Exception as error:
+        # A damaged header raises whatever it happens to mean: SafetensorError, KeyError, MemoryError...
         raise InvalidWeightsError(f"{subject or path} is a damaged safetensors file; get it again") from error

@@ -1,5 +1,6 @@
 """Train a VQ-VAE, one level after the other: levels share nothing, so each is a training of its own."""
 
+import io
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -208,21 +209,22 @@ def _describe_training(config: VQVAEConfig, level: int, settings: TrainingSettin
 def _save_checkpoint(state: _TrainingState, checkpoint: Path, description: dict[str, Any]) -> None:
     if state.codebook is None:
         return
+    contents = {
+        "about": description,
+        "step": state.step,
+        "weights": [parameter.detach() for parameter in state.parameters],
+        "smooth": state.averages,
+        "optimiser": state.optimiser.state_dict(),
+        "sums": state.codebook.sums,
+        "uses": state.codebook.uses,
+        "codebook": state.codebook.codebook,
+        "random": state.random.get_state(),
+    }
+    saved = io.BytesIO()
+    torch.save(contents, saved)
     with write_atomically(checkpoint, force=True) as temporary:
-        torch.save(
-            {
-                "about": description,
-                "step": state.step,
-                "weights": [parameter.detach() for parameter in state.parameters],
-                "smooth": state.averages,
-                "optimiser": state.optimiser.state_dict(),
-                "sums": state.codebook.sums,
-                "uses": state.codebook.uses,
-                "codebook": state.codebook.codebook,
-                "random": state.random.get_state(),
-            },
-            temporary,
-        )
+        # PyTorch's own errors do not say what the system refused.
+        temporary.write_bytes(saved.getbuffer())
 
 
 def _load_checkpoint(checkpoint: Path, description: dict[str, Any]) -> dict[str, Any]:
