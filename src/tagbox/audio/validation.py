@@ -6,12 +6,15 @@ Decoded samples are checked in `tagbox.audio.arrays`.
 import codecs
 import difflib
 import hashlib
+import shutil
 from pathlib import Path
 
 from tagbox.errors import UnreadableRecordingError
 
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".w64")
 """Endings by which recordings in a folder are recognised."""
+FFMPEG_ENDINGS = (".m4a", ".mp4", ".mkv", ".webm", ".wma", ".aac", ".ac3")
+"""Endings of recordings that ffmpeg decodes, where it is installed."""
 
 
 def require_regular_file(path: str | Path) -> Path:
@@ -61,10 +64,16 @@ def fingerprint(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def is_recording_name(name: str) -> bool:
+    """Tell whether a file in a folder is taken for a recording by its name."""
+    suffix = Path(name).suffix.lower()
+    return suffix in ENDINGS or (suffix in FFMPEG_ENDINGS and shutil.which("ffmpeg") is not None)
+
+
 def list_recordings(folder: Path) -> list[Path]:
-    """List the files in `folder` that end in one of `ENDINGS`, sorted; none where it cannot be read."""
+    """List the files in `folder` whose names are those of recordings, sorted; none where it cannot be read."""
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
+        return sorted(path for path in folder.iterdir() if is_recording_name(path.name))
     except OSError:
         return []
 

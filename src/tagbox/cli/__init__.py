@@ -6,13 +6,15 @@ import typer
 
 from tagbox import __version__
 from tagbox.cli.dataset import dataset
-from tagbox.cli.error_messages import CommandGroup, describe_error, is_help, reported_errors
+from tagbox.cli.console import lenient_streams, print_line
+from tagbox.cli.error_messages import CommandGroup, describe_error, exit_code, is_help, is_reported
 from tagbox.cli.evaluate import evaluate
 from tagbox.cli.models import app as models
 from tagbox.cli.output import print_error
 from tagbox.cli.presets import presets
 from tagbox.cli.reproduce import reproduce
 from tagbox.cli.separate import separate
+from tagbox.cli.signals import EndedBySignal, ended_by_signals
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
 from tagbox.cli.train_generator import train_generator
@@ -45,7 +47,7 @@ app.add_typer(models, name="models")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"tagbox {__version__}")
+        print_line(f"tagbox {__version__}")
         raise typer.Exit
 
 
@@ -59,20 +61,26 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; an error is one line on standard error, and exit code 2."""
+    """Run the command line; an error is one line on standard error, and a code to exit with."""
     allocator.keep_freed_memory()
     threads.limit_spinning()
     try:
-        # The name is given, so that `python -m tagbox` and tests print commands that people can type.
-        code = app(prog_name="tagbox", standalone_mode=False)
+        with lenient_streams(), ended_by_signals():
+            # The name is given, so that `python -m tagbox` and tests print commands that people can type.
+            code = app(prog_name="tagbox", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("tagbox: stopped", err=True)
+        print_line("tagbox: stopped", error=True)
         sys.exit(130)
-    except reported_errors() as error:
+    except EndedBySignal as end:
+        print_error(f"ended by {end.name}; nothing is left half-written")
+        sys.exit(end.code)
+    except Exception as error:
+        if not is_reported(error):
+            raise
         if is_help(error):
-            typer.echo(str(error), err=True)
+            print_line(str(error), error=True)
         else:
             print_error(describe_error(error))
-        sys.exit(2)
+        sys.exit(exit_code(error))
     # Without standalone mode, the code of a typer.Exit is returned.
     sys.exit(code or 0)

@@ -1,11 +1,13 @@
 """Check what is given before PyTorch is loaded and anything is written."""
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tagbox.errors import UnknownTagError, UnreadableRecordingError, UnwritableOutputError
+from tagbox.cli.recordings import is_pipe
+from tagbox.errors import FailedWriteError, UnknownTagError, UnreadableRecordingError, UnwritableOutputError
 
 if TYPE_CHECKING:
     from tagbox.settings import Settings
@@ -38,24 +40,37 @@ def check_recordings(files: Sequence[Path]) -> None:
     """
     from tagbox.audio.validation import require_regular_file
 
+    check_no_tag_among(files)
+    for path in files:
+        if not is_pipe(path):
+            require_regular_file(path)
+
+
+def check_no_tag_among(files: Sequence[Path]) -> None:
+    """Check that none of several `files` is a tag, in front of which --tags was forgotten.
+
+    Raises:
+        UnreadableRecordingError: one is.
+    """
     tag = find_forgotten_tag(list(map(str, files)))
     if tag is not None and len(files) > 1:
         raise UnreadableRecordingError(forgotten_tag_message(tag))
-    for path in files:
-        require_regular_file(path)
 
 
 def check_folder(folder: Path) -> None:
-    """Check that results can go to `folder`: that neither it nor a folder above it is a file.
+    """Check that results can go to `folder`: that neither it nor a folder above it is a file or read-only.
 
     Raises:
-        UnwritableOutputError: it is.
+        UnwritableOutputError: it is a file.
+        FailedWriteError: it is read-only.
     """
     existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if existing is not None and not existing.is_dir():
         raise UnwritableOutputError(
             f"{existing} is a file, and results need a folder; give another one with -o"
         )
+    if existing is not None and not os.access(existing, os.W_OK | os.X_OK):
+        raise FailedWriteError(f"{existing} cannot be written; give another folder with -o")
 
 
 def find_forgotten_tag(files: Sequence[str]) -> str | None:

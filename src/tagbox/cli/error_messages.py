@@ -12,7 +12,13 @@ from typer.core import TyperGroup
 
 from tagbox.audio.validation import ENDINGS
 from tagbox.cli.checks import find_forgotten_tag, forgotten_tag_message
-from tagbox.errors import TagBoxError
+from tagbox.cli.console import print_line
+from tagbox.errors import MachineError, TagBoxError
+from tagbox.memory import is_out_of_memory
+
+MACHINE_FAULT = 1
+MISTAKE = 2
+"""Exit codes."""
 
 click: ModuleType = sys.modules[typer.BadParameter.__module__]
 """click's exceptions: newer versions of Typer bring a click of their own, older ones use another package."""
@@ -36,28 +42,31 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.echo("tagbox: stopped", err=True)
+            print_line("tagbox: stopped", error=True)
             raise typer.Exit(130) from None
         except BrokenPipeError:
-            # The reader of our output left (`| head`): nothing is wrong, and Python must not complain.
-            sys.stderr.close()
+            # The reader of our output left (`| head`), and nothing is wrong.
             raise typer.Exit(0) from None
 
 
-def reported_errors() -> tuple[type[Exception], ...]:
-    """Return the classes of errors that users see as a line; any other is a fault of TagBox."""
-    torch = sys.modules.get("torch")
-    out_of_memory = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
-    return (TagBoxError, click.ClickException, OSError, *out_of_memory)
+def is_reported(error: BaseException) -> bool:
+    """Return whether users see an error as a line; any other is a fault of TagBox."""
+    return isinstance(error, (TagBoxError, click.ClickException, OSError)) or is_out_of_memory(error)
 
 
-def is_help(error: Exception) -> bool:
+def exit_code(error: BaseException) -> int:
+    """Return 1 for a fault that is nobody's mistake, such as a full disk, and 2 for one in what was given."""
+    is_machines = isinstance(error, (MachineError, OSError)) or is_out_of_memory(error)
+    return MACHINE_FAULT if is_machines else MISTAKE
+
+
+def is_help(error: BaseException) -> bool:
     """Return whether an "error" is the help, which a command without arguments prints; older clicks exit."""
     return isinstance(error, getattr(click, "NoArgsIsHelpError", ()))
 
 
-def describe_error(error: Exception) -> str:
-    """Describe one of the `reported_errors`."""
+def describe_error(error: BaseException) -> str:
+    """Describe an error that `is_reported`."""
     if isinstance(error, TagBoxError):
         return str(error)
     if isinstance(error, click.UsageError):

@@ -56,7 +56,9 @@ def _check_output(value: str | None) -> str | None:
 Input = Annotated[
     list[Path],
     typer.Argument(
-        metavar="RECORDING", help="Recordings: wav, flac, ogg, mp3, aiff and others.", show_default=False
+        metavar="RECORDING",
+        help="Recordings: wav, flac, ogg, mp3, aiff and others; - reads standard input.",
+        show_default=False,
     ),
 ]
 Tags = Annotated[

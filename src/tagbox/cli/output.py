@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tagbox.cli.console import is_terminal, print_line
 from tagbox.errors import TagBoxError
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
@@ -28,11 +29,13 @@ class Output:
         quiet: errors only, and the JSON document.
         verbose: details as well.
         json: a JSON document on standard output instead of text.
+        holds_audio: standard output takes a recording, and nothing else.
     """
 
     quiet: bool = False
     verbose: bool = False
     json: bool = False
+    holds_audio: bool = False
 
     def __post_init__(self) -> None:
         if self.quiet and self.verbose:
@@ -41,30 +44,31 @@ class Output:
     @property
     def prints_text(self) -> bool:
         """Whether results are printed as text."""
-        return not (self.quiet or self.json)
+        return not (self.quiet or self.json or self.holds_audio)
 
     def print_result(self, text: object) -> None:
         """Print a part of the result, as text."""
         if self.prints_text:
-            typer.echo(text)
+            print_line(text)
 
     def print_note(self, text: str) -> None:
         """Print something worth knowing to standard error."""
         if not self.quiet:
-            typer.echo(text, err=True)
+            print_line(text, error=True)
 
     def print_detail(self, text: str) -> None:
         """Print something that only --verbose asks for to standard error."""
         if self.verbose:
-            typer.echo(text, err=True)
+            print_line(text, error=True)
 
     def print_json(self, make_document: Callable[[], Any]) -> None:
         """Print the result as JSON; `make_document` is called only where --json asks for it."""
         if self.json:
-            typer.echo(json.dumps(make_document(), indent=2))
+            print_line(json.dumps(make_document(), indent=2))
 
 
 def print_error(text: str) -> None:
     """Print a line to standard error: red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
-    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    typer.secho(f"tagbox: {text}", err=True, fg="red" if coloured else None)
+    coloured = is_terminal(sys.stderr) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    line = f"tagbox: {text}"
+    print_line(typer.style(line, fg="red") if coloured else line, error=True)

@@ -1,16 +1,17 @@
 """``tagbox separate``."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from tagbox import presets
-from tagbox.atomic_files import refuse_to_overwrite
-from tagbox.cli.checks import check_folder, check_recordings, check_tags
+from tagbox.cli.checks import check_folder, check_no_tag_among, check_recordings, check_tags
+from tagbox.cli.console import is_terminal
+from tagbox.cli.finished_runs import Request
 from tagbox.cli.options import (
-    EXIT_CODES,
     Begin,
     Bits,
     Combine,
@@ -43,24 +44,24 @@ from tagbox.cli.options import (
     Tags,
     check_models,
     describe_settings,
-    exit_if_stopped,
     overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
+from tagbox.cli.recordings import find_recordings, is_pipe
 from tagbox.errors import TagBoxError
-
-if TYPE_CHECKING:
-    from tagbox.results import SavedSeparation
-    from tagbox.settings import Settings
-
-MAX_PLOT_SECONDS = 600
+from tagbox.tags.query import split_instrumental
 
 
 def separate(
     context: typer.Context,
     inputs: Input,
     tags: Tags,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results.", show_default=False)
+    ] = None,
+    to_stdout: Annotated[
+        bool, typer.Option("--stdout", help="Write the one source as wav to standard output instead.")
+    ] = False,
     preset: Preset = "default",
     start: Start = 0.0,
     duration: Duration = None,
@@ -101,6 +102,14 @@ def separate(
     all files add up to the recording) and run.json, which records how they were
     made. Ctrl-C stops early and keeps the best result so far.
 
+    RECORDING may be a folder (with all below it), a quoted wildcard, or - for
+    standard input. Results keep the folders' structure. A recording that fails
+    does not stop the others, and one that is done already, by the same command,
+    is left alone.
+
+    karaoke, instrumental, accompaniment and "backing track" mean the residual
+    of vocals.
+
     Examples:
 
       tagbox separate duet.flac --tags violin -o out
@@ -108,27 +117,35 @@ def separate(
       tagbox separate band.flac --tags drums --tags guitar -o out --plot
 
       tagbox separate song.mp3 --tags vocals -o out --preset paper --start 30 --duration 20
-    """
-    printer = Output(quiet, verbose, json)
-    check_recordings(inputs)
-    _check_names(inputs)
-    check_folder(out)
-    for path in inputs:
-        refuse_to_overwrite(out / path.stem / "run.json", force)
-    check_tags(tags, presets.find(preset).settings)
 
-    from tagbox.audio.files import FORMATS
+      tagbox separate albums/ "more/*.mp3" --tags karaoke -o out --format flac
+
+      ffmpeg -i film.mkv -f wav - | tagbox separate - --tags vocals --stdout > vocals.wav
+    """
+    printer = Output(quiet, verbose, json, to_stdout)
+    _check_destination(out, to_stdout, printer, plot, format, tags, inputs)
+    check_no_tag_among(inputs)
+    recordings = find_recordings(inputs, out)
+    if out is not None:
+        check_folder(out)
+    queries, instrumental = split_instrumental(tags)
+    check_tags(queries, presets.find(preset).settings)
+    if len(recordings) == 1 and not is_pipe(recordings[0].path):
+        check_recordings([recordings[0].path])
+
+    from tagbox.audio.files import FORMATS, check_bit_depth
 
     if format not in FORMATS:
         raise TagBoxError(f"results cannot be written as {format!r}; choose one of {', '.join(FORMATS)}")
+    if bits is not None:
+        check_bit_depth(format, bits)
     overrides = overrides_from(context.params, preset)
     settings = presets.override(presets.find(preset).settings, **overrides)
     check_models(settings)
-    if plot:
-        for path in inputs:
-            refuse_to_overwrite(out / path.stem / "plot.png", force)
-            _check_plot_length(path, start, duration)
     printer.print_detail(describe_settings(preset, settings))
+
+    from tagbox.cli.batch import separate_batch, separate_to_stdout
+
     arguments = {
         "tags": tags,
         "preset": preset,
@@ -140,77 +157,41 @@ def separate(
         "force": force,
         **overrides,
     }
-    _separate_all(inputs, out, arguments, settings, plot, printer)
+    if out is None:
+        separate_to_stdout(recordings[0], instrumental or tags[0], arguments, printer)
+        return
+    request = Request(queries, preset, settings, start, duration, format, bits, plot, instrumental)
+    separate_batch(recordings, out, request, arguments, printer)
 
 
-def _separate_all(
-    inputs: Sequence[Path],
-    out: Path,
-    arguments: dict[str, Any],
-    settings: "Settings",
+def _check_destination(
+    out: Path | None,
+    to_stdout: bool,
+    printer: Output,
     plot: bool,
-    output: Output,
+    format: str,
+    tags: Sequence[str],
+    inputs: Sequence[Path],
 ) -> None:
-    """Separate the recordings one after the other; `arguments` are those of `tagbox.separate_file`."""
-    from tagbox.cli.run_report import report_run
+    """Check that either a folder or standard output is to take the results, and that it can.
 
-    documents: list[dict[str, Any]] = []
-    stopped = "steps"
-    try:
-        for path in inputs:
-            result = _separate_one(path, out / path.stem, arguments, settings, output)
-            written = list(result.paths)
-            if plot:
-                from tagbox.plots import save_separation
-
-                written.append(
-                    save_separation(result.read(), out / path.stem / "plot.png", arguments["force"])
-                )
-            report_run(output, result.manifest, written)
-            documents.append({"written": [str(each) for each in written], **result.manifest})
-            stopped = result.stopped
-            if stopped in EXIT_CODES:
-                break
-    finally:
-        # Recordings that were separated before a later one failed belong into the document.
-        if documents:
-            output.print_json(lambda: documents)
-    exit_if_stopped(stopped)
-
-
-def _separate_one(
-    path: Path, folder: Path, arguments: dict[str, Any], settings: "Settings", output: Output
-) -> "SavedSeparation":
-    from tagbox.api import separate_file
-    from tagbox.audio.readers import FileReader
-    from tagbox.cli.progress import RunReporter
-    from tagbox.pipeline.streaming import is_long
-
-    header = FileReader.of(path, arguments["start"], arguments["duration"])
-    long = is_long(settings, header.samples, header.rate)
-    with RunReporter(path.name, output, settings, len(arguments["tags"]), long) as reporter:
-        result = separate_file(path, folder, on_step=reporter.step, on_segment=reporter.segment, **arguments)
-    if result.note is not None:
-        output.print_note(result.note)
-    return result
-
-
-def _check_plot_length(path: Path, start: float, duration: float | None) -> None:
-    from tagbox.audio.readers import FileReader
-
-    header = FileReader.of(path, start, duration)
-    if header.samples > MAX_PLOT_SECONDS * header.rate:
+    Raises:
+        TagBoxError: neither or both are, or standard output cannot take them.
+    """
+    if not to_stdout:
+        if out is None:
+            raise TagBoxError(
+                "--out is missing; for example: tagbox separate duet.flac --tags violin -o out "
+                "(or --stdout, which writes one source to standard output)"
+            )
+        return
+    if out is not None:
+        raise TagBoxError("--out and --stdout contradict each other; give one of them")
+    if printer.json or plot or format != "wav":
+        raise TagBoxError("--stdout writes one wav file and nothing else; leave --json, --plot and --format out")
+    if len(tags) != 1 or len(inputs) != 1 or inputs[0].is_dir():
+        raise TagBoxError("--stdout writes one source of one recording; give one of each, or a folder with -o")
+    if is_terminal(sys.stdout):
         raise TagBoxError(
-            f"a plot of more than {MAX_PLOT_SECONDS} s would show nothing; leave --plot out, or choose an "
-            "excerpt with --start and --duration"
-        )
-
-
-def _check_names(inputs: list[Path]) -> None:
-    stems = [path.stem for path in inputs]
-    shared = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if shared:
-        raise TagBoxError(
-            f"several recordings are called {', '.join(shared)}, and their results would share a folder; "
-            "separate them one at a time"
+            "--stdout would write a wav file to the terminal; add a pipe or a file, for example > violin.wav"
         )

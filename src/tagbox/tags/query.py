@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.tags.published import published_meaning
-from tagbox.tags.resolve import can_express, meaning
+from tagbox.tags.resolve import can_express, meaning, normalise_word
 from tagbox.tags.vocabularies import EXCLUSIVE
 
 UNION = "+"
@@ -37,6 +37,36 @@ def as_queries(tags: Sequence[str] | str) -> tuple[str, ...]:
         if not isinstance(query, str):
             raise TagBoxError(f"{query!r} is no tag; give texts, for example tags=['violin', 'piano']")
     return queries
+
+
+INSTRUMENTAL_WORDS = ("karaoke", "instrumental", "instrumentals", "accompaniment", "backing track")
+"""Words for all but the vocals: no source that a tagger predicts, but the residual of one."""
+VOCALS = "vocals"
+
+
+def split_instrumental(queries: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
+    """Replace a word for all but the vocals by the vocals, whose residual it means.
+
+    Returns:
+        the queries to separate, and the name of their residual; None where no such word is among `queries`.
+
+    Raises:
+        TagBoxError: another source than the vocals is asked for as well, which the residual would then lack.
+
+    >>> split_instrumental(["Karaoke"]), split_instrumental(["violin"])
+    ((('vocals',), 'karaoke'), (('violin',), None))
+    """
+    known = {normalise_word(word): word for word in INSTRUMENTAL_WORDS}
+    names = [known[normalise_word(query)] for query in queries if normalise_word(query) in known]
+    if not names:
+        return tuple(queries), None
+    others = [query for query in queries if normalise_word(query) not in known]
+    if len(names) > 1 or len(others) > 1 or any(normalise_word(each) != VOCALS for each in others):
+        raise TagBoxError(
+            f"{names[0]} is all but the vocals, so it goes with no other tag; separate "
+            f"{', '.join(others) or names[1]} in a run of its own"
+        )
+    return (VOCALS,), names[0]
 
 
 def check_queries(queries: Sequence[str]) -> None:

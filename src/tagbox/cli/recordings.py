@@ -1,0 +1,198 @@
+"""Find the recordings that a command line names: files, folders, quoted wildcards, pipes."""
+
+import glob
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from tagbox.atomic_files import failed_write
+from tagbox.audio.validation import is_address, is_recording_name
+from tagbox.cli.console import is_terminal
+from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.temporary_files import PREFIX, temporary_folder
+
+STANDARD_INPUT = "-"
+STANDARD_INPUT_NAME = "stdin"
+"""What a recording that came through standard input is called in results."""
+UNSAFE_PARTS = ("", ".", "..")
+APPLE_DOUBLE_PREFIX = "._"
+"""Of the files that macOS leaves beside others on foreign disks; they hold no audio."""
+
+
+@dataclass(frozen=True)
+class NamedRecording:
+    """A recording that a command line names.
+
+    Attributes:
+        path: of the file or named pipe; `STANDARD_INPUT` for standard input.
+        folder: for its results, below the folder of all results.
+    """
+
+    path: Path
+    folder: PurePath
+
+
+def find_recordings(inputs: Sequence[Path], out: Path | None = None) -> list[NamedRecording]:
+    """Find the recordings that `inputs` name, each once, and give each a folder for its results.
+
+    A folder stands for all recordings in it and below, a name with wildcards for what it matches, if no file
+    has this very name. Their results keep the folders' structure. Files that are missing are found, too:
+    their fault is told when their turn comes.
+
+    Args:
+        inputs: as given on the command line.
+        out: the folder of the results, in which no recordings are looked for.
+
+    Raises:
+        UnreadableRecordingError: a folder holds no recording, or nothing matches a wildcard.
+        TagBoxError: two recordings would share a folder.
+    """
+    names: dict[Path, tuple[Path, PurePath]] = {}
+    for given in inputs:
+        for path, name in _expand(given, out):
+            names.setdefault(path.absolute(), (path, name))
+    folders = {key: result_folder(name) for key, (_, name) in names.items()}
+    # song.wav and song.mp3 in one folder keep their endings.
+    shared = _repeated(folders.values())
+    folders = {
+        key: safe_path(names[key][1]) if folder in shared else folder for key, folder in folders.items()
+    }
+    if repeated := _repeated(folders.values()):
+        raise TagBoxError(
+            f"several recordings are called {', '.join(sorted(map(str, repeated)))}, and their results would "
+            "share a folder; separate them one at a time, or give the folder above them"
+        )
+    return [NamedRecording(names[key][0], folder) for key, folder in folders.items()]
+
+
+def result_folder(name: PurePath) -> PurePath:
+    """Return the folder for the results of a recording called `name`: its name without the ending.
+
+    >>> result_folder(PurePath("album/song.flac")), result_folder(PurePath("...wav"))
+    (PurePosixPath('album/song'), PurePosixPath('...wav'))
+    """
+    stem = name.stem if name.stem not in UNSAFE_PARTS else name.name
+    return safe_path(name.with_name(stem) if stem not in UNSAFE_PARTS else PurePath("recording"))
+
+
+def safe_path(path: PurePath) -> PurePath:
+    """Return `path` without whatever could lead out of the folder that it is put below.
+
+    >>> safe_path(PurePath("/etc/../song"))
+    PurePosixPath('etc/song')
+    """
+    return PurePath(*(part for part in path.parts if part not in UNSAFE_PARTS and part != path.anchor))
+
+
+def is_pipe(path: Path) -> bool:
+    """Return whether `path` is standard input or a named pipe."""
+    try:
+        return str(path) == STANDARD_INPUT or path.is_fifo()
+    except OSError:
+        return False
+
+
+@contextmanager
+def spooled(path: Path) -> Iterator[Path]:
+    """Yield the path of a file with what comes through a pipe, removed at the end; any other path as it is.
+
+    Raises:
+        UnreadableRecordingError: standard input is a terminal or closed, or the pipe cannot be read.
+        FailedWriteError: the disk for temporary files is full.
+    """
+    if not is_pipe(path):
+        yield path
+        return
+    is_standard = str(path) == STANDARD_INPUT
+    if is_standard and (sys.stdin is None or is_terminal(sys.stdin)):
+        raise UnreadableRecordingError(
+            "- takes a recording from a pipe, and nothing is piped in; for example: "
+            "ffmpeg -i song.mkv -f wav - | tagbox tag -"
+        )
+    try:
+        folder = Path(tempfile.gettempdir())
+        with temporary_folder(folder) as temporary:
+            file = temporary / (STANDARD_INPUT_NAME if is_standard else path.name)
+            with file.open("wb") as spool:
+                if is_standard:
+                    shutil.copyfileobj(sys.stdin.buffer, spool)
+                else:
+                    with path.open("rb") as pipe:
+                        shutil.copyfileobj(pipe, spool)
+            yield file
+    except OSError as error:
+        raise failed_write(folder, error) from error
+
+
+def as_named(error: TagBoxError, spool: Path, path: Path) -> str:
+    """Return an error's message about `path`, which was read from `spool`, with the name that was given."""
+    message = str(error).replace(str(spool), str(path))
+    names_it = str(path) in message or path.name in message
+    return message if names_it else f"{path}: {message}"
+
+
+def _expand(given: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
+    """Yield the recordings that `given` stands for, and the names that decide where their results go."""
+    if str(given) == STANDARD_INPUT:
+        yield given, PurePath(STANDARD_INPUT_NAME)
+    elif given.is_dir():
+        yield from _walk(given, out)
+    elif not is_address(given) and not os.path.lexists(given) and glob.has_magic(str(given)):
+        yield from _match(given, out)
+    else:
+        yield given, PurePath(given.name)
+
+
+def _walk(folder: Path, out: Path | None, must_hold: bool = True) -> Iterator[tuple[Path, PurePath]]:
+    """Yield the recordings in `folder` and below, named by their paths within it."""
+    excluded = None if out is None else out.resolve()
+    count = 0
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(
+            each
+            for each in folders
+            if not each.startswith(".") and (excluded is None or Path(parent, each).resolve() != excluded)
+        )
+        for name in sorted(names):
+            path = Path(parent, name)
+            ignored = name.startswith((PREFIX, APPLE_DOUBLE_PREFIX)) or not is_recording_name(name)
+            if not ignored and path.is_file():
+                count += 1
+                yield path, path.relative_to(folder)
+    if not count and must_hold:
+        raise UnreadableRecordingError(
+            f"{folder} is a folder without recordings in it; give files, such as song.wav"
+        )
+
+
+def _match(pattern: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
+    """Yield what `pattern` matches, named by what follows the part without wildcards."""
+    matches = [Path(each) for each in sorted(glob.glob(str(pattern), recursive=True))]
+    base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
+    excluded = None if out is None else out.resolve()
+    # `*` matches covers and texts as well; an ending that is written out is meant.
+    takes_all = not glob.has_magic(pattern.suffix) and pattern.suffix != ""
+    count = 0
+    for path in matches:
+        if path.is_dir():
+            found = [] if "**" in pattern.parts else list(_walk(path, out, must_hold=False))
+            names = [(each, path.relative_to(base) / name) for each, name in found]
+        else:
+            inside = excluded is not None and excluded in path.resolve().parents
+            wanted = (takes_all or is_recording_name(path.name)) and not inside
+            names = [(path, path.relative_to(base))] if wanted else []
+        count += len(names)
+        yield from names
+    if not count:
+        raise UnreadableRecordingError(f"no recording matches {pattern}; check the spelling and the folder")
+
+
+def _repeated(paths: Iterable[PurePath]) -> set[PurePath]:
+    return {path for path, count in Counter(paths).items() if count > 1}
