@@ -1,6 +1,6 @@
 """Placeholder."""
 
-import argparse, json, sys
+import argparse
 from benchmarks.robustness import damaged_inputs
 parser = argparse.ArgumentParser()
 parser.add_argument("--count", type=int, default=10000)
