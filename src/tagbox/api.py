@@ -17,7 +17,7 @@ from tagbox.audio.arrays import as_channels, check_rate, level_note
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
-from tagbox.errors import TagBoxError
+from tagbox.errors import TagBoxError, UnreadableRecordingError
 from tagbox.memory import explain_out_of_memory
 from tagbox.methods.registry import find_method
 from tagbox.methods.steering import OnStep
@@ -29,6 +29,9 @@ from tagbox.pipeline.transfer import resynthesise_recording
 from tagbox.results import SavedSeparation, Separation, Transfer
 from tagbox.tagging import predict_recording
 from tagbox.tags.query import UNION, as_queries, split_instrumental
+
+MIN_SAMPLES = 2
+"""Of a file that is separated."""
 
 
 @explain_out_of_memory()
@@ -126,6 +129,11 @@ def separate_file(
     if format not in files.FORMATS:
         raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
     header = FileReader.of(path, start, duration)
+    if header.samples < MIN_SAMPLES:
+        raise UnreadableRecordingError(
+            f"{path} lasts {header.samples} sample{'s' * (header.samples != 1)}, too short to separate; give "
+            "another recording, or a longer --duration"
+        )
     check_output(folder, queries, header.channels, format, bits, force, residual)
     known = {
         "file": path.name,

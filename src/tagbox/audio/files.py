@@ -38,6 +38,9 @@ FORMATS = ("wav", "flac")
 PROMISE_TOLERANCE_SECONDS = 0.1
 """Headers that are off by less are no reason for a note."""
 
+MIN_RATE_HZ = 1000
+"""Telephones have 8000; below this there is no pitch to speak of, and files that say so are mistaken."""
+
 LIBSNDFILE_SYSTEM_ERROR = 2
 """libsndfile's code for what the operating system refused."""
 
@@ -102,6 +105,11 @@ def inspect(path: str | Path) -> RecordingInfo:
         else:
             samples = decode_away(decoder)
             damage = decoder.damage
+        if decoder.rate < MIN_RATE_HZ:
+            raise UnreadableRecordingError(
+                f"{path} has a sample rate of {decoder.rate} Hz, which holds no music; give a recording of "
+                f"{MIN_RATE_HZ} Hz or more, or correct the header"
+            )
         if samples == 0:
             raise damaged_recording(path, damage) if damage else empty_recording(path)
         note = _broken_promise(path, decoder, samples, damage)

@@ -71,7 +71,7 @@ def is_recording_name(name: str) -> bool:
 
 
 def list_recordings(folder: Path) -> list[Path]:
-    """List the files in `folder` whose names are those of recordings, sorted; none where it cannot be read."""
+    """List the files in `folder` that have a recording's name, sorted; none where it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if is_recording_name(path.name))
     except OSError:

@@ -98,7 +98,9 @@ class StemWriter:
         container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAVEX" if mask else "WAV"
         try:
             self._files = [
-                soundfile.SoundFile(os.fsencode(self._float_path(name)), "w", rate, channels, "FLOAT", format=container)
+                soundfile.SoundFile(
+                    os.fsencode(self._float_path(name)), "w", rate, channels, "FLOAT", format=container
+                )
                 for name in names
             ]
         except (soundfile.SoundFileError, OSError) as error:

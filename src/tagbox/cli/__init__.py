@@ -5,8 +5,8 @@ import sys
 import typer
 
 from tagbox import __version__
-from tagbox.cli.dataset import dataset
 from tagbox.cli.console import lenient_streams, print_line
+from tagbox.cli.dataset import dataset
 from tagbox.cli.error_messages import CommandGroup, describe_error, exit_code, is_help, is_reported
 from tagbox.cli.evaluate import evaluate
 from tagbox.cli.models import app as models

@@ -1,11 +1,11 @@
-"""Separate recordings one after the other: what is done is left alone, and one fault stops no other recording."""
+"""Separate recordings one after the other: what is done is left alone, and one fault stops no other."""
 
 import contextlib
 import dataclasses
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +40,14 @@ class BatchReport:
         faults: why recordings failed.
         done: how many are done, now or before.
         stopped: why the last run ended.
+        unexpected: the first error that is a fault of TagBox.
     """
 
     documents: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     faults: list[TagBoxError] = dataclasses.field(default_factory=list)
     done: int = 0
     stopped: str = "steps"
+    unexpected: Exception | None = None
 
 
 def separate_batch(
@@ -84,6 +86,9 @@ def separate_batch(
     finally:
         if report.documents and not (len(recordings) == 1 and report.faults):
             output.print_json(lambda: report.documents)
+    if report.unexpected is not None:
+        # The other recordings are done; this has a traceback, because somebody has to mend it.
+        raise report.unexpected
     if report.faults and len(recordings) == 1:
         raise report.faults[0]
     if report.stopped != "interrupted" and report.faults:
@@ -111,7 +116,7 @@ def separate_to_stdout(
                 result = _run(path, folder / "results", arguments, output)
             except TagBoxError as error:
                 raise type(error)(as_named(error, path, recording.path)) from error
-        _print_notes(result.manifest, result.note, output)
+        print_notes(path, result.manifest, result.note, output)
         chosen = next(each for each in result.paths if each.stem == file_name(source))
         sys.stdout.flush()
         with chosen.open("rb") as file:
@@ -139,10 +144,15 @@ def _separate_one(
         report.done += 1
     except TagBoxError as error:
         _add_fault(error, spool, recording, report)
-    except (OSError, MemoryError) as error:
-        from tagbox.cli.error_messages import describe_error
+    except Exception as error:
+        from tagbox.cli.error_messages import describe_error, is_reported
 
-        _add_fault(MachineError(describe_error(error)), spool, recording, report)
+        if is_reported(error):
+            _add_fault(MachineError(describe_error(error)), spool, recording, report)
+        else:
+            report.unexpected = report.unexpected or error
+            fault = f"{recording.path}: a fault of TagBox ({type(error).__name__}: {error})"
+            _add_fault(TagBoxError(fault), spool, recording, report)
 
 
 def _add_fault(error: TagBoxError, spool: Path, recording: NamedRecording, report: BatchReport) -> None:
@@ -184,7 +194,7 @@ def _separate_unless_done(
         from tagbox.plots import save_separation
 
         written.append(save_separation(result.read(), folder / "plot.png", force))
-    _print_notes(result.manifest, result.note, output)
+    print_notes(path, result.manifest, result.note, output)
     report_run(output, result.manifest, written)
     report.stopped = result.stopped
     return {"written": [str(each) for each in written], **result.manifest}
@@ -207,10 +217,12 @@ def _run(path: Path, folder: Path, arguments: dict[str, Any], output: Output) ->
         return separate_file(path, folder, on_step=reporter.step, on_segment=reporter.segment, **arguments)
 
 
-def _print_notes(manifest: Any, note: str | None, output: Output) -> None:
-    for each in [*manifest["input"].get("notes", ()), manifest.get("residual", {}).get("note"), note]:
+def print_notes(path: Path, manifest: Mapping[str, Any], note: str | None, output: Output) -> None:
+    """Print what is worth knowing of a recording's file and of its results, with the recording's name."""
+    residual = manifest.get("residual", {}).get("note")
+    for each in [*manifest["input"].get("notes", ()), residual, note]:
         if each is not None:
-            output.print_note(each)
+            output.print_note(each if path.name in each else f"{path.name}: {each}")
 
 
 def _check_plot_length(path: Path, start: float, duration: float | None) -> None:

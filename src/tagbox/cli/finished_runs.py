@@ -75,7 +75,9 @@ def is_finished(manifest: Mapping[str, Any], folder: Path, sha256: str, request:
     return bool(names) and all((folder / name).is_file() for name in [*names, *plots])
 
 
-def refuse_or_replace(manifest: Mapping[str, Any] | None, folder: Path, sha256: str, request: Request) -> bool:
+def refuse_or_replace(
+    manifest: Mapping[str, Any] | None, folder: Path, sha256: str, request: Request
+) -> bool:
     """Return whether what is in `folder` may be replaced: it is of the same command, which did not finish.
 
     Raises:
@@ -102,10 +104,7 @@ def listed_files(manifest: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name in names
-        if isinstance(name, str)
-        and Path(name).name == name
-        and name.endswith(ENDINGS)
-        and "\0" not in name
+        if isinstance(name, str) and Path(name).name == name and name.endswith(ENDINGS) and "\0" not in name
     ]
 
 

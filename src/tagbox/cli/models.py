@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tagbox.cli import completion
+from tagbox.cli.console import print_line
 from tagbox.cli.error_messages import CommandGroup
 from tagbox.cli.output import Json, Output, Quiet, print_error
 from tagbox.cli.progress import ProgressDisplay, time_left
@@ -146,7 +147,7 @@ def path(
     from tagbox.weights.catalogue import model_by_identifier
 
     model = model_by_identifier(name)
-    typer.echo(store.locate(model.kind, model.name, model.data))
+    print_line(store.locate(model.kind, model.name, model.data))
 
 
 @app.command()
@@ -248,10 +249,10 @@ def _ask_for_licence(model: "Model") -> bool:
 
     if not model.terms or store.availability(model) == "cached" or not sys.stdin.isatty():
         return False
-    typer.echo(
+    print_line(
         f"{model.identifier} is under the {model.licence}: noncommercial use only, which includes everything "
         f"made with it. The full text: {model.terms}",
-        err=True,
+        error=True,
     )
     return typer.confirm("Do you accept it?", err=True)
 

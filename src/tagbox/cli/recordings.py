@@ -174,7 +174,8 @@ def _walk(folder: Path, out: Path | None, must_hold: bool = True) -> Iterator[tu
 
 def _match(pattern: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
     """Yield what `pattern` matches, named by what follows the part without wildcards."""
-    matches = [Path(each) for each in sorted(glob.glob(str(pattern), recursive=True))]
+    # Path.glob takes no absolute patterns, and no dots.
+    matches = [Path(each) for each in sorted(glob.glob(str(pattern), recursive=True))]  # noqa: PTH207
     base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts))
     excluded = None if out is None else out.resolve()
     # `*` matches covers and texts as well; an ending that is written out is meant.

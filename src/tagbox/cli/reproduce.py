@@ -8,6 +8,7 @@ import typer
 
 from tagbox.cli import completion
 from tagbox.cli.checks import check_folder
+from tagbox.cli.console import is_terminal, print_line
 from tagbox.cli.options import Device
 from tagbox.cli.output import Output, Quiet
 from tagbox.errors import OutputExistsError
@@ -96,13 +97,13 @@ def _print_tables(reproduction: "Reproduction") -> None:
 
     for table in report.table_texts(reproduction):
         _print_table(table)
-    typer.echo(f"Improvement over the mixture in dB; ours as {report.MEASURES}.")
-    typer.echo(report.describe_runs(reproduction))
+    print_line(f"Improvement over the mixture in dB; ours as {report.MEASURES}.")
+    print_line(report.describe_runs(reproduction))
     for line in report.differences_from_paper(reproduction):
-        typer.echo(line)
+        print_line(line)
     for each in reproduction.verdicts:
         if each.verdict.source == ALL_SOURCES:
-            typer.echo(each.sentence)
+            print_line(each.sentence)
 
 
 def _print_table(table: "TableText") -> None:
@@ -113,7 +114,7 @@ def _print_table(table: "TableText") -> None:
 
     from tagbox.evaluation.reproduction.report import EMPTY_CELL, HEADER
 
-    typer.echo(f"{table.title} (data: {table.data})")
+    print_line(f"{table.title} (data: {table.data})")
     shown = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for name in HEADER:
         shown.add_column(name, justify="left" if name in ("source", "system") else "right")
@@ -121,7 +122,7 @@ def _print_table(table: "TableText") -> None:
         # A cell that is empty in the paper, and here, would only be in the way.
         if any(text != EMPTY_CELL for text in row[2:]):
             shown.add_row(*(escape(text) for text in row))
-    Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL).print(shown)
+    Console(width=None if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL).print(shown)
     for number, note in enumerate(table.notes, 1):
-        typer.echo(f"[{number}] {note}")
-    typer.echo()
+        print_line(f"[{number}] {note}")
+    print_line()

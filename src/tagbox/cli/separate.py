@@ -188,9 +188,13 @@ def _check_destination(
     if out is not None:
         raise TagBoxError("--out and --stdout contradict each other; give one of them")
     if printer.json or plot or format != "wav":
-        raise TagBoxError("--stdout writes one wav file and nothing else; leave --json, --plot and --format out")
+        raise TagBoxError(
+            "--stdout writes one wav file and nothing else; leave --json, --plot and --format out"
+        )
     if len(tags) != 1 or len(inputs) != 1 or inputs[0].is_dir():
-        raise TagBoxError("--stdout writes one source of one recording; give one of each, or a folder with -o")
+        raise TagBoxError(
+            "--stdout writes one source of one recording; give one of each, or a folder with -o"
+        )
     if is_terminal(sys.stdout):
         raise TagBoxError(
             "--stdout would write a wav file to the terminal; add a pipe or a file, for example > violin.wav"

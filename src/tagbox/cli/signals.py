@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = tuple(
-    number
-    for name in ("SIGTERM", "SIGHUP")
-    if (number := getattr(signal, name, None)) is not None
+    number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
 )
 EXIT_CODE_BASE = 128
 """A program that a signal has ended exits with this number plus the signal's, as shells have it."""

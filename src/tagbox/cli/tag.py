@@ -10,10 +10,12 @@ import typer
 
 from tagbox.cli import completion
 from tagbox.cli.checks import check_recordings
+from tagbox.cli.console import is_terminal
 from tagbox.cli.options import Device, Input, Start
 from tagbox.cli.output import Json, Output, Quiet, Verbose, print_error
 from tagbox.cli.progress import ProgressDisplay, time_left
-from tagbox.errors import TagBoxError
+from tagbox.cli.recordings import as_named, spooled
+from tagbox.errors import MachineError, TagBoxError
 from tagbox.settings import CHOICES
 from tagbox.taggers.names import TaggerName
 
@@ -82,6 +84,8 @@ def tag(
 
       tagbox tag song.flac --over-time
 
+      curl -s https://example.org/song.mp3 | tagbox tag -
+
       tagbox tag *.mp3 --tagger fcn --tagger musicnn --data jamendo --top 5
     """
     output = Output(quiet, verbose, json)
@@ -103,29 +107,34 @@ def tag(
     for each in taggers:
         output.print_detail(f"loaded {each.identifier}, weights {each.weights_hash[:12]}, on {selected}")
     count = top or (DEFAULT_COUNT_OVER_TIME if over_time else DEFAULT_COUNT)
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), quiet=not output.prints_text)
-    errors: list[str] = []
+    console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout), quiet=not output.prints_text)
+    errors: list[TagBoxError] = []
     documents: list[dict[str, Any]] = []
     for path in files:
         began = time.monotonic()
+        file = path
         try:
-            recording = audio.read(path, start, duration)
+            with spooled(path) as file:
+                recording = audio.read(file, start, duration)
             with _TaggingReporter(path.name, output) as reporter:
                 predictions = predict_windows(
                     recording.samples, recording.rate, taggers, padding, reporter.share, subject=str(path)
                 )
         except TagBoxError as error:
-            errors.append(str(error))
-            documents.append({"file": str(path), "error": str(error)})
+            message = as_named(error, file, path)
+            errors.append(type(error)(message))
+            documents.append({"file": str(path), "error": message})
             continue
+        if recording.note is not None:
+            output.print_note(recording.note)
         output.print_detail(f"{path}: {time.monotonic() - began:.1f} s")
         documents.append(_document(path, recording, predictions, count, over_time))
         _print_predictions(console, path, recording, predictions, count, over_time)
     output.print_json(lambda: documents)
     for line in errors:
-        print_error(line)
+        print_error(str(line))
     if errors:
-        raise typer.Exit(2)
+        raise typer.Exit(1 if all(isinstance(error, MachineError) for error in errors) else 2)
 
 
 def tagger_names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> list[TaggerName]:
@@ -246,6 +255,7 @@ def _document(
         "rate": recording.rate,
         "channels": recording.channels,
         "duration": recording.duration,
+        **({} if recording.note is None else {"notes": [recording.note]}),
         "taggers": taggers,
         "mean": {each.data: _rounded(each.top(count)) for each in average_by_vocabulary(predictions)},
     }

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tagbox.cli import completion
+from tagbox.cli.console import is_terminal, print_line
 from tagbox.cli.output import Json, Output, Quiet
 from tagbox.errors import UnknownTagError
 
@@ -81,10 +82,10 @@ def _explain(words: Sequence[str], vocabularies: Sequence[str], output: Output) 
     width = max(map(len, vocabularies))
     for i, (word, by_vocabulary) in enumerate(meanings.items()):
         if i:
-            typer.echo()
+            print_line()
         console.print(word, style="bold", soft_wrap=True)
         for data, meaning in by_vocabulary.items():
-            typer.echo(f"  {data:<{width}}  {', '.join(meaning) or 'cannot express it'}")
+            print_line(f"  {data:<{width}}  {', '.join(meaning) or 'cannot express it'}")
 
 
 def _meanings(word: str, vocabularies: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -109,7 +110,7 @@ def _list(vocabularies: Sequence[str]) -> None:
     from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+    console = Console(highlight=False, width=None if is_terminal(sys.stdout) else WIDTH_WITHOUT_TERMINAL)
     table = Table(box=box.SIMPLE_HEAD, title="Words that mean several tags", title_justify="left")
     for heading in ("word", *vocabularies):
         table.add_column(heading)

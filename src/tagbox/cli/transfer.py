@@ -1,5 +1,6 @@
 """``tagbox transfer``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,7 @@ from tagbox.cli.options import (
     overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
+from tagbox.cli.recordings import as_named, spooled
 from tagbox.errors import TagBoxError
 
 FORMATS = (".wav", ".flac")
@@ -42,7 +44,11 @@ FORMATS = (".wav", ".flac")
 def transfer(
     context: typer.Context,
     input: Annotated[
-        Path, typer.Argument(metavar="RECORDING", help="A recording: wav, flac, ogg, mp3, aiff and others.")
+        Path,
+        typer.Argument(
+            metavar="RECORDING",
+            help="A recording: wav, flac, ogg, mp3, aiff and others; - reads standard input.",
+        ),
     ],
     tags: Annotated[
         list[str],
@@ -103,19 +109,26 @@ def transfer(
     output.print_detail(describe_settings(preset, settings))
 
     from tagbox import api, audio
+    from tagbox.cli.batch import print_notes
     from tagbox.cli.progress import RunReporter
     from tagbox.cli.run_report import report_run
     from tagbox.pipeline.streaming import is_long
 
-    recording = audio.read(input, start, duration)
+    with spooled(input) as file:
+        try:
+            recording = audio.read(file, start, duration)
+        except TagBoxError as error:
+            raise type(error)(as_named(error, file, input)) from error
+        sha256 = audio.fingerprint(file)
+        name = file.name
     long = is_long(settings, recording.samples.shape[-1], recording.rate)
     source = {
-        "file": input.name,
-        "sha256": audio.fingerprint(input),
+        "file": name,
+        "sha256": sha256,
         "start": start,
         "duration": duration,
     }
-    with RunReporter(input.name, output, settings, is_long=long) as reporter:
+    with RunReporter(name, output, settings, is_long=long) as reporter:
         result = api.transfer(
             recording.samples,
             recording.rate,
@@ -126,7 +139,12 @@ def transfer(
             source=source,
             **overrides,
         )
+    if recording.note is not None:
+        known = result.manifest["input"]
+        described = {**known, "notes": [recording.note, *known.get("notes", ())]}
+        result = replace(result, manifest={**result.manifest, "input": described})
     written = [result.save(out, bits=bits, force=force)]
+    print_notes(input, result.manifest, None, output)
     report_run(output, result.manifest, written)
     output.print_json(lambda: {"written": [str(path) for path in written], **result.manifest})
     exit_if_stopped(result.stopped)

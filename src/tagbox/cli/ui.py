@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tagbox.cli.console import print_line
 from tagbox.errors import MissingWeightsError
 
 
@@ -39,4 +40,4 @@ def ui(
     generators = {path.stem: path.resolve() for path in generator or []}
     limits = Limits(seconds=longest, megabytes=largest)
     for address in serve_until_interrupted(host, port, limits, generators):
-        typer.echo(f"TagBox is at {address}  (Ctrl-C ends it)")
+        print_line(f"TagBox is at {address}  (Ctrl-C ends it)")
