@@ -38,10 +38,12 @@ def _arguments(*arguments: object) -> Iterator[None]:
         yield
 
 
-def assert_refused(result: tuple[int, str, str], *facts: str, path: Path | None = None) -> None:
-    """Check for exit code 2 and one line on standard error that names `facts`; nothing is at `path`."""
+def assert_refused(
+    result: tuple[int, str, str], *facts: str, path: Path | None = None, exit_code: int = 2
+) -> None:
+    """Check for the exit code and one line on standard error that names `facts`; nothing is at `path`."""
     code, out, err = result
-    assert (code, out) == (2, "")
+    assert (code, out) == (exit_code, "")
     assert err.startswith("tagbox: ") and err.count("\n") == 1, err
     for fact in facts:
         assert fact in err, err

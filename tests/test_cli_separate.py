@@ -54,7 +54,6 @@ def test_a_separation_and_what_is_written(tmp_path: Path) -> None:
     ("words", "complaint"),
     [
         (["nowhere.wav", "--tags", "violin"], "there is no file nowhere.wav"),
-        ([EXAMPLES, "--tags", "violin"], "is a folder"),
         ([DUET, "--tags", "violn"], "did you mean violin"),
         ([DUET, "--tags", "violin", "--preset", "papr"], "no preset is called 'papr'"),
         ([DUET, "--tags", "violin", "--fft", "3"], "FFT size of 3"),
@@ -66,7 +65,7 @@ def test_a_separation_and_what_is_written(tmp_path: Path) -> None:
             [DUET, "--tags", "violin", "--tagger", "hcnn", "--preset", "steered"],
             "tagbox models pull mtat/hcnn",
         ),
-        ([DUET, DUET, "--tags", "violin"], "one at a time"),
+        ([DUET, EXAMPLES / "band" / "mixture.flac", "--tags", "violin"], "one at a time"),
     ],
 )
 def test_an_error_is_one_line_and_nothing_is_written(

@@ -219,8 +219,9 @@ def _run(path: Path, folder: Path, arguments: dict[str, Any], output: Output) ->
 
 def print_notes(path: Path, manifest: Mapping[str, Any], note: str | None, output: Output) -> None:
     """Print what is worth knowing of a recording's file and of its results, with the recording's name."""
-    residual = manifest.get("residual", {}).get("note")
-    for each in [*manifest["input"].get("notes", ()), residual, note]:
+    if "residual" in manifest:
+        output.print_result(manifest["residual"]["note"])
+    for each in [*manifest["input"].get("notes", ()), note]:
         if each is not None:
             output.print_note(each if path.name in each else f"{path.name}: {each}")
 

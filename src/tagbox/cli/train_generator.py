@@ -95,6 +95,9 @@ def train_generator(
     config = VQVAEConfig((width,) * levels, (depth,) * levels, STRIDES[:levels], entries=entries)
     settings = train.TrainingSettings(steps, batch, samples, lr, seed, bf16)
     training, evaluation = _split(dataset.find_training_files(folders), held_out)
+    for recording in (*training, *evaluation):
+        if recording.note is not None:
+            output.print_note(recording.note)
     model = train.new_model(config, seed).to(devices.select_device(device))
     checkpoints.mkdir(parents=True, exist_ok=True)
     minutes = sum(recording.seconds for recording in training) / 60

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
 from tagbox import audio
+from tagbox.audio.files import inspect
 from tagbox.audio.resampling import pad_or_trim
-from tagbox.audio.validation import ENDINGS
+from tagbox.audio.validation import is_recording_name
 from tagbox.errors import UnreadableRecordingError
 
 MIN_PEAK = 1e-3
@@ -29,10 +29,11 @@ GOLDEN_RATIO = 0.618
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """A recording and its length."""
+    """A recording, its length, and what was wrong with its file, if anything."""
 
     path: Path
     seconds: float
+    note: str | None = None
 
 
 def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
@@ -47,13 +48,12 @@ def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
             raise UnreadableRecordingError(f"there is no folder {folder}; give folders of recordings")
         paths = [folder] if folder.is_file() else sorted(folder.rglob("*"))
         for path in paths:
-            if path.suffix.lower() in ENDINGS:
+            if is_recording_name(path.name):
                 try:
-                    info = soundfile.info(str(path))
-                except soundfile.SoundFileError:
+                    info = inspect(path)
+                except UnreadableRecordingError:
                     continue
-                if info.frames:
-                    recordings.append(TrainingFile(path, info.frames / info.samplerate))
+                recordings.append(TrainingFile(path, info.samples / info.rate, info.note))
     if not recordings:
         raise UnreadableRecordingError(
             f"no recordings are in {', '.join(map(str, folders))}; put wav, flac, ogg or mp3 files there"

@@ -1,0 +1,185 @@
+"""`tagbox separate` of several recordings: folders, wildcards, faults in between, and what is done already."""
+
+import json
+import shutil
+from pathlib import Path, PurePath
+
+import numpy as np
+import pytest
+import soundfile
+
+from cli_runner import assert_refused, run_tagbox
+from tagbox.cli.recordings import find_recordings, result_folder, safe_path
+
+DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
+OPTIONS = ("--tags", "violin", "--preset", "fast")
+
+
+@pytest.fixture
+def music(tmp_path: Path) -> Path:
+    """A folder of three recordings, one of them silent and one in a folder of its own, and other files."""
+    folder = tmp_path / "music"
+    (folder / "album" / ".hidden").mkdir(parents=True)
+    samples, rate = soundfile.read(DUET, frames=44100)
+    soundfile.write(folder / "a.wav", samples, rate)
+    soundfile.write(folder / "b.wav", np.zeros((44100, 2)), rate)
+    soundfile.write(folder / "album" / "c.flac", samples, rate)
+    soundfile.write(folder / "album" / ".hidden" / "d.wav", samples, rate)
+    (folder / "cover.jpg").write_bytes(b"\xff\xd8\xff")
+    (folder / "._a.wav").write_bytes(b"\0\5\x16\7")
+    return folder
+
+
+def test_a_folder_keeps_its_structure_and_what_is_done_is_left_alone(music: Path, tmp_path: Path) -> None:
+    out = music / "out"
+    code, _, err = run_tagbox("separate", music, *OPTIONS, "-o", out)
+    assert code == 0, err
+    manifests = sorted(path.relative_to(out) for path in out.rglob("run.json"))
+    assert manifests == [Path("a/run.json"), Path("album/c/run.json"), Path("b/run.json")]
+    assert err.count("silent") == 1 and "b.wav" in err
+    assert np.abs(soundfile.read(out / "b" / "violin.wav")[0]).max() == 0
+
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.rglob("*.*")}
+    code, text, err = run_tagbox("separate", music, *OPTIONS, "-o", out)
+    assert code == 0 and text.count("done already") == 3, err
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.rglob("*.*")} == before
+    code, text, _ = run_tagbox("separate", music / "a.wav", *OPTIONS, "-o", out, "--json")
+    (document,) = json.loads(text)
+    assert code == 0 and document["done_already"] and str(out / "a" / "violin.wav") in document["written"]
+
+
+def test_one_bad_recording_does_not_stop_the_others(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    broken = music / "aa.wav"
+    broken.write_text("no audio at all")
+    missing = music / "nine.wav"
+    code, text, err = run_tagbox(
+        "separate", music / "a.wav", broken, missing, music / "album", *OPTIONS, "-o", out
+    )
+    assert code == 2
+    assert {path.parent.name for path in out.rglob("run.json")} == {"a", "c"}
+    faults = [line for line in err.splitlines() if line.startswith("tagbox: ")]
+    assert len(faults) == 3 and str(broken) in faults[0] and str(missing) in faults[1]
+    assert "2 of 4 recordings failed" in faults[2]
+    assert str(out / "c" / "violin.wav") in text
+
+
+def test_only_faults_of_the_machine_end_in_exit_code_1(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tagbox import api
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(api, "separate_stream", fail)
+    code, _, err = run_tagbox("separate", music, *OPTIONS, "-o", tmp_path / "out")
+    assert code == 1 and err.count("not enough memory") == 3
+    assert_refused(
+        run_tagbox("separate", music / "a.wav", *OPTIONS, "--quiet", "-o", tmp_path / "out"),
+        "not enough memory",
+        path=tmp_path / "out",
+        exit_code=1,
+    )
+
+
+def test_quoted_wildcards(music: Path, tmp_path: Path) -> None:
+    found = find_recordings([music / "*"])
+    assert sorted(each.folder for each in found) == [PurePath("a"), PurePath("album/c"), PurePath("b")]
+    found = find_recordings([music / "**" / "*.flac", music / "album"])
+    assert [each.folder for each in found] == [PurePath("album/c")]
+    literal = music / "take [1].wav"
+    shutil.copy(music / "a.wav", literal)
+    assert [each.path for each in find_recordings([literal])] == [literal]
+    assert_refused(
+        run_tagbox("separate", music / "*.ogg", *OPTIONS, "-o", tmp_path / "out"), "no recording matches"
+    )
+
+
+def test_recordings_that_would_share_a_folder(music: Path, tmp_path: Path) -> None:
+    shutil.copy(music / "a.wav", music / "a.flac")
+    folders = {each.path.name: str(each.folder) for each in find_recordings([music])}
+    assert folders == {"a.flac": "a.flac", "a.wav": "a.wav", "b.wav": "b", "c.flac": "album/c"}
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(music / "b.wav", other)
+    result = run_tagbox("separate", music / "b.wav", other / "b.wav", *OPTIONS, "-o", tmp_path / "out")
+    assert_refused(result, "b.wav", "one at a time", path=tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["...wav", "..wav", ".wav", "....", "a..", "\udce9.wav", "/etc/passwd.wav"])
+def test_no_name_leads_out_of_the_folder(name: str) -> None:
+    folder = result_folder(PurePath(name))
+    assert folder.parts and not folder.is_absolute()
+    assert not {".", "..", ""} & set(folder.parts)
+    assert safe_path(PurePath("../../a/./b")) == PurePath("a/b")
+
+
+def test_force_removes_stems_that_fit_nothing_any_more_and_only_those(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("separate", music / "a.wav", "--preset", "fast", "-o", out)
+    assert run_tagbox(*command, "--tags", "violin", "--tags", "piano")[0] == 0
+    mine = out / "a" / "mine.wav"
+    shutil.copy(music / "a.wav", mine)
+    assert_refused(run_tagbox(*command, "--tags", "violin", "--quiet"), "another run", "--force")
+    assert (out / "a" / "piano.wav").exists()
+    # A list that somebody has written into is followed nowhere else.
+    manifest = json.loads((out / "a" / "run.json").read_text())
+    assert manifest["files"] == ["violin.wav", "piano.wav", "residual.wav"]
+    manifest["files"] += ["../../music/b.wav", str(mine), "run.json"]
+    (out / "a" / "run.json").write_text(json.dumps(manifest))
+    code, _, err = run_tagbox(*command, "--tags", "violin", "--force")
+    assert code == 0 and "piano.wav" in err
+    assert {path.name for path in (out / "a").iterdir()} == {
+        "violin.wav",
+        "residual.wav",
+        "run.json",
+        "mine.wav",
+    }
+    assert (music / "b.wav").exists()
+
+
+def test_a_run_that_was_interrupted_is_done_again(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = ("separate", music / "a.wav", *OPTIONS, "-o", out)
+    assert run_tagbox(*command)[0] == 0
+    path = out / "a" / "run.json"
+    manifest = json.loads(path.read_text())
+    manifest["runs"][0]["stopped"] = "interrupted"
+    path.write_text(json.dumps(manifest))
+    code, text, _ = run_tagbox(*command)
+    assert code == 0 and "done already" not in text
+    assert json.loads(path.read_text())["runs"][0]["stopped"] != "interrupted"
+    path.write_text("{ damaged")
+    assert_refused(run_tagbox(*command, "--quiet"), "--force")
+
+
+def test_karaoke_is_the_residual_of_vocals(music: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, text, err = run_tagbox(
+        "separate", music / "a.wav", "--tags", "backing track", "--preset", "fast", "-o", out
+    )
+    assert code == 0, err
+    assert "backing track is the residual of vocals" in text
+    folder = out / "a"
+    assert {path.name for path in folder.iterdir()} == {"vocals.wav", "backing-track.wav", "run.json"}
+    assert json.loads((folder / "run.json").read_text())["residual"]["name"] == "backing track"
+    total = sum(soundfile.read(folder / name)[0] for name in ("vocals.wav", "backing-track.wav"))
+    np.testing.assert_allclose(total, soundfile.read(music / "a.wav")[0], atol=1e-6)
+    both = ("separate", music / "a.wav", "--tags", "karaoke", "--tags", "drums", "-o", out)
+    assert_refused(run_tagbox(*both), "all but the vocals")
+
+
+def test_notes_of_files_are_told_once_and_recorded(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.flac"
+    data = DUET.read_bytes()
+    cut.write_bytes(data[: len(data) // 4])
+    out = tmp_path / "out"
+    code, text, err = run_tagbox("separate", cut, *OPTIONS, "-o", out, "--duration", 1, "--json")
+    assert code == 0 and err.count("cut.flac is damaged") == 1
+    (note,) = json.loads(text)[0]["input"]["notes"]
+    assert note in err and json.loads((out / "cut" / "run.json").read_text())["input"]["notes"] == [note]
+    code, text, err = run_tagbox("tag", cut, "--json")
+    assert code == 0 and err.count("cut.flac is damaged") == 1
+    assert json.loads(text)[0]["notes"][0] in err
+    assert run_tagbox("tag", cut, "--quiet") == (0, "", "")
