@@ -1,0 +1,215 @@
+"""Whatever files and machines do: one line, nothing half-written, nothing left (a part of the benchmark)."""
+
+import errno
+import os
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.robustness import full_disk
+from benchmarks.robustness.child import read_damaged
+from benchmarks.robustness.seeds import Target, make_targets
+from tagbox.atomic_files import failed_write, move_together, write_atomically, write_json, written_together
+from tagbox.audio import files
+from tagbox.audio.quiet_libraries import decoders_silenced
+from tagbox.errors import FailedWriteError, MachineError, OutOfMemoryError, TagBoxError, UnwritableOutputError
+from tagbox.evaluation import result_store
+from tagbox.evaluation.summary import summarise
+from tagbox.memory import explain_out_of_memory
+from tagbox.rendering import midi
+from tagbox.rendering.scores import Note, Part, busiest_window
+from tagbox.temporary_files import PREFIX, remove_abandoned, temporary_file, temporary_folder
+
+DAMAGED_PER_FORMAT = 10
+MIN_WEIGHT = 1.0
+"""Formats that take a process each are left to the benchmark."""
+
+
+@cache
+def targets() -> list[Target]:
+    return [target for target in make_targets() if target.weight >= MIN_WEIGHT]
+
+
+def test_damaged_inputs_are_read_or_refused_in_a_line(tmp_path: Path) -> None:
+    assert len(targets()) >= 15
+    for target in targets():
+        for index in range(DAMAGED_PER_FORMAT):
+            result = read_damaged(target, 1, index, tmp_path)
+            assert result["outcome"] != "fault", (target.name, index, result["why"])
+
+
+def test_undamaged_inputs_are_read(tmp_path: Path) -> None:
+    for target in targets():
+        path = tmp_path / f"whole.{target.ending}"
+        path.write_bytes(target.data)
+        assert target.read(path) or target.name == "run.json"
+
+
+@pytest.mark.parametrize("name", [result_store.REQUEST_FILE, result_store.RECORDS_FILE])
+def test_json_that_is_nested_too_deeply_is_damaged(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("[" * 100_000 + "\n")
+    with pytest.raises(TagBoxError, match="damaged"):
+        read = result_store.read_request if name.endswith(".json") else result_store.read_records
+        read(tmp_path)
+
+
+def test_a_request_with_another_kind_of_table_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / result_store.REQUEST_FILE).write_text('{"methods": 5}')
+    with pytest.raises(TagBoxError, match="damaged"):
+        result_store.open_run(tmp_path, {"methods": {}}, resume=True)
+
+
+@pytest.mark.parametrize("record", [{"key": "a"}, {"key": "a", "source": "b", "took": 1e308}])
+def test_a_record_that_somebody_changed_is_refused(record: dict[str, object]) -> None:
+    with pytest.raises(TagBoxError, match="not as it was written"):
+        summarise([record])
+
+
+def test_a_note_after_years_of_silence_takes_no_time() -> None:
+    notes = [Note(start, 0.1, 60, 90) for start in (0.0, 1.0, 2.5, 2.6, 1e9)]
+    begin = time.monotonic()
+    assert busiest_window([Part(0, tuple(notes))], 2.0, 1) == 1
+    assert time.monotonic() - begin < 1
+
+
+@pytest.mark.parametrize(("ticks", "words"), [(0, "SMPTE|no MIDI file"), (0xE728, "SMPTE")])
+def test_midi_that_does_not_count_in_beats_is_refused(ticks: int, words: str, tmp_path: Path) -> None:
+    pytest.importorskip("mido")
+    path = tmp_path / "frames.mid"
+    path.write_bytes(midi.standard_midi_file([(0, b"\x90\x3c\x40")], ticks, 500_000))
+    with pytest.raises(TagBoxError, match=words):
+        midi.read_midi_file(path)
+
+
+def test_what_a_killed_program_leaves_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f"{PREFIX}abcd_123.wav").write_bytes(b"half")
+    (tmp_path / f"{PREFIX}abcd_124").mkdir()
+    (tmp_path / f"{PREFIX}abcd_124" / "violin.wav").write_bytes(b"half")
+    (tmp_path / f"{PREFIX}notes of mine.txt").write_bytes(b"whole")
+    write_json({}, tmp_path / "run.json", force=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", f"{PREFIX}notes of mine.txt"}
+
+
+def test_what_a_living_program_writes_is_left_alone(tmp_path: Path) -> None:
+    with temporary_file(tmp_path, ".wav") as file, temporary_folder(tmp_path) as folder:
+        remove_abandoned(tmp_path)
+        assert file.exists() and folder.exists()
+        program = "import sys; from pathlib import Path; from tagbox.temporary_files import remove_abandoned; "
+        program += "remove_abandoned(Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+        assert file.exists() and folder.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "is_machine"),
+    [(errno.ENOSPC, True), (errno.EIO, True), (errno.EROFS, True), (errno.EACCES, True), (errno.ENOTDIR, False)],
+)
+def test_faults_of_the_machine_are_told_from_mistakes(number: int, is_machine: bool, tmp_path: Path) -> None:
+    error = failed_write(tmp_path, OSError(number, os.strerror(number)))
+    assert isinstance(error, UnwritableOutputError)
+    assert isinstance(error, MachineError) == is_machine
+    assert str(tmp_path) in str(error) and "\n" not in str(error)
+
+
+def test_a_full_disk_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+    place, manifest = tmp_path / "a.wav", tmp_path / "run.json"
+    place.write_bytes(b"old")
+    manifest.write_bytes(b"{}")
+    with pytest.raises(FailedWriteError, match="full"), written_together(manifest, {}, [place]) as temporary:
+        (temporary / "a.wav").write_bytes(b"new")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert place.read_bytes() == b"old" and manifest.read_bytes() == b"{}"
+    with pytest.raises(FailedWriteError, match="full"), write_atomically(place, force=True):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert {path.name for path in tmp_path.iterdir()} == {"a.wav", "run.json"}
+
+
+def test_a_manifest_never_describes_files_of_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.wav", "run.json", "new.wav", "new.json"):
+        (tmp_path / name).write_text(name)
+
+    def killed(self: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    moves = {tmp_path / "new.json": tmp_path / "run.json", tmp_path / "new.wav": tmp_path / "a.wav"}
+    with pytest.raises(KeyboardInterrupt):
+        move_together(moves, tmp_path / "run.json")
+    assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.parametrize("name", ["flac", "stems in flac"])
+def test_small_disks(name: str, tmp_path: Path) -> None:
+    try:
+        with full_disk._small_disk(tmp_path, 1):
+            pass
+    except OSError as error:
+        pytest.skip(f"no small disk can be mounted here: {error}")
+    for pages in (1, 3, 9):
+        with full_disk._small_disk(tmp_path, pages) as disk:
+            assert full_disk._try_once(full_disk.WRITERS[name], disk) == (None, False)
+
+
+def test_a_file_that_may_not_grow_is_said_in_a_line(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys, torch\n"
+        "from tagbox.audio import files\n"
+        "from tagbox.errors import FailedWriteError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))\n"
+        "for ending in ('wav', 'flac'):\n"
+        "    try: files.write(sys.argv[1] + '/a.' + ending, torch.rand(2, 50_000) - 0.5, 44_100)\n"
+        "    except FailedWriteError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def _allocate(error: Exception) -> None:
+    with explain_out_of_memory():
+        raise error
+
+
+def test_too_little_memory_is_said_in_a_line() -> None:
+    words = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"
+    for error in (MemoryError(), RuntimeError(words), torch.OutOfMemoryError("CUDA out of memory")):
+        with pytest.raises(OutOfMemoryError, match="--segment"):
+            _allocate(error)
+    with pytest.raises(RuntimeError, match="shapes"):
+        _allocate(RuntimeError("shapes differ"))
+
+
+def test_a_tensor_larger_than_memory_raises_what_is_recognised() -> None:
+    with pytest.raises(OutOfMemoryError), explain_out_of_memory():
+        torch.empty(1 << 52)
+
+
+def test_remarks_of_decoders_are_dropped_and_other_words_are_not(capfd: pytest.CaptureFixture[str]) -> None:
+    with decoders_silenced():
+        os.write(2, b"[src/libmpg123/layer3.c:do_layer3():1844] error: dequantization failed!\nkept\n")
+        os.write(1, b"Error A : 40\n")
+    assert capfd.readouterr() == ("", "kept\n")
+
+
+def test_an_excerpt_that_memory_cannot_hold_is_a_fault_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write(tmp_path / "a.wav", torch.zeros(1, 100), 8000)
+
+    def exhausted(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(files.np, "empty", exhausted)
+    with pytest.raises(MachineError, match="too long for the memory"):
+        files.read(tmp_path / "a.wav")
