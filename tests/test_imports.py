@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tagbox"
 
 LAYERS = (
-    ("errors", "settings", "tags", "atomic_files", "state_dict", "registry", "numerics", "audio"),
+    ("errors", "settings", "tags", "atomic_files", "temporary_files", "memory", "state_dict", "registry", "numerics", "audio"),
     ("kernels",),
     ("taggers", "generators"),
     ("weights",),

@@ -35,6 +35,7 @@ def targets() -> list[Target]:
     return [target for target in make_targets() if target.weight >= MIN_WEIGHT]
 
 
+@pytest.mark.integration
 def test_damaged_inputs_are_read_or_refused_in_a_line(tmp_path: Path) -> None:
     assert len(targets()) >= 15
     for target in targets():
@@ -99,8 +100,8 @@ def test_what_a_living_program_writes_is_left_alone(tmp_path: Path) -> None:
     with temporary_file(tmp_path, ".wav") as file, temporary_folder(tmp_path) as folder:
         remove_abandoned(tmp_path)
         assert file.exists() and folder.exists()
-        program = "import sys; from pathlib import Path; from tagbox.temporary_files import remove_abandoned; "
-        program += "remove_abandoned(Path(sys.argv[1]))"
+        program = "import sys; from pathlib import Path; from tagbox import temporary_files; "
+        program += "temporary_files.remove_abandoned(Path(sys.argv[1]))"
         subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
         assert file.exists() and folder.exists()
     assert list(tmp_path.iterdir()) == []
@@ -108,7 +109,13 @@ def test_what_a_living_program_writes_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "is_machine"),
-    [(errno.ENOSPC, True), (errno.EIO, True), (errno.EROFS, True), (errno.EACCES, True), (errno.ENOTDIR, False)],
+    [
+        (errno.ENOSPC, True),
+        (errno.EIO, True),
+        (errno.EROFS, True),
+        (errno.EACCES, True),
+        (errno.ENOTDIR, False),
+    ],
 )
 def test_faults_of_the_machine_are_told_from_mistakes(number: int, is_machine: bool, tmp_path: Path) -> None:
     error = failed_write(tmp_path, OSError(number, os.strerror(number)))
@@ -158,6 +165,7 @@ def test_small_disks(name: str, tmp_path: Path) -> None:
             assert full_disk._try_once(full_disk.WRITERS[name], disk) == (None, False)
 
 
+@pytest.mark.integration
 def test_a_file_that_may_not_grow_is_said_in_a_line(tmp_path: Path) -> None:
     program = (
         "import resource, signal, sys, torch\n"

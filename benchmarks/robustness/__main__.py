@@ -1,13 +1,98 @@
-"""Placeholder."""
+"""Try damaged inputs, kills at random moments and full disks; print a table, and write it as JSON.
+
+    python -m benchmarks.robustness [--only damage kills disks] [--count 10000] [--kills 200] [--seed 0]
+
+The same seed gives the same damaged inputs. Kills fall at moments that depend on the machine. Small disks are
+mounted, which takes the rights of root; without them that part is left out, and the table says so.
+"""
 
 import argparse
-from benchmarks.robustness import damaged_inputs
-parser = argparse.ArgumentParser()
-parser.add_argument("--count", type=int, default=10000)
-parser.add_argument("--seed", type=int, default=0)
-parser.add_argument("--only")
-parser.add_argument("--jobs", type=int, default=1)
-args = parser.parse_args()
-counts = damaged_inputs.run(args.count, args.seed, args.only, args.jobs)
-for name, c in counts.items():
-    for f in c.faults: print(name, "|", f)
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import reports
+from tagbox.atomic_files import write_json
+
+PARTS = ("damage", "kills", "disks")
+RESULT = Path(__file__).resolve().parents[1] / "results" / "robustness.json"
+
+
+def run_part(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Run one of the three parts; return its counts by format, command or writer."""
+    if name == "damage":
+        from benchmarks.robustness import damaged_inputs
+
+        counts = damaged_inputs.run(args.count, args.seed, args.format, args.jobs)
+        return {key: asdict(each) for key, each in counts.items()}
+    if name == "kills":
+        from benchmarks.robustness import kills
+
+        seconds = args.seconds or float("inf")
+        return {key: asdict(each) for key, each in kills.run(args.kills, args.seed, seconds).items()}
+    from benchmarks.robustness import full_disk
+
+    disks = full_disk.run(args.step)
+    if isinstance(disks, str):
+        return {"skipped": disks}
+    wrong = full_disk.full_standard_output()
+    output = {"tried": 1, "refused": int(wrong is None), "faults": [] if wrong is None else [wrong]}
+    return {**{key: asdict(each) for key, each in disks.items()}, "standard output": output}
+
+
+def table(name: str, counts: Mapping[str, Any]) -> str:
+    """Return a Markdown table of a part's counts."""
+    if "skipped" in counts:
+        return f"{name}: left out, {counts['skipped']}"
+    columns = [key for key in next(iter(counts.values())) if key != "faults"]
+    rows = [
+        f"| {key} | {' | '.join(str(each[column]) for column in columns)} | {len(each['faults'])} |"
+        for key, each in counts.items()
+    ]
+    total = [sum(each[column] for each in counts.values()) for column in columns]
+    faults = sum(len(each["faults"]) for each in counts.values())
+    head = [f"| {name} | {' | '.join(column.replace('_', ' ') for column in columns)} | faults |"]
+    rule = ["|---|" + "---|" * (len(columns) + 1)]
+    return "\n".join([*head, *rule, *rows, f"| all | {' | '.join(map(str, total))} | {faults} |"])
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.robustness",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of it")
+    parser.add_argument("--count", type=int, default=10_000, help="damaged inputs")
+    parser.add_argument("--kills", type=int, default=200, help="kills")
+    parser.add_argument("--seconds", type=float, help="after which no further command is killed")
+    parser.add_argument("--step", type=int, default=1, help="pages by which disks differ in size")
+    parser.add_argument("--seed", type=int, default=0, help="of the damage and of the moments")
+    parser.add_argument("--format", help="only damaged inputs of formats whose names hold this")
+    parser.add_argument("--jobs", type=int, default=1, help="child processes that read damaged inputs")
+    parser.add_argument("-o", "--output", type=Path, default=RESULT, help="file for the figures")
+    args = parser.parse_args()
+    figures: dict[str, Any] = {"machine": reports.machine("cpu"), "seed": args.seed}
+    if args.output.is_file() and len(args.only) < len(PARTS):
+        # Parts that are not run keep their figures.
+        figures = json.loads(args.output.read_text(encoding="utf-8")) | figures
+    for name in args.only:
+        figures[name] = run_part(name, args)
+        print(table(name, figures[name]), "\n", flush=True)
+        write_json(figures, args.output, force=True)
+    faults = [
+        f"{key}: {fault}"
+        for name in args.only
+        if "skipped" not in figures[name]
+        for key, each in figures[name].items()
+        for fault in each["faults"]
+    ]
+    print("\n".join(faults), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

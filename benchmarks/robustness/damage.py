@@ -52,11 +52,17 @@ def swap_blocks(data: bytes, random: Random) -> bytes:
     size = int(random.integers(1, max(2, len(data) // 4)))
     one, two = sorted(int(each) for each in random.integers(0, max(1, len(data) - size), 2))
     two = max(two, one + size)
-    return data[:one] + data[two : two + size] + data[one + size : two] + data[one:one + size] + data[two + size :]
+    return (
+        data[:one]
+        + data[two : two + size]
+        + data[one + size : two]
+        + data[one : one + size]
+        + data[two + size :]
+    )
 
 
 def lie_in_header(data: bytes, random: Random) -> bytes:
-    """Fill one to three fields of the header (1, 2, 4 or 8 bytes) with numbers at the edges of their range."""
+    """Fill one to three fields of the header (1, 2, 4 or 8 bytes) with the edges of their range."""
     damaged = bytearray(data)
     for _ in range(int(random.integers(1, 4))):
         width = int(random.choice((1, 2, 4, 8)))

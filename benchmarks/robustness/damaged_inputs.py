@@ -53,7 +53,9 @@ def run(count: int, seed: int, only: str | None = None, jobs: int = 1) -> dict[s
         def try_target(target: Target) -> None:
             share = max(1, round(count * target.weight / total))
             for start in range(0, share, INPUTS_PER_CHILD):
-                _try_range(seeds, target, seed, start, min(share, start + INPUTS_PER_CHILD), counts[target.name])
+                _try_range(
+                    seeds, target, seed, start, min(share, start + INPUTS_PER_CHILD), counts[target.name]
+                )
             print(target.name, _in_words(counts[target.name]), file=sys.stderr, flush=True)
 
         with ThreadPoolExecutor(jobs) as pool:

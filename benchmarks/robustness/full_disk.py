@@ -85,7 +85,9 @@ def _try_once(writer: Writer, disk: Path) -> tuple[str | None, bool]:
         writer(disk)
     except MachineError as error:
         several = "\n" in str(error)
-        left = {path.name for path in disk.rglob("*") if path.is_file()} - before - {result_store.RECORDS_FILE}
+        left = (
+            {path.name for path in disk.rglob("*") if path.is_file()} - before - {result_store.RECORDS_FILE}
+        )
         if several or left:
             return f"{left} are left, and it says {error}", False
         return None, False

@@ -205,7 +205,11 @@ def _jobs(folder: Path) -> Any:
     try:
         yield [
             Job("separate", separate, _hashes),
-            Job("separate --segment 3", lambda out, again: separate(out, again, "--segment", "3", "--overlap", "0.5"), _hashes),
+            Job(
+                "separate --segment 3",
+                lambda out, again: separate(out, again, "--segment", "3", "--overlap", "0.5"),
+                _hashes,
+            ),
             Job("separate to flac", lambda out, again: separate(out, again, "--format", "flac"), _hashes),
             Job("evaluate", evaluate, _record_hashes),
             Job("models pull", pull, _hashes),

@@ -283,7 +283,9 @@ def failed_audio_write(path: Path, error: Exception) -> UnwritableOutputError:
     """Return the error for a failed write of audio to `path`, a file or folder; libsndfile hides the reason."""
     if isinstance(error, OSError):
         return failed_write(path, error)
-    return FailedWriteError(f"cannot write {path} ({_reason(error)}); the disk is full or fails: make room there")
+    return FailedWriteError(
+        f"cannot write {path} ({_reason(error)}); the disk is full or fails: make room there"
+    )
 
 
 def append_samples(file: soundfile.SoundFile, samples: np.ndarray[Any, Any], path: Path) -> None:

@@ -128,8 +128,8 @@ def summarise(records: Sequence[Record]) -> Summary:
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         # Records come from a file, which hands, programs and disks may have changed.
         raise TagBoxError(
-            f"a record in results.jsonl is not as it was written ({type(error).__name__}: {error}); delete its "
-            "line, and --resume measures its case again"
+            f"a record in results.jsonl is not as it was written ({type(error).__name__}: {error}); delete "
+            "its line, and --resume measures its case again"
         ) from error
 
 

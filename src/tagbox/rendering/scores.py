@@ -132,9 +132,7 @@ def busiest_window(parts: Sequence[Part], seconds: float, min_notes: int) -> flo
     end = max(1, int(last - seconds) + 2)
     # A window holds more than the one before it only where a note comes in at its end.
     first_with = (math.floor(start - seconds) + 1 for part_starts in starts for start in part_starts)
-    firsts = {0} | {
-        near for first in first_with for near in (first - 1, first, first + 1) if 0 <= near < end
-    }
+    firsts = {0} | {near for first in first_with for near in (first - 1, first, first + 1) if 0 <= near < end}
 
     def parts_and_notes(first: int) -> tuple[int, int]:
         counts = [
