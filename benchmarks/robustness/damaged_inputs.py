@@ -104,7 +104,6 @@ def _child_lines(words: list[str]) -> Iterator[dict[str, Any]]:
             yield {"died": f"no end after {allowed:g} s"}
             return
         finally:
-            child.kill() if child.poll() is None and allowed == 0 else None
             code = child.wait()
             reading.join()
         if code:

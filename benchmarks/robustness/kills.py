@@ -1,7 +1,7 @@
 """Kill commands at random moments; look at what is left, and run the same command again.
 
-The program is imported once and each command runs in a fork of it, so that the moments lie in the work and not
-in the imports.
+The program is imported once and each command runs in a fork of it, so that the moments lie in the work and
+not in the imports.
 """
 
 import contextlib
@@ -12,8 +12,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tagbox.weights.catalogue import model_by_identifier
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TINY = ("--steps", "1", "--components", "4", "--factorisations", "1", "--device", "cpu")
+STREAMED = ("--segment", "3", "--overlap", "0.5")
 MAX_SECONDS = 120.0
 UNSTABLE_KEYS = ("seconds", "took", "made")
 """Entries of results that differ from run to run."""
@@ -185,7 +187,7 @@ def _jobs(folder: Path) -> Any:
     server.files["crnn.pth"] = checkpoint
     server.pause = 0.02
 
-    def separate(out: Path, again: bool, *options: str) -> None:
+    def separate(out: Path, again: bool, options: Sequence[str] = ()) -> None:
         force = ("--force",) if again else ()
         _tagbox("separate", song, "--tags", "violin", "-o", out, *TINY, *options, *force)
 
@@ -207,10 +209,10 @@ def _jobs(folder: Path) -> Any:
             Job("separate", separate, _hashes),
             Job(
                 "separate --segment 3",
-                lambda out, again: separate(out, again, "--segment", "3", "--overlap", "0.5"),
+                partial(separate, options=STREAMED),
                 _hashes,
             ),
-            Job("separate to flac", lambda out, again: separate(out, again, "--format", "flac"), _hashes),
+            Job("separate to flac", partial(separate, options=("--format", "flac")), _hashes),
             Job("evaluate", evaluate, _record_hashes),
             Job("models pull", pull, _hashes),
             Job("models import", import_file, _hashes),

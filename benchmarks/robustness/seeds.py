@@ -70,7 +70,7 @@ class Target:
         ending: of its name.
         read: reads the file at a path, as the program does.
         is_json: whether it may be damaged as JSON.
-        weight: how many of the inputs it gets, against the others; formats that take a process each get fewer.
+        weight: how many of the inputs it gets, against the others; formats that take processes get fewer.
     """
 
     name: str

@@ -85,12 +85,12 @@ def move_together(files: Mapping[Path, Path], manifest: Path) -> None:
 
 @contextmanager
 def written_together(manifest: Path, data: Mapping[str, Any], places: Sequence[Path]) -> Iterator[Path]:
-    """Yield a temporary folder for files; if the block ends without an error, they are moved beside `manifest`.
+    """Yield a temporary folder for files; if the block ends without an error, move them beside `manifest`.
 
     Args:
         manifest: the path at which `data` is written as JSON.
         data: see `manifest`.
-        places: the paths that the files will have, in the manifest's folder; files that are there are replaced.
+        places: the paths that the files will have, in the manifest's folder; what is there is replaced.
 
     Raises:
         UnwritableOutputError: the folder cannot be written.

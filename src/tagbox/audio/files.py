@@ -280,7 +280,7 @@ def is_system_error(error: Exception) -> bool:
 
 
 def failed_audio_write(path: Path, error: Exception) -> UnwritableOutputError:
-    """Return the error for a failed write of audio to `path`, a file or folder; libsndfile hides the reason."""
+    """Return the error for a failed write of audio to `path`, a file or folder; libsndfile hides why."""
     if isinstance(error, OSError):
         return failed_write(path, error)
     return FailedWriteError(

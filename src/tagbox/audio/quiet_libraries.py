@@ -1,8 +1,8 @@
 """Keep libraries in C from writing to the terminal past Python.
 
 libmpg123, through which libsndfile decodes mp3, remarks on every damaged frame, and libsndfile's decoder of
-SDS on every damaged packet, to standard output. Neither can be told not to. What TagBox has to say of a damaged
-recording is said in one line, by `tagbox.audio.files`.
+SDS on every damaged packet, to standard output. Neither can be told not to. What TagBox has to say of a
+damaged recording is said in one line, by `tagbox.audio.files`.
 """
 
 import ctypes
