@@ -107,6 +107,12 @@ def test_what_a_living_program_writes_is_left_alone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_temporary_files_in_temporary_folders_wait_for_nobody(tmp_path: Path) -> None:
+    begin = time.monotonic()
+    with temporary_folder(tmp_path) as folder, temporary_file(folder):
+        assert time.monotonic() - begin < 1
+
+
 @pytest.mark.parametrize(
     ("number", "is_machine"),
     [

@@ -77,7 +77,8 @@ def _guard(folder: Path) -> Iterator[None]:
 
     A temporary file that another program has just made and not locked yet would seem abandoned.
     """
-    handle = _open(folder.resolve())
+    # A temporary folder is locked by its own program already, and goes as a whole.
+    handle = None if _NAME.fullmatch(folder.name) else _open(folder.resolve())
     if handle is None:
         yield
         return
