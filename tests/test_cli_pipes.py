@@ -79,7 +79,7 @@ def test_one_source_goes_to_standard_output_and_nothing_else(tmp_path: Path, rec
     ended = subprocess.run(command, input=recording, capture_output=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
     samples, rate = soundfile.read(io.BytesIO(ended.stdout))
-    assert (samples.shape, rate) == ((44100, 2), 44100)
+    assert (samples.shape, rate) == ((44100,), 44100)
     assert b"processing" in ended.stderr
 
 

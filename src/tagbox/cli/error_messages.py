@@ -51,12 +51,17 @@ class CommandGroup(TyperGroup):
 
 def is_reported(error: BaseException) -> bool:
     """Return whether users see an error as a line; any other is a fault of TagBox."""
-    return isinstance(error, (TagBoxError, click.ClickException, OSError)) or is_out_of_memory(error)
+    return isinstance(error, (TagBoxError, click.ClickException, OSError)) or _is_out_of_memory(error)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    return is_out_of_memory(error) or (torch is not None and isinstance(error, torch.OutOfMemoryError))
 
 
 def exit_code(error: BaseException) -> int:
     """Return 1 for a fault that is nobody's mistake, such as a full disk, and 2 for one in what was given."""
-    is_machines = isinstance(error, (MachineError, OSError)) or is_out_of_memory(error)
+    is_machines = isinstance(error, (MachineError, OSError)) or _is_out_of_memory(error)
     return MACHINE_FAULT if is_machines else MISTAKE
 
 

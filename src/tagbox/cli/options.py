@@ -59,6 +59,8 @@ Input = Annotated[
         metavar="RECORDING",
         help="Recordings: wav, flac, ogg, mp3, aiff and others; - reads standard input.",
         show_default=False,
+        # A file that cannot be read is told when its turn comes, and stops no other.
+        readable=False,
     ),
 ]
 Tags = Annotated[
