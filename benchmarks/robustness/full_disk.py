@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
-from tagbox.atomic_files import write_json
+from tagbox.atomic_files import write_atomically, write_json
 from tagbox.audio import files
 from tagbox.audio.writers import open_stem_writer
 from tagbox.errors import MachineError
@@ -158,14 +159,10 @@ def _write_weights(disk: Path) -> None:
     cache_file.write_cache_file(disk / "a.safetensors", {"weight": torch.rand(100, 100)}, {"model": "a"})
 
 
-def _write_plot(disk: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    from tagbox.atomic_files import write_atomically
-
-    with write_atomically(disk / "plot.png") as temporary:
-        figure = matplotlib.pyplot.figure()
+def _write_figure(disk: Path) -> None:
+    with write_atomically(disk / "figure.png") as temporary:
+        figure = Figure()
+        figure.add_subplot().plot([0, 1])
         figure.savefig(temporary)
 
 
@@ -179,5 +176,5 @@ WRITERS: dict[str, Writer] = {
     "run.json": lambda disk: write_json({"tags": ["violin"] * 2000}, disk / "run.json", False),
     "results.jsonl": _write_records,
     "weights of the cache": _write_weights,
-    "a figure": _write_plot,
+    "a figure": _write_figure,
 }
