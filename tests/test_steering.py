@@ -189,9 +189,7 @@ class GoesWrong:
 
 def test_a_non_finite_loss_ends_the_run_with_the_last_finite_result(tagger: Tagger) -> None:
     settings = Settings(objective="target-logits", steps=50, lr=0.1)
-    snapshot, history = steer(
-        GoesWrong(3), [tagger], [torch.tensor([[0.0, 1.0]])], settings
-    )
+    snapshot, history = steer(GoesWrong(3), [tagger], [torch.tensor([[0.0, 1.0]])], settings)
     assert history.stopped == "non-finite"
     assert len(history.steps) == 3
     assert torch.isfinite(snapshot).all()
