@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo gallery docs programs test test-slow lint format clean
+.PHONY: help demo gallery docs programs check test test-fresh test-slow lint format clean
 help:
-	@echo "make demo       take the violin out of a recording and hear what taggers say (a minute)"
-	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; what is made is kept)"
+	@echo "make demo       separate the violin from a recording, and measure the result (a minute)"
+	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; results are kept)"
 	@echo "make docs       the documentation as a site of static pages, in site/"
+	@echo "make check      lint, types and the fast tests, for the inner loop"
 	@echo "make test       lint, types and tests"
+	@echo "make test-fresh the tests, with property tests on new random examples"
 	@echo "make test-slow  the tests that take minutes"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -28,8 +30,8 @@ docs: $(VENV)/.installed
 	@$(BIN)/mkdocs build --strict --quiet
 	@echo "the documentation is in site/; open site/index.html"
 
-# Programs that some tests drive, with Debian's names for them: a browser for the web page, what decodes stem
-# files, what plays MIDI. Where one can't be had, its tests are skipped and say so.
+# Programs that some tests drive, by Debian's names: a browser for the web page, a decoder for stem files, a
+# synthesizer for MIDI. Tests whose program cannot be installed are skipped and say so.
 PROGRAMS := chromium ffmpeg fluidsynth
 programs:
 	@missing=$$(for each in $(PROGRAMS); do command -v $$each >/dev/null || command -v $$each-browser >/dev/null || printf ' %s' $$each; done); \
@@ -39,8 +41,19 @@ programs:
 	  --no-install-recommends $$missing; } >/dev/null 2>&1 </dev/null; } \
 	  || echo "not here, and not to be installed by this user:$$missing; the tests that need it will be skipped"
 
+# Each test file runs in one of JOBS processes, each with one thread of PyTorch's: two processes with two
+# threads each would wait for one another.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+check: $(VENV)/.installed lint
+	$(PYTEST) -m "not slow and not integration"
+
 test: $(VENV)/.installed programs lint
-	$(BIN)/python -m pytest -m "not slow" --durations=10
+	$(PYTEST) -m "not slow" --durations=10
+
+test-fresh: $(VENV)/.installed programs
+	$(PYTEST) -m "not slow" --hypothesis-profile=fresh
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow --durations=10

@@ -18,6 +18,22 @@ hypothesis.settings.register_profile("fresh", deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
+INTEGRATION = (
+    "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "cuda_graphs", "docs",
+    "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots", "pons",
+    "rendering", "reproduction", "separation", "streaming", "taggers", "threads", "training", "ui", "weights",
+)  # fmt: skip
+"""Files of tests that start programs, servers or browsers, or separate whole recordings."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make check` leaves out."""
+    names = {f"test_{name}" for name in INTEGRATION}
+    for item in items:
+        if item.path.stem in names:
+            item.add_marker(pytest.mark.integration)
+
+
 def pytest_configure() -> None:
     """Without a GPU, Triton's kernels are interpreted: it asks when somebody imports it first."""
     if not torch.cuda.is_available():
