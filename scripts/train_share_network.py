@@ -38,8 +38,9 @@ LAST = 0.03
 SAVE_EVERY = 120.0
 """Seconds."""
 LOG_EVERY = 25
-REFRESH_EVERY = 100
 """Steps."""
+REFRESH_EVERY = 60.0
+"""Seconds."""
 
 
 @dataclass
@@ -108,11 +109,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, ending.ask)
     signal.signal(signal.SIGINT, ending.ask)
     log = args.run.with_suffix(".jsonl")
-    saved = before = time.monotonic()
+    saved = before = refreshed = time.monotonic()
     making, since = 0.0, (progress.step, progress.minutes)
     while progress.minutes < args.minutes and not ending.asked:
-        if progress.step % REFRESH_EVERY == 0 or not bank.known:
+        if not bank.known or time.monotonic() - refreshed > REFRESH_EVERY:
             bank.refresh()
+            refreshed = time.monotonic()
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(args.lr, progress.step, progress.minutes / args.minutes)
         began = time.monotonic()

@@ -110,7 +110,8 @@ def crop(row: NDArray[np.int16], start: int, samples: int) -> NDArray[np.float32
     """Cut samples out of a phrase that begins anew at its end, with an RMS of 1 unless silent."""
     places = np.arange(start, start + samples)
     audio = np.take(row, places, mode="wrap").astype(np.float32) / 32768
-    return audio / max(1e-3, float(np.sqrt(np.mean(audio**2))))
+    level = max(1e-3, float(np.sqrt(np.mean(audio**2))))
+    return np.divide(audio, level, dtype=np.float32)
 
 
 def source(

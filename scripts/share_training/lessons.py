@@ -86,9 +86,7 @@ class Teacher:
         return heard_lesson(drawn, sources, count, self.numbers, self.random, self.chances)
 
 
-def stereo_sources(
-    drawn: Drawn, rooms: Tensor, random: torch.Generator, chances: studio.Chances
-) -> Tensor:
+def stereo_sources(drawn: Drawn, rooms: Tensor, random: torch.Generator, chances: studio.Chances) -> Tensor:
     """Bring drawn sources into the stereo image, (sources, 2, samples)."""
     device = random.device
     audio = torch.from_numpy(drawn.audio).to(device)

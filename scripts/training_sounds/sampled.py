@@ -104,9 +104,7 @@ INSTRUMENTS = (
         for style in ("ord", "stac")
         for amplified in (False, True)
     ),
-    Instrument(
-        "spanish-guitar", "acoustic guitar", "classical", "*spanish-classical-guitar/samples/*.flac"
-    ),
+    Instrument("spanish-guitar", "acoustic guitar", "classical", "*spanish-classical-guitar/samples/*.flac"),
     Instrument("ganjo", "sitar", "banjo", "*ganjo/Common/*.wav", shift=-12),
     Instrument("weresax", "saxophone", "forte", "*weresax/Samples/alto/*.wav", shift=12, only="_f_"),
     Instrument("weresax", "saxophone", "piano", "*weresax/Samples/alto/*.wav", shift=12, only="_p_"),

@@ -11,6 +11,7 @@ stereo image a patch is. A mono mixture is heard as two equal channels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -75,25 +76,23 @@ class Grid:
     def stft(self, audio: Tensor) -> Tensor:
         """Transform (batch, channels, samples) to a complex spectrum (batch, channels, bins, frames)."""
         window = torch.hann_window(self.fft, device=audio.device, dtype=audio.dtype)
-        made = torch.stft(
-            audio.flatten(0, 1), self.fft, self.hop_length, window=window, return_complex=True
-        )
-        return made.unflatten(0, audio.shape[:2])
+        made = torch.stft(audio.flatten(0, 1), self.fft, self.hop_length, window=window, return_complex=True)
+        return made.reshape(*audio.shape[:2], *made.shape[1:])
 
     def istft(self, spectrum: Tensor, samples: int) -> Tensor:
         """Transform a spectrum (batch, channels, bins, frames) back to (batch, channels, samples)."""
-        window = torch.hann_window(self.fft, device=spectrum.device)
-        made = torch.istft(
-            spectrum.flatten(0, 1), self.fft, self.hop_length, window=window, length=samples
-        )
-        return made.unflatten(0, spectrum.shape[:2])
+        window = torch.hann_window(self.fft, device=spectrum.device, dtype=spectrum.real.dtype)
+        made = torch.istft(spectrum.flatten(0, 1), self.fft, self.hop_length, window=window, length=samples)
+        return made.reshape(*spectrum.shape[:2], samples)
 
     def into_bands(self, values: Tensor) -> Tensor:
         """Sum what is additive over the bins of each band: (..., bins, frames) to (..., bands, frames)."""
         begins = (0, *(end for _, end in self.zones))
         return torch.cat(
             [
-                values[..., begin:end, :].unflatten(-2, (-1, width)).sum(dim=-2)
+                values[..., begin:end, :]
+                .reshape(*values.shape[:-2], -1, width, values.shape[-1])
+                .sum(dim=-2)
                 for (width, end), begin in zip(self.zones, begins, strict=False)
             ],
             dim=-2,
@@ -102,13 +101,13 @@ class Grid:
     def into_patches(self, values: Tensor) -> Tensor:
         """Sum bands over patches: (..., bands, frames) to (..., rows, columns); the last may be cut short."""
         padded = functional.pad(values, (0, -values.shape[-1] % self.frames_per_patch))
-        each = padded.unflatten(-1, (-1, self.frames_per_patch)).sum(dim=-1)
-        return each.unflatten(-2, (-1, self.bands_per_patch)).sum(dim=-2)
+        each = padded.reshape(*padded.shape[:-1], -1, self.frames_per_patch).sum(dim=-1)
+        return each.reshape(*each.shape[:-2], -1, self.bands_per_patch, each.shape[-1]).sum(dim=-2)
 
     def over_bins(self, patches: Tensor, frames: int) -> Tensor:
         """Give every bin and frame its patch's value: (..., rows, columns) to (..., bins, frames)."""
         widths = torch.tensor(self.widths, device=patches.device)
-        of_rows = widths.unflatten(0, (-1, self.bands_per_patch)).sum(dim=-1)
+        of_rows = widths.reshape(-1, self.bands_per_patch).sum(dim=-1)
         of_rows[-1] += self.fft // 2 + 1 - int(widths.sum())
         return patches.repeat_interleave(of_rows, dim=-2).repeat_interleave(self.frames_per_patch, dim=-1)[
             ..., :frames
@@ -138,9 +137,7 @@ def features(spectrum: Tensor, grid: Grid = GRID) -> Tensor:
     left, right = spectrum[:, 0], spectrum[:, -1]
     shape = (-1, grid.rows, grid.bands_per_patch)
 
-    of_left, of_right = (
-        grid.into_bands(power(channel)) for channel in (left, right)
-    )
+    of_left, of_right = (grid.into_bands(power(channel)) for channel in (left, right))
     energy = of_left + of_right
     energy = functional.pad(energy, (0, -energy.shape[-1] % grid.frames_per_patch))
     widths = torch.tensor(grid.widths, device=energy.device, dtype=energy.dtype)
@@ -229,7 +226,8 @@ class Context(nn.Module):
         for conv in self.along:
             heard = heard + functional.relu(conv(heard))
         heard = heard + functional.relu(self.whole(heard.mean(dim=-1)))[..., None]
-        return x + functional.relu(self.spread(heard)).unflatten(1, x.shape[1:3])
+        added: Tensor = functional.relu(self.spread(heard))
+        return x + added.reshape(x.shape)
 
 
 class ShareUNet(nn.Module):
@@ -250,7 +248,7 @@ class ShareUNet(nn.Module):
         learning: bool = False,
     ) -> None:
         super().__init__()
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(pairwise(channels))
         strides = [(2, 1 + depth % 2) for depth in range(len(pairs))]
         self.columns = 2 ** sum(across == 2 for _, across in strides)
         self.begin = Layer(FEATURES, channels[0], learning=learning)
@@ -288,6 +286,11 @@ class ShareUNet(nn.Module):
         return logits[..., :columns]
 
 
+def precise(x: Tensor) -> Tensor:
+    """Convert what is less than single precision to it."""
+    return x.float() if x.element_size() < 4 else x
+
+
 def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) -> Tensor:
     """Ask for the classes' shares of every patch of a mixture, however long.
 
@@ -306,14 +309,15 @@ def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) 
     beyond = max(0, -(-(frames - WINDOW) // STRIDE)) * STRIDE + WINDOW - frames
     padded = functional.pad(spectrum, (0, beyond))
     windows = padded.unfold(-1, WINDOW, STRIDE).movedim(-2, 1).flatten(0, 1)
-    answers = torch.cat(
-        [
-            torch.softmax(network(features(some, grid)).float(), dim=1)
-            for some in windows.split(AT_ONCE, dim=0)
-        ]
-    ).unflatten(0, (batch, -1))
+    each = [
+        torch.softmax(precise(network(features(windows[begin : begin + AT_ONCE], grid))), dim=1)
+        for begin in range(0, len(windows), AT_ONCE)
+    ]
+    answers = torch.cat(each)
+    answers = answers.reshape(batch, -1, *answers.shape[1:])
     columns, stride = WINDOW // grid.frames_per_patch, STRIDE // grid.frames_per_patch
-    weight = torch.hann_window(columns + 1, periodic=False, device=answers.device)[:-1] + 0.02
+    weight = torch.hann_window(columns + 1, periodic=False, device=answers.device, dtype=answers.dtype)
+    weight = weight[:-1] + 0.02
     whole = stride * (answers.shape[1] - 1) + columns
     made = answers.new_zeros(*answers.shape[:1], *answers.shape[2:4], whole)
     weights = answers.new_zeros(whole)
@@ -321,7 +325,8 @@ def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) 
         here = slice(index * stride, index * stride + columns)
         made[..., here] = made[..., here] + answers[:, index] * weight
         weights[here] += weight
-    return (made / weights)[..., : -(-frames // grid.frames_per_patch)]
+    wanted: Tensor = (made / weights)[..., : -(-frames // grid.frames_per_patch)]
+    return wanted
 
 
 def shares(network: nn.Module, mixture: Tensor, grid: Grid = GRID) -> tuple[Tensor, Tensor]:
