@@ -76,6 +76,8 @@ INSTRUMENTS = (
     Instrument("sneakybass", "bass", "finger", "*karoryfer.sneakybass/Samples/finger/*.wav", shift=-12),
     Instrument("sneakybass", "bass", "pluck", "*karoryfer.sneakybass/Samples/pluck/*.wav", shift=-12),
     Instrument("sneakybass", "bass", "mute", "*karoryfer.sneakybass/Samples/mute/*.wav", shift=-12),
+    Instrument("fashionbass", "bass", "notes", "*karoryfer.fashionbass/notes/*.wav"),
+    Instrument("swagbass", "bass", "notes", "*karoryfer.swagbass/notes/*.wav", shift=-12),
     Instrument("electric-bass-YR", "bass", "finger", "*electric-bass-YR/samples/finger/*.flac", mapped=True),
     Instrument("electric-bass-YR", "bass", "pick", "*electric-bass-YR/samples/pick/*.flac", mapped=True),
     Instrument("meatbass", "bass", "pizzicato", "*karoryfer.meatbass/Samples/pizz/*.wav"),
@@ -110,7 +112,7 @@ INSTRUMENTS = (
     Instrument("weresax", "saxophone", "piano", "*weresax/Samples/alto/*.wav", shift=12, only="_p_"),
     Instrument("bear-sax", "saxophone", "bass", "*bear-sax/Samples/*.wav", shift=12, only=r"_vl\d"),
     *(
-        Instrument("MTG-sax", "saxophone", name, f"*SoloSax/*/Samples/{name}_[fmp]_*.flac", mapped=True)
+        Instrument("MTG-sax", "saxophone", name, f"*SoloSax/*/Samples/{name}_[fmp]_*.flac", -1, True)
         for name in ("sop", "alt", "ten", "bar")
     ),
     Instrument("Ixox-flute", "flute", "flute", "*Ixox.Flute/Samples/nor_*.flac", mapped=True),
