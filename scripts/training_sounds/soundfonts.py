@@ -1,6 +1,6 @@
-"""Render the phrases with General MIDI soundfonts: every program and the drum kits.
+"""Render the phrases with General MIDI soundfonts: every program, its variations and the drum kits.
 
-    python -m scripts.training_sounds.soundfonts BANK FILE.sf2... [--phrases 8] [--kits-only]
+    python -m scripts.training_sounds.soundfonts BANK FILE.sf2... [--phrases 8]
 
 What is there already is left, so a run can be stopped and begun again.
 
@@ -9,6 +9,8 @@ fluidr3mono-gm-soundfont avldrums.lv2-soundfont. The licences stand in sources.p
 """
 
 import argparse
+import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,12 @@ from scripts.training_sounds.phrases import PROGRAMS, Range, scores
 from tagbox.rendering import fluidsynth, midi
 from tagbox.rendering.scores import Control, Note, Part
 
-KITS = (0, 8, 16, 24, 25, 32, 40, 48)
-"""Programs of the drum channel: standard, room, power, electronic, analogue, jazz, brush, orchestra."""
+KIT_BANK = 128
+"""Of drum kits, as soundfonts number them."""
+OTHER_MAPS = 120
+"""The first bank whose programs are not those of General MIDI."""
+MOST_VARIED = 120
+"""The first program that is an effect, of which variations may be anything."""
 BENDABLE = range(21, 112)
 VIBRATO_DEPTHS = (0, 0, 40, 90)
 BEND_DEVIATION = 500
@@ -29,10 +35,15 @@ BEND_DEVIATION = 500
 
 @dataclass(frozen=True)
 class Patch:
-    """A program of a soundfont, or one of its drum kits."""
+    """A program of a soundfont, one of its variations in another bank, or one of its drum kits."""
 
     program: int
-    kit: bool = False
+    bank: int = 0
+
+    @property
+    def kit(self) -> bool:
+        """Tell whether it is a drum kit."""
+        return self.bank == KIT_BANK
 
     @property
     def kind(self) -> str:
@@ -42,13 +53,35 @@ class Patch:
     @property
     def detail(self) -> str:
         """Name it within its class."""
-        return f"kit-{self.program:03d}" if self.kit else f"{self.program:03d}"
+        prefix = "kit-" if self.kit else f"bank-{self.bank:03d}-" if self.bank else ""
+        return f"{prefix}{self.program:03d}"
+
+
+def patches(soundfont: Path) -> list[Patch]:
+    """List what a soundfont has, from its preset headers."""
+    content = soundfont.read_bytes()
+    begin = content.rindex(b"phdr")
+    (size,) = struct.unpack_from("<I", content, begin + 4)
+    headers = [struct.unpack_from("<20sHH", content, begin + 8 + at) for at in range(0, size - 38, 38)]
+    # Layers of several instruments are of no class.
+    found = {Patch(program, bank) for name, program, bank in headers if not re.search(rb"[&+]|Orchestra$|Choir$|SFX", name)}
+    return sorted(
+        (
+            one
+            for one in found
+            if one.bank in (0, KIT_BANK) or (one.bank < OTHER_MAPS and one.program < MOST_VARIED)
+        ),
+        # A stride that visits all classes early: a bank that is half done can be learnt from.
+        key=lambda one: (one.bank not in (0, KIT_BANK), one.program * 37 % 128, one.bank),
+    )
 
 
 def one_part(patch: Patch, phrases: list[tuple[Note, ...]], random: np.random.Generator) -> Part:
     """Put phrases one after the other, `SECONDS` apart, each with its own vibrato and tuning."""
     notes: list[Note] = []
     controls = [Control(0.0, bytes((0xC0, patch.program)))]
+    if patch.bank and not patch.kit:
+        controls.insert(0, Control(0.0, bytes((0xB0, 0, patch.bank))))
     for index, one in enumerate(phrases):
         start = index * SECONDS
         notes += [Note(start + n.start, n.length, n.pitch, n.velocity) for n in one]
@@ -61,7 +94,7 @@ def one_part(patch: Patch, phrases: list[tuple[Note, ...]], random: np.random.Ge
 
 def render(patch: Patch, soundfont: Path, count: int) -> Audio:
     """Play the phrases of a patch, (phrases, samples)."""
-    seed = (patch.program, int(patch.kit), *soundfont.stem.encode())
+    seed = (patch.program, patch.bank, *soundfont.stem.encode())
     phrases = scores("kit" if patch.kit else patch.kind, None if patch.kit else Range(), count, seed)
     part = one_part(patch, phrases, np.random.default_rng(seed))
     stereo = fluidsynth.render(midi.write([part]), soundfont, count * SECONDS, reverb=patch.program % 4 == 3)
@@ -76,13 +109,9 @@ def main() -> None:
     parser.add_argument("bank", type=Path)
     parser.add_argument("soundfonts", type=Path, nargs="+")
     parser.add_argument("--phrases", type=int, default=8)
-    parser.add_argument("--kits-only", action="store_true")
     args = parser.parse_args()
-    kits = [Patch(program, kit=True) for program in KITS]
-    # A stride that visits all classes early: a bank that is half done can be learnt from.
-    programs = [] if args.kits_only else [Patch(37 * step % 128) for step in range(128)]
-    for patch in [*kits[:1], *programs, *kits[1:]]:
-        for soundfont in args.soundfonts:
+    for soundfont in args.soundfonts:
+        for patch in patches(soundfont):
             target = place(args.bank, soundfont.stem, patch.kind, patch.detail)
             if not target.exists():
                 store(render(patch, soundfont.resolve(), args.phrases), target)
