@@ -28,6 +28,8 @@ OTHER_MAPS = 120
 MOST_VARIED = 120
 """The first program that is an effect, of which variations may be anything."""
 BENDABLE = range(21, 112)
+LAYERS = re.compile(rb"[&+]|Full Orchestra|Woodwind Choir|SFX")
+"""Names of presets that are several instruments, and so of no class."""
 VIBRATO_DEPTHS = (0, 0, 40, 90)
 BEND_DEVIATION = 500
 """Of 8192 for two semitones: instruments are seldom in tune to the cent."""
@@ -63,8 +65,7 @@ def patches(soundfont: Path) -> list[Patch]:
     begin = content.rindex(b"phdr")
     (size,) = struct.unpack_from("<I", content, begin + 4)
     headers = [struct.unpack_from("<20sHH", content, begin + 8 + at) for at in range(0, size - 38, 38)]
-    # Layers of several instruments are of no class.
-    found = {Patch(program, bank) for name, program, bank in headers if not re.search(rb"[&+]|Orchestra$|Choir$|SFX", name)}
+    found = {Patch(program, bank) for name, program, bank in headers if not LAYERS.search(name)}
     return sorted(
         (
             one
