@@ -75,7 +75,7 @@ def test_drawn_sources_belong_to_their_mixtures(bank: Bank) -> None:
 
 
 def test_a_lesson_is_finite_and_names_what_was_drawn(bank: Bank) -> None:
-    lesson = teacher(bank).lesson(2)
+    lesson = teacher(bank).made(2)
     assert lesson.heard.shape == (2, 13, GRID.rows, WINDOW // 4)
     assert lesson.energies.shape == (2, len(RENDERED_CLASSES), GRID.rows, WINDOW // 4)
     assert lesson.heard.isfinite().all() and lesson.energies.isfinite().all()
@@ -84,7 +84,7 @@ def test_a_lesson_is_finite_and_names_what_was_drawn(bank: Bank) -> None:
 
 
 def test_a_lesson_can_be_made_again(bank: Bank) -> None:
-    one, other = (teacher(bank, 3).lesson(2) for _ in range(2))
+    one, other = (teacher(bank, 3).made(2) for _ in range(2))
     assert torch.equal(one.heard, other.heard) and torch.equal(one.energies, other.energies)
 
 

@@ -1,6 +1,6 @@
 """Lessons: what the network hears of a batch of mixtures, and what is true of every patch."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +14,6 @@ from tagbox.tags.vocabularies import RENDERED_CLASSES
 
 SAMPLES = 131_072
 """Of a mixture: a power of two, just longer than the network's window."""
-KEPT = 16
-"""Lessons that can be given once more."""
 ROOMS = 48
 """That are kept at hand; each lesson changes two of them."""
 
@@ -56,22 +54,6 @@ class Teacher:
     random: torch.Generator
     chances: studio.Chances = studio.CHANCES
     rooms: Tensor | None = None
-    kept: list[Lesson] = field(default_factory=list)
-
-    def lesson(self, count: int, new: float = 1.0) -> Lesson:
-        """Give a lesson of `count` mixtures: one that is made now, or one of the last with sides swapped.
-
-        Args:
-            count: of the mixtures.
-            new: how often it is made now. Where making one takes longer than learning from it, half is
-                better than one.
-        """
-        if len(self.kept) == KEPT and self.numbers.random() >= new:
-            one = self.kept[int(self.numbers.integers(KEPT))]
-            return Lesson(mirrored(one.heard, self.random), one.energies)
-        one = self.made(count)
-        self.kept = [*self.kept, one][-KEPT:]
-        return one
 
     def made(self, count: int) -> Lesson:
         """Make a lesson of `count` mixtures."""
