@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyworld
 import soundfile
 import torch
 from numpy.typing import NDArray
@@ -27,6 +26,11 @@ from numpy.typing import NDArray
 from scripts.training_sounds.bank import FREE, RATE, SAMPLES, SECONDS, Audio, place, store
 from scripts.training_sounds.phrases import BEAT, CHORDS, near
 from tagbox.audio import resample
+
+try:
+    import pyworld
+except ModuleNotFoundError as missing:
+    raise SystemExit(f'{missing}; pip install pyworld "setuptools<81"') from missing
 
 FRAME = 0.005
 """Seconds between the vocoder's frames."""
