@@ -25,7 +25,7 @@ HOW_OFTEN = {
 }
 """About as music has it: what is played more often is drawn more often; 1 for all other classes."""
 
-SEVERAL = (0.10, 0.26, 0.24, 0.18, 0.12, 0.07, 0.03)
+SEVERAL = (0.07, 0.2, 0.24, 0.21, 0.15, 0.09, 0.04)
 """How likely a mixture has one source, two, and so on."""
 BAND = (("drums", 0.55), ("bass", 0.5), ("solo singing", 0.4))
 """What a mixture of three sources and more has that often, whatever else was drawn."""
@@ -36,8 +36,8 @@ FUSED = 0.25
 """How likely a source is two makings of the same notes, mixed."""
 FASTEST = 1.5
 """Times its own speed that a phrase may be played."""
-KEYS = 3.0
-FURTHER_KEYS = 5.0
+KEYS = 2.0
+FURTHER_KEYS = 2.5
 """Semitones: the standard deviation of what a mixture is transposed, and of a free source."""
 LEVEL_DEVIATION = 5.0
 """dB between the sources of a mixture."""
