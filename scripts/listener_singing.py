@@ -8,7 +8,8 @@ spoken line is taken apart into pitch, envelope and breath (Morise et al., "WORL
 to a melody with glides and vibrato, its formants shifted a little, put together again, and at times doubled
 or driven as records have it.
 
-Needs: apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k espeak-ng; pip install pyworld.
+Needs: apt-get install flite festival festvox-kallpc16k festvox-kdlpc16k espeak-ng;
+pip install pyworld "setuptools<81" (pyworld asks for pkg_resources, which later ones no longer have).
 The voices of flite and festival are free to use, modify and distribute; espeak-ng's sounds are made by rule.
 """
 
@@ -20,11 +21,15 @@ from pathlib import Path
 
 import julius
 import numpy as np
-import pyworld
 import soundfile
 import torch
 
 from listener_corpus import BEAT, CHORDS, PEAK, RATE, SECONDS, near
+
+try:
+    import pyworld
+except ModuleNotFoundError as missing:
+    raise SystemExit(f'{missing}; pip install pyworld "setuptools<81"') from missing
 
 FRAME = 0.005
 

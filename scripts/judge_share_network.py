@@ -1,0 +1,287 @@
+#!/usr/bin/env python3
+"""Judge weights of the share network on recordings whose sources are known.
+
+    python -m scripts.judge_share_network RUN.pt DATA... [--stempeg] [--preset fast] [--log FILE]
+
+RUN.pt is a checkpoint, whose averaged weights are judged, or .safetensors. DATA is a folder in Slakh2100's
+layout, or one of songs with mix, vocals_true and accompaniment_true. --stempeg adds the excerpt of MUSDB18
+that the package stempeg carries. With --preset, the network's estimates are also mixed half and half with a
+preset's, which are computed once and kept.
+
+Printed for each set: mean and median of the SI-SDR improvement (dB, of the mean of the channels), the part
+of the sources that come out worse than nothing, and two leaks, in dB and smaller is better: how much of the
+source is left in the remainder, and how much of the others is in the estimate.
+"""
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import Tensor
+
+import tagbox
+from tagbox.audio import resample
+from tagbox.evaluation.metrics import si_sdr
+from tagbox.taggers.networks.share_unet import GRID, RATE, ShareUNet, folded, shares
+from tagbox.tags.vocabularies import RENDERED_CLASSES, members
+
+TAGS = {
+    "Drums": "drums", "Guitar": "guitar", "Piano": "piano", "Strings": "strings", "Bass": "bass",
+    "Pipe": "flute", "Violin": "violin", "Flute": "flute", "Cello": "cello", "Harp": "harp",
+    "Harpsichord": "harpsichord", "Choir": "choir", "Synth Lead": "synth", "Synth Pad": "synth",
+    "Vocals": "vocals", "Brass": "brass", "Reed": "reed", "Organ": "organ",
+}  # fmt: skip
+"""The vocabulary's words for the datasets' classes."""
+
+QUIETEST = 1e-3
+"""A peak below which a source is left out."""
+ASKED = 0.3
+"""The mean share that what was asked for has at least: the asker knows that it is there."""
+PRIOR_POWER = 0.5
+"""Of a class's mean share in the recording, by which its shares are multiplied."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A mixture whose sources are known.
+
+    Attributes:
+        data: the set that it belongs to.
+        name: within the set.
+        mixture: (channels, samples) at `RATE`.
+        sources: by what they are asked for with, the same shape.
+        remainder: of what is asked for, the remainder is judged too, under this name.
+    """
+
+    data: str
+    name: str
+    mixture: Tensor
+    sources: dict[str, Tensor]
+    remainder: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How good an estimate is, all in dB.
+
+    Attributes:
+        improvement: of SI-SDR over the mixture.
+        left: energy of the source in the remainder, against all of it.
+        others: energy of the others in the estimate, against all of it.
+    """
+
+    improvement: float
+    left: float
+    others: float
+
+
+def read(path: Path) -> Tensor:
+    """Read (channels, samples) at `RATE`."""
+    audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return resample(torch.from_numpy(audio.T.copy()), rate, RATE)
+
+
+def tracks(folder: Path) -> Iterator[Recording]:
+    """Read a folder in Slakh2100's layout; stems of one class are one source."""
+    for track in sorted(folder.glob("Track*")):
+        mixture = read(track / "mix.flac")
+        described = yaml.safe_load((track / "metadata.yaml").read_text())["stems"]
+        classes: dict[str, Tensor] = {}
+        for stem, about in described.items():
+            path = track / "stems" / f"{stem}.flac"
+            if path.exists():
+                kind = about["inst_class"]
+                classes[kind] = classes.get(kind, torch.zeros(1)) + read(path)
+        sources = {
+            TAGS[kind]: source
+            for kind, source in classes.items()
+            if kind in TAGS and len(classes) > 1 and float(source.abs().max()) > QUIETEST
+        }
+        yield Recording(folder.name, track.name, mixture, sources)
+
+
+def songs(folder: Path) -> Iterator[Recording]:
+    """Read a folder of songs with their voice and accompaniment."""
+    for song in sorted(path for path in folder.iterdir() if path.is_dir()):
+        found = [read(next(song.glob(f"{name}.*"))) for name in ("mix", "vocals_true", "accompaniment_true")]
+        length = min(one.shape[-1] for one in found)
+        mixture, voice, rest = (one[..., :length] for one in found)
+        yield Recording(
+            folder.name, song.name, mixture, {"vocals": voice, "accompaniment": rest},
+            ("vocals", "accompaniment"),
+        )  # fmt: skip
+
+
+def stempeg_excerpt() -> Recording:
+    """Read the excerpt that stempeg carries."""
+    import stempeg
+
+    stems, rate = stempeg.read_stems(stempeg.example_stem_path())
+    every = [resample(torch.from_numpy(one.T.astype(np.float32)), rate, RATE) for one in stems]
+    mixture, drums, bass, _, vocals = every
+    return Recording("stempeg", "excerpt", mixture, {"vocals": vocals, "drums": drums, "bass": bass})
+
+
+def load(path: Path) -> ShareUNet:
+    """Read the weights to be judged."""
+    if path.suffix == ".safetensors":
+        state = load_file(path)
+    else:
+        state = folded(torch.load(path, map_location="cpu", weights_only=True)["average"])
+    network = ShareUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+    return network.eval()
+
+
+def likelier(answers: Tensor, energy: Tensor, own: list[int]) -> Tensor:
+    """Make classes that the recording hardly has less likely everywhere, (classes, rows, columns).
+
+    Args:
+        answers: shares of one recording, (classes, rows, columns).
+        energy: of its patches, (rows, columns).
+        own: the classes that were asked for.
+    """
+    mean = (answers * energy / energy.sum()).sum(dim=(1, 2))
+    asked = float(mean[own].sum())
+    if asked < ASKED:
+        mean[own] *= ASKED / max(asked, 1e-6)
+    weighted = answers * mean[:, None, None] ** PRIOR_POWER
+    return weighted / weighted.sum(dim=0, keepdim=True).clamp(min=1e-12)
+
+
+@torch.no_grad()
+def estimates(network: ShareUNet, recording: Recording) -> dict[str, dict[str, Tensor]]:
+    """Separate by the network's shares as a ratio mask: by tag and by way, (channels, samples)."""
+    mixture = recording.mixture[None]
+    answers, energy = shares(network, mixture)
+    spectrum = GRID.stft(mixture)
+    made: dict[str, dict[str, Tensor]] = {}
+    for tag in recording.sources:
+        if recording.remainder and tag == recording.remainder[1]:
+            continue
+        own = [RENDERED_CLASSES.index(name) for name in members(tag, "rendered")]
+        ways = {"network": answers[0], "network, prior": likelier(answers[0], energy[0], own)}
+        made[tag] = {}
+        for way, shares_ in ways.items():
+            mask = GRID.over_bins(shares_[own].sum(dim=0), spectrum.shape[-1])
+            made[tag][way] = GRID.istft(spectrum * mask, mixture.shape[-1])[0]
+    return made
+
+
+def by_preset(recording: Recording, tag: str, preset: str, kept: Path) -> Tensor:
+    """Separate with a preset, or take what was kept of it."""
+    words = f"{recording.data}/{recording.name}/{tag}/{preset}/{recording.mixture.shape}"
+    path = kept / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
+    if not path.exists():
+        kept.mkdir(parents=True, exist_ok=True)
+        found = tagbox.separate(recording.mixture.numpy(), RATE, [tag], preset=preset, device="cpu")
+        np.save(path, np.asarray(found.sources[tag], dtype=np.float16))
+    return torch.from_numpy(np.load(path).astype(np.float32))
+
+
+def leaks(estimate: Tensor, source: Tensor, mixture: Tensor) -> tuple[float, float]:
+    """Measure what is where it should not be, in windows of a second, as `Measured` says; (samples,) each."""
+    count = max(1, estimate.shape[-1] // RATE)
+    e, s, m = (one[: count * RATE].double().reshape(count, -1) for one in (estimate, source, mixture))
+    n = m - s
+    gram = torch.stack([torch.stack([(a * b).sum(1) for b in (s, n)], 1) for a in (s, n)], 1)
+    gram = gram + 1e-9 * torch.eye(2) * gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None].clamp(min=1e-9)
+    right = torch.stack([(s * e).sum(1), (n * e).sum(1)], 1)
+    parts = torch.linalg.solve(gram, right)
+    of_source, of_others = s.square().sum(1), n.square().sum(1)
+    left = ((1 - parts[:, 0]).square() * of_source).sum() / of_source.sum().clamp(min=1e-9)
+    others = (parts[:, 1].square() * of_others).sum() / of_others.sum().clamp(min=1e-9)
+    return tuple(float(10 * torch.log10(one.clamp(min=1e-6))) for one in (left, others))  # type: ignore[return-value]
+
+
+def measured(estimate: Tensor, source: Tensor, mixture: Tensor) -> Measured:
+    """Measure an estimate on the mean of the channels; (channels, samples) each."""
+    e, s, m = (one.mean(dim=0, keepdim=True) for one in (estimate, source, mixture))
+    before = si_sdr(m, s)
+    left, others = leaks(e[0], s[0], m[0])
+    return Measured(si_sdr(e, s) - before, left, others)
+
+
+def judged(
+    network: ShareUNet, recording: Recording, preset: str | None, kept: Path
+) -> Iterator[tuple[str, str, Measured]]:
+    """Measure every source of a recording by every way: (tag, way, measured)."""
+    for tag, ways in estimates(network, recording).items():
+        if preset:
+            beside = by_preset(recording, tag, preset, kept)
+            ways = ways | {preset: beside, f"half {preset}": 0.5 * (ways["network, prior"] + beside)}
+        for way, estimate in ways.items():
+            yield tag, way, measured(estimate, recording.sources[tag], recording.mixture)
+            if recording.remainder:
+                name = recording.remainder[1]
+                rest = recording.mixture - estimate
+                yield name, way, measured(rest, recording.sources[name], recording.mixture)
+
+
+def summary(rows: list[Measured]) -> dict[str, float]:
+    """Sum up a set."""
+    gains = np.array([row.improvement for row in rows])
+    return {
+        "cases": len(rows),
+        "mean": round(float(gains.mean()), 2),
+        "median": round(float(np.median(gains)), 2),
+        "below_0": round(float((gains < 0).mean()), 3),
+        "left": round(float(np.mean([row.left for row in rows])), 2),
+        "others": round(float(np.mean([row.others for row in rows])), 2),
+    }
+
+
+def main() -> None:
+    """Judge, print, and add to the log."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("data", type=Path, nargs="*")
+    parser.add_argument("--stempeg", action="store_true")
+    parser.add_argument("--preset", default=None)
+    parser.add_argument("--kept", type=Path, default=Path("kept-estimates"))
+    parser.add_argument("--every", type=int, default=1, help="take only every so many recordings of a set")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--log", type=Path, default=None)
+    parser.add_argument("--each", action="store_true", help="print every case")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    network = load(args.weights)
+    progress = {}
+    if args.weights.suffix == ".pt":
+        progress = torch.load(args.weights, map_location="cpu", weights_only=True)["progress"]
+    sets = [tracks(path) if any(path.glob("Track*")) else songs(path) for path in args.data]
+    recordings = [one for every in sets for one in list(every)[:: args.every]]
+    if args.stempeg:
+        recordings.append(stempeg_excerpt())
+    rows: dict[tuple[str, str], list[Measured]] = {}
+    for recording in recordings:
+        alone = recording.data in ("stempeg", "songs")
+        for tag, way, one in judged(network, recording, args.preset, args.kept):
+            rows.setdefault((f"{recording.data}: {tag}" if alone else recording.data, way), []).append(one)
+            if args.each:
+                print(f"{recording.name} {tag} {way} {one}", flush=True)
+    for (data, way), own in rows.items():
+        found = summary(own)
+        print(
+            f"{data:26s} {way:16s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
+            f"{found['below_0']:4.0%}  left {found['left']:6.1f}  others {found['others']:6.1f}  "
+            f"({found['cases']})",
+            flush=True,
+        )
+        if args.log:
+            with args.log.open("a") as file:
+                file.write(json.dumps({**progress, "data": data, "way": way, **found}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
