@@ -155,3 +155,29 @@ def test_a_socks_proxy_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
     code, _, err = run_tagbox("models", "pull", "mtat/fcn")
     assert code == 2 and "SOCKS" in err and "pysocks" in err
+
+
+FORKING = """
+import os, signal, sys
+import torch
+torch.set_num_threads(2)
+import tagbox
+from tagbox import audio
+
+recording = audio.read(sys.argv[1])
+before = tagbox.tag(recording.samples, recording.rate, top=3)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    after = tagbox.tag(recording.samples, recording.rate, top=3)
+    same = all(abs(after[name] - before[name]) < 1e-4 for name in before)
+    tagbox.separate(recording.samples, recording.rate, ["drums"], preset="fast")
+    os._exit(0 if same else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_after_use_computes(song: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKING, song], capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
