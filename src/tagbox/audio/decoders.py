@@ -210,7 +210,8 @@ class FfmpegDecoder:
         data = self._process.stdout.read(wanted)
         self._finished = self._finished or len(data) < wanted
         whole = len(data) // (4 * self.channels) * self.channels
-        return np.frombuffer(data, "<f4", whole).reshape(-1, self.channels)
+        # A copy that can be written to: PyTorch warns of others.
+        return np.frombuffer(bytearray(data), "<f4", whole).reshape(-1, self.channels)
 
     def skip(self, samples: int) -> None:
         """Move forwards by `samples`."""
