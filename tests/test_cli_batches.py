@@ -1,4 +1,4 @@
-"""`tagbox separate` of several recordings: folders, wildcards, faults in between, and what is done already."""
+"""`tagbox separate` of several recordings: folders, wildcards, faults in between, and what is done."""
 
 import json
 import shutil

@@ -137,3 +137,47 @@ def test_a_folder_that_is_read_only_is_told_before_the_work(
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and may(path, mode))
     result = run_tagbox("separate", song, *OPTIONS, "-o", tmp_path / "out")
     assert_refused(result, str(tmp_path), "cannot be written", path=tmp_path / "out", exit_code=1)
+
+
+def test_a_link_to_nothing_is_not_offered_as_its_own_mending(tmp_path: Path) -> None:
+    link = tmp_path / "song.wav"
+    link.symlink_to(tmp_path / "away.wav")
+    code, _, err = run_tagbox("tag", link)
+    assert code == 2 and "away.wav" in err and "did you mean" not in err
+
+
+def test_a_socks_proxy_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socks", None)
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "all_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "socks5://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy", "TAGBOX_MIRROR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
+    code, _, err = run_tagbox("models", "pull", "mtat/fcn")
+    assert code == 2 and "SOCKS" in err and "pysocks" in err
+
+
+FORKING = """
+import os, signal, sys
+import torch
+torch.set_num_threads(2)
+import tagbox
+from tagbox import audio
+
+recording = audio.read(sys.argv[1])
+before = tagbox.tag(recording.samples, recording.rate, top=3)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    after = tagbox.tag(recording.samples, recording.rate, top=3)
+    same = all(abs(after[name] - before[name]) < 1e-4 for name in before)
+    tagbox.separate(recording.samples, recording.rate, ["drums"], preset="fast")
+    os._exit(0 if same else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_after_use_computes(song: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", FORKING, song], capture_output=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr

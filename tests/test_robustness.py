@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from benchmarks.robustness.child import read_damaged
 from benchmarks.robustness.seeds import Target, make_targets
 from tagbox.atomic_files import failed_write, move_together, write_atomically, write_json, written_together
 from tagbox.audio import files
+from tagbox.audio.decoders import FfmpegDecoder
 from tagbox.audio.quiet_libraries import decoders_silenced
 from tagbox.errors import FailedWriteError, MachineError, OutOfMemoryError, TagBoxError, UnwritableOutputError
 from tagbox.evaluation import result_store
@@ -49,6 +51,12 @@ def test_undamaged_inputs_are_read(tmp_path: Path) -> None:
         path = tmp_path / f"whole.{target.ending}"
         path.write_bytes(target.data)
         assert target.read(path) or target.name == "run.json"
+
+
+def test_samples_from_ffmpeg_can_be_written_to(ffmpeg: None, tmp_path: Path) -> None:
+    files.write(tmp_path / "a.wav", torch.zeros(1, 100), 8000)
+    with closing(FfmpegDecoder(tmp_path / "a.wav", "ffmpeg")) as decoder:
+        assert decoder.read(100).flags.writeable
 
 
 @pytest.mark.parametrize("name", [result_store.REQUEST_FILE, result_store.RECORDS_FILE])

@@ -37,7 +37,8 @@ def test_blocks_become_one_file_a_track(tmp_path: Path, format: str, bits: str |
     assert write(tmp_path / "new" / "out", format, bits) is None
     out = tmp_path / "new" / "out"
     assert {path.name for path in out.iterdir()} == {f"violin.{format}", f"residual.{format}", "run.json"}
-    assert json.loads((out / "run.json").read_text()) == {"tags": ["violin"]}
+    names = [f"violin.{format}", f"residual.{format}"]
+    assert json.loads((out / "run.json").read_text()) == {"tags": ["violin"], "files": names}
     for name, expected in zip(("violin", "residual"), tracks(0.5), strict=True):
         written = audio.read(out / f"{name}.{format}")
         assert written.rate == RATE

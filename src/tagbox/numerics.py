@@ -1,9 +1,22 @@
 """Compute alike whatever the calling program has set: in float32, with gradients where they are needed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+
+def _use_one_thread() -> None:
+    """Compute on one thread: the others of a process that has computed before do not survive a fork.
+
+    GNU's OpenMP would wait for them forever.
+    """
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_use_one_thread)
 
 
 @contextmanager

@@ -43,6 +43,8 @@ MAX_SAMPLES_PER_BYTE = 65_536
 """More than the tightest coding of silence in any format: a header that promises more is wrong."""
 
 FFMPEG_COMMAND = "ffmpeg"
+MAX_CHANNELS = 256
+"""More are a damaged header, and a block of them fills the memory."""
 PROBE_SECONDS = 60.0
 """ffprobe reads the beginning of a file, which takes it a fraction of a second."""
 
@@ -210,7 +212,8 @@ class FfmpegDecoder:
         data = self._process.stdout.read(wanted)
         self._finished = self._finished or len(data) < wanted
         whole = len(data) // (4 * self.channels) * self.channels
-        return np.frombuffer(data, "<f4", whole).reshape(-1, self.channels)
+        # A copy that can be written to: PyTorch warns of others.
+        return np.frombuffer(bytearray(data), "<f4", whole).reshape(-1, self.channels)
 
     def skip(self, samples: int) -> None:
         """Move forwards by `samples`."""
@@ -418,7 +421,7 @@ def _probe(path: Path, program: str) -> dict[str, Any]:
             command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=PROBE_SECONDS
         )
         stream = json.loads(done.stdout)["streams"][0]
-        if int(stream["sample_rate"]) > 0 and int(stream["channels"]) > 0:
+        if int(stream["sample_rate"]) > 0 and 0 < int(stream["channels"]) <= MAX_CHANNELS:
             return stream
     raise UnreadableRecordingError(
         f"{path} holds no audio that ffmpeg can decode; give a recording, for example wav, flac or mp3"

@@ -98,6 +98,8 @@ def _missing_message(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no file {path}, nor a folder {folder}; check the spelling and the folder"
+    if path.is_symlink():
+        return f"{path} is a link to {path.readlink()}, which does not exist; give the file itself"
     by_name = {each.name.casefold(): each for each in list_recordings(folder)}
     near = difflib.get_close_matches(path.name.casefold(), by_name, n=1, cutoff=0.6)
     near = near or [name for name, each in by_name.items() if each.stem == path.stem][:1]

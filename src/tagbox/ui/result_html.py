@@ -34,7 +34,7 @@ def render_result(result: JobResult, file_name: str) -> str:
     stem = Path(file_name).stem
     seconds = result.manifest["seconds"]["all"]
     cards = "".join(_card(track, stem) for track in result.tracks)
-    notes = [f"{note}." for note in result.manifest["input"].get("notes", ())]
+    notes = [f"{note}." for note in result.manifest.get("input", {}).get("notes", ())]
     texts = [*notes, STOPPED_TEXTS.get(result.stopped, ""), result.note or "", f"{file_name} took {seconds:.1f} s."]
     downloads = "".join(
         _download(result.folder / name, f"{stem} {name}", text)

@@ -203,5 +203,6 @@ def _unknown_model(identifier: str) -> UnknownModelError:
     name = identifier.strip().lower().split("/")[-1]
     near = [each for each in known if each.split("/")[-1] == name]
     near = near or difflib.get_close_matches(identifier.lower(), known, n=3, cutoff=0.5)
+    near = [each for each in near if each != identifier]
     hint = f"did you mean {' or '.join(near[:4])}?" if near else "`tagbox models` lists all"
     return UnknownModelError(f"no model is called {identifier!r}; {hint}")

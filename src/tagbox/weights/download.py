@@ -199,6 +199,11 @@ def _broken_connection(error: Exception) -> BrokenConnectionError:
 
     if isinstance(error, requests.exceptions.SSLError):
         return UnreachableError("the server's certificate is not trusted")
+    if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+        return UnreachableError(
+            "a SOCKS proxy is set (ALL_PROXY or HTTPS_PROXY), which takes PySocks; install it with: "
+            "pip install pysocks"
+        )
     if isinstance(error, requests.exceptions.Timeout):
         return BrokenConnectionError("the server is silent")
     if isinstance(error, requests.exceptions.ConnectionError) and "NameResolution" in str(error):
