@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from checkpoints import Calls, UnknownClass, equal_weights, saved
+from benchmarks.robustness.checkpoints import Calls, UnknownClass, equal_weights, saved
 from tagbox.errors import InvalidWeightsError
 from tagbox.weights import checkpoint_reader
 from tagbox.weights.safe_unpickler import InertObject

@@ -12,7 +12,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tagbox"
 
 LAYERS = (
-    ("errors", "settings", "tags", "atomic_files", "temporary_files", "memory", "state_dict", "registry", "numerics", "audio"),
+    (
+        *("errors", "settings", "tags", "atomic_files", "temporary_files", "memory", "state_dict"),
+        *("registry", "numerics", "audio"),
+    ),
     ("kernels",),
     ("taggers", "generators"),
     ("weights",),
@@ -91,6 +94,13 @@ def test_kernels_import_nothing_that_knows_the_method() -> None:
     for name, targets in GRAPH.items():
         if name.startswith("kernels."):
             assert {target.partition(".")[0] for target in targets} <= {"kernels", "errors", "settings"}
+
+
+def test_benchmarks_import_nothing_from_the_tests() -> None:
+    for path in (PACKAGE.parents[1] / "benchmarks").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in ("tests", "conftest"), path
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -14,7 +14,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import soundfonts
+from benchmarks.robustness import soundfonts
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.datasets import registry
 from tagbox.rendering import arranging, dataset, ensembles, fluidsynth, midi, tunes

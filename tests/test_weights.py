@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from benchmarks.golden import recipe_weights
-from checkpoints import (
+from benchmarks.robustness.checkpoints import (
     Calls,
     UnknownClass,
     equal_weights,
@@ -29,6 +29,7 @@ from checkpoints import (
     tagger_checkpoint,
     tagger_weights,
 )
+from benchmarks.robustness.weights_server import Recorder, Server
 from tagbox import models
 from tagbox.cli import main
 from tagbox.errors import (
@@ -41,7 +42,6 @@ from tagbox.errors import (
 from tagbox.weights import cache_file, catalogue, download, store, verification
 from tagbox.weights.catalogue import MODELS, Model, model_by_identifier
 from tagbox.weights.download import RetryPolicy
-from weights_server import Recorder, Server
 
 QUICK = RetryPolicy(max_attempts=3, pause_seconds=0.01, timeout_seconds=2.0)
 

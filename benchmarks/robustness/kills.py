@@ -169,8 +169,8 @@ def _broken_files(folder: Path) -> list[str]:
 @contextlib.contextmanager
 def _jobs(folder: Path) -> Any:
     """Yield the jobs, for which a server of weights runs."""
-    from tests.checkpoints import git_blob, tagger_checkpoint
-    from tests.weights_server import Server
+    from benchmarks.robustness.checkpoints import git_blob, tagger_checkpoint
+    from benchmarks.robustness.weights_server import Server
 
     song = folder / "song.wav"
     cut = audio.read(EXAMPLES / "duet" / "mixture.flac", 0, 8)

@@ -171,7 +171,7 @@ def _music_targets() -> list[Target]:
 
 
 def _soundfont() -> bytes:
-    from tests.soundfonts import write
+    from benchmarks.robustness.soundfonts import write
 
     with tempfile.TemporaryDirectory() as folder:
         return write(Path(folder, "seed.sf2")).read_bytes()

@@ -98,7 +98,8 @@ def render(patch: Patch, soundfont: Path, count: int) -> Audio:
     seed = (patch.program, patch.bank, *soundfont.stem.encode())
     phrases = scores("kit" if patch.kit else patch.kind, None if patch.kit else Range(), count, seed)
     part = one_part(patch, phrases, np.random.default_rng(seed))
-    stereo = fluidsynth.render(midi.encode_midi([part]), soundfont, count * SECONDS, reverb=patch.program % 4 == 3)
+    reverb = patch.program % 4 == 3
+    stereo = fluidsynth.render(midi.encode_midi([part]), soundfont, count * SECONDS, reverb=reverb)
     return stereo.mean(axis=1).astype(np.float32).reshape(count, round(SECONDS * RATE))
 
 

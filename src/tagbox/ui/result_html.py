@@ -35,7 +35,8 @@ def render_result(result: JobResult, file_name: str) -> str:
     seconds = result.manifest["seconds"]["all"]
     cards = "".join(_card(track, stem) for track in result.tracks)
     notes = [f"{note}." for note in result.manifest.get("input", {}).get("notes", ())]
-    texts = [*notes, STOPPED_TEXTS.get(result.stopped, ""), result.note or "", f"{file_name} took {seconds:.1f} s."]
+    texts = [*notes, STOPPED_TEXTS.get(result.stopped, ""), result.note or ""]
+    texts.append(f"{file_name} took {seconds:.1f} s.")
     downloads = "".join(
         _download(result.folder / name, f"{stem} {name}", text)
         for name, text in (("all.zip", "all as a zip"), ("run.json", "run.json"))

@@ -90,9 +90,7 @@ class Grid:
         begins = (0, *(end for _, end in self.zones))
         return torch.cat(
             [
-                values[..., begin:end, :]
-                .reshape(*values.shape[:-2], -1, width, values.shape[-1])
-                .sum(dim=-2)
+                values[..., begin:end, :].reshape(*values.shape[:-2], -1, width, values.shape[-1]).sum(dim=-2)
                 for (width, end), begin in zip(self.zones, begins, strict=False)
             ],
             dim=-2,

@@ -12,7 +12,7 @@ from benchmarks.golden import recipe_weights
 from tagbox.taggers import registry
 
 
-class UnknownClass(dict):
+class UnknownClass(dict[str, object]):
     """Stands for a class that a checkpoint's reader does not have."""
 
 

@@ -71,8 +71,9 @@ class Server:
         if body is None:
             return self._send(request, 404, b"no such file")
         first, code = 0, 200
-        if span and how not in ("no-range", "stuck"):
-            first, code = int(re.fullmatch(r"bytes=(\d+)-", span)[1]), 206
+        range_ = re.fullmatch(r"bytes=(\d+)-", span) if span else None
+        if range_ is not None and how not in ("no-range", "stuck"):
+            first, code = int(range_[1]), 206
             if first >= len(body):
                 request.send_response(416)
                 request.send_header("Content-Range", f"bytes */{len(body)}")
