@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--way", default="network, prior")
     args = parser.parse_args()
+    # Text stays text, and the same logs give the same file.
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "tagbox"})
     log = lines(args.run)
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6), sharex=True)
     above.plot([line["step"] for line in log], [line["loss"] for line in log], color="black")
@@ -55,7 +57,7 @@ def main() -> None:
     below.axhline(0, color="grey", linewidth=0.5)
     below.legend(fontsize=7, ncols=2)
     figure.tight_layout()
-    figure.savefig(args.out)
+    figure.savefig(args.out, metadata={"Date": None} if args.out.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":
