@@ -143,8 +143,8 @@ def separate_file(
     }
     reader: Reader = header
     if not is_long(settings, header.samples, header.rate):
-        excerpt = files.read(path, start, duration)
-        reader = TensorReader(excerpt.samples, excerpt.rate, header.mask, header.note)
+        (samples,) = header.read_spans([(0, header.samples)])
+        reader = TensorReader(samples, header.rate, header.mask, header.note)
     task = prepare_task(queries, settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
