@@ -2,12 +2,16 @@
 
 import contextlib
 import io
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 from tagbox.cli import main
+
+StartProgram = Callable[..., subprocess.Popen[str]]
+"""The fixture `start_program`."""
 
 
 class Terminal(io.StringIO):

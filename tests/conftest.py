@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks.golden import SHARED
+from cli_runner import StartProgram
 
 # Examples are the same on every run; fresh ones come with: pytest --hypothesis-profile=fresh
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -35,9 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Without a GPU, Triton's kernels are interpreted: it asks when somebody imports it first."""
+    """Prepare the process for what the tests start and import."""
+    # Without a GPU, Triton's kernels are interpreted: it asks when somebody imports it first.
     if not torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"
+    # A shell has the programs that it starts in the background ignore Ctrl-C, and so would all that the tests
+    # start, some of which are interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +54,22 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the folder of published outputs and weights is not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def start_program() -> Iterator[StartProgram]:
+    """Start programs that do not outlive the test, whatever becomes of it."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(command: list[str], **options: Any) -> subprocess.Popen[str]:
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from cli_runner import assert_refused, run_tagbox
+from cli_runner import StartProgram, assert_refused, run_tagbox
 from tagbox.atomic_files import as_json
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
@@ -111,12 +111,12 @@ def test_a_full_disk_under_standard_output_is_told(tmp_path: Path, command: str)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals, start_program: StartProgram
+) -> None:
     command = [sys.executable, "-m", "tagbox", "separate", DUET, "--tags", "violin", "-o", tmp_path / "out"]
-    process = subprocess.Popen(
-        [*map(str, command), "--steps", "100000", "--factorisations", "1", "--duration", "3"],
-        stderr=subprocess.PIPE,
-        text=True,
+    process = start_program(
+        [*map(str, command), "--steps", "100000", "--factorisations", "1", "--duration", "3"]
     )
     assert process.stderr is not None
     deadline = time.monotonic() + 120

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli_runner import assert_refused, run_tagbox
+from cli_runner import StartProgram, assert_refused, run_tagbox
 from tagbox import audio
 from tagbox.generators import pretrained
 from tagbox.generators.training.train import new_model
@@ -76,14 +75,11 @@ def test_an_error_is_one_line_and_nothing_is_written(
     assert_refused(run_tagbox("separate", *words, "-o", out), complaint, path=out)
 
 
-def test_ctrl_c_writes_the_best_so_far(tmp_path: Path) -> None:
+def test_ctrl_c_writes_the_best_so_far(tmp_path: Path, start_program: StartProgram) -> None:
     command = [sys.executable, "-m", "tagbox", "separate", str(DUET), "--tags", "violin", "-o", str(tmp_path)]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [*command, "--steps", "100000", "--factorisations", "1", "--duration", "3"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
+    process = start_program(
+        [*command, "--steps", "100000", "--factorisations", "1", "--duration", "3"], env=environment
     )
     assert process.stderr is not None
     deadline = time.monotonic() + 120

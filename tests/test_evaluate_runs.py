@@ -17,6 +17,7 @@ import pytest
 import torch
 
 import tagbox
+from cli_runner import StartProgram
 from tagbox import audio, cli
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import result_store
@@ -194,9 +195,11 @@ def alive(process: int) -> bool:
         return False
 
 
-def test_ctrl_c_keeps_finished_cases_and_names_resume(data: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_cases_and_names_resume(
+    data: Path, tmp_path: Path, start_program: StartProgram
+) -> None:
     words = (data, "-o", tmp_path / "r", "--preset", "long=default:steps=100000", "--judge", "none")
-    process = subprocess.Popen(command(*words), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = start_program(command(*words), env=ENVIRONMENT)
     lines = tmp_path / "r" / "results.jsonl"
     deadline = time.monotonic() + 120
     # The five controls of the first source; then the endless preset.

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks.golden import signal as tones
-from cli_runner import assert_refused, run_tagbox
+from cli_runner import StartProgram, assert_refused, run_tagbox
 from tagbox import audio, models
 from tagbox.errors import TagBoxError
 from tagbox.generators.training import dataset, losses, quality
@@ -122,16 +122,14 @@ main()
 """
 
 
-def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
+def test_an_interrupted_command_resumes(music: Path, tmp_path: Path, start_program: StartProgram) -> None:
     out = tmp_path / "mine.safetensors"
     small = "--levels 1 --width 4 --depth 1 --entries 32 --batch 1 --samples 2400"
     arguments = ["train-generator", str(music), "-o", str(out), *small.split(" ")]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
+    process = start_program(
         [sys.executable, "-c", CHECKPOINTS_OFTEN, *arguments, "--steps", "100000"],
-        stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         env=environment,
     )
     assert process.stdout is not None
@@ -141,7 +139,7 @@ def test_an_interrupted_command_resumes(music: Path, tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "--resume" in errors
     assert not out.exists()
