@@ -80,6 +80,17 @@ def make(kind: str, folder: Path) -> Path:
         one, two = (ffmpeg_writes(folder / f"{i}.mp3", "-ss", str(i), *mp3) for i in range(2))
         one.write_bytes(one.read_bytes() + two.read_bytes())
         return one
+    if kind.startswith("two ogg files in one"):
+        codec = kind.split()[-1]
+        one, two = (ffmpeg_writes(folder / f"{i}.ogg", "-ss", str(i), "-c:a", codec) for i in range(2))
+        one.write_bytes(one.read_bytes() + two.read_bytes())
+        return one
+    if kind == "flac of half its length":
+        path = ffmpeg_writes(folder / "a.flac")
+        data = bytearray(path.read_bytes())
+        data[22:26] = (44100).to_bytes(4)
+        path.write_bytes(data)
+        return path
     if kind == "mp3 cut short":
         path = ffmpeg_writes(folder / "a.mp3", *mp3)
         path.write_bytes(path.read_bytes()[:20_000])
@@ -108,6 +119,7 @@ DAMAGED = ("mp3 cut short", "flac cut short", "wav cut short")
 KINDS = (
     "wav", "flac", "ogg", "opus", "aiff", "mp3", "mp3 -ar 22050", "mp3 -b:a 128k", "m4a", "m4a -c:a alac",
     "aac", "mkv", "webm", "wma", "ac3", *UNKNOWN_LENGTHS, "two mp3 files in one",
+    "two ogg files in one libvorbis", "two ogg files in one libopus", "flac of half its length",
     "wav of size 0", "wav of size 0xffffffff", "wav of size 9999999", "m4a called mp3", "5.1 in Vorbis",
     *DAMAGED,
 )  # fmt: skip
@@ -127,6 +139,9 @@ def test_all_that_ffmpeg_decodes_is_decoded(kind: str, tmp_path: Path) -> None:
         "flac of unknown length": "does not say how long",
         "mp3 of unknown length": "does not say how long",
         "two mp3 files in one": "says that it lasts 2.00 s; the 3.0",
+        "flac of half its length": "says that it lasts 1.00 s; the 2.00 s",
+        "two ogg files in one libvorbis": "says that it lasts",
+        "two ogg files in one libopus": "says that it lasts",
         "mp3 cut short": "says that it lasts 2.00 s; the 0.",
         "flac cut short": "is damaged",
     }.get(kind)

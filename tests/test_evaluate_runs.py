@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import tagbox
-from cli_runner import StartProgram
+from cli_runner import StartProgram, run_tagbox
 from tagbox import audio, cli
 from tagbox.errors import TagBoxError
 from tagbox.evaluation import result_store
@@ -375,6 +375,31 @@ def test_a_damaged_recording_loses_only_its_own_cases(data: Path, tmp_path: Path
     assert drums is not None and drums.measured == 1
     assert guitar is not None and guitar.measured == 0
     assert any("guitar (a)" in line and "damaged" in line for line in summary.not_measured)
+
+
+def test_files_that_are_not_as_they_say_are_named_and_measured_whole(data: Path, tmp_path: Path) -> None:
+    """The mixture's FLAC header has no length, as in a pipe; the stem's has half of what there is."""
+    for name in ("mixture", "drums"):
+        cut = audio.read(data / "band" / f"{name}.wav")
+        path = tmp_path / "data" / "a" / f"{name}.flac"
+        audio.write(path, cut.samples, cut.rate)
+        header = bytearray(path.read_bytes())
+        samples = 0 if name == "mixture" else cut.rate
+        header[21:26] = bytes([header[21] & 0xF0]) + samples.to_bytes(4)
+        path.write_bytes(header)
+    code, out, err = run_tagbox(
+        "evaluate", tmp_path / "data", "-o", tmp_path / "results", *SYSTEMS, "--judge", "none", "--players",
+        0, "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    notes = json.loads(out)["notes"]
+    assert len(notes) == 2
+    assert notes[0].startswith("a: mixture.flac does not say how long")
+    assert notes[1].startswith("a: drums.flac says that it lasts 1.00 s; the 2.00 s")
+    assert all(err.count(note) == 1 for note in notes)
+    assert {record["seconds"] for record in records(tmp_path / "results").values()} == {2.0}
+    for report in ("report.md", "report.html"):
+        assert "drums.flac says" in (tmp_path / "results" / report).read_text()
 
 
 @pytest.mark.parametrize(("name", "repeating"), [("hpss", ("drums",)), ("repet-sim", ("drums", "bass"))])

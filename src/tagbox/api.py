@@ -57,7 +57,7 @@ def separate(
         preset: see `tagbox.presets.PRESETS`.
         device: "auto", "cpu", "cuda" or "mps".
         on_step: called after every step of the steering loop; a true answer stops it.
-        source: what is known of the recording, for the manifest.
+        source: what is known of the recording, for the manifest; its `notes` say what is wrong with it.
         on_segment: where the recording is longer than a segment, told how many are done, of how many.
         overrides: any field of `tagbox.presets.Settings`.
 
@@ -238,10 +238,11 @@ def _describe_residual(instrumental: str | None) -> dict[str, Any]:
 def _describe_input(
     reader: Reader, source: Mapping[str, Any], more_notes: Sequence[str | None] = ()
 ) -> dict[str, Any]:
-    known = {"rate": reader.rate, "channels": reader.channels, "samples": reader.samples, **source}
+    known: dict[str, Any] = {"rate": reader.rate, "channels": reader.channels, "samples": reader.samples}
+    known |= {name: value for name, value in source.items() if name != "notes"}
     if reader.mask is not None:
         known["channel_mask"] = reader.mask
-    notes = [note for note in (reader.note, *more_notes) if note is not None]
+    notes = [note for note in (reader.note, *source.get("notes", ()), *more_notes) if note is not None]
     if isinstance(reader, TensorReader):
         known["samples_sha256"] = manifest.audio_hash(reader.values)
     if notes:

@@ -21,7 +21,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 import soundfile
 
-from tagbox.audio import mpeg
+from tagbox.audio import mpeg, ogg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
 from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
 from tagbox.audio.quiet_libraries import CHATTY_FORMATS, decoders_silenced
@@ -41,6 +41,9 @@ _LINEAR = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", 
 
 MAX_SAMPLES_PER_BYTE = 65_536
 """More than the tightest coding of silence in any format: a header that promises more is wrong."""
+
+FLAC_BUFFER_BYTES = 1 << 16
+"""Read at once from a FLAC file, which libsndfile asks for in smaller pieces."""
 
 FFMPEG_COMMAND = "ffmpeg"
 MAX_CHANNELS = 256
@@ -98,6 +101,8 @@ class SndfileDecoder:
         source: a path, an open file, or a file descriptor.
         mask: of the speakers, where the file names them.
         trim: samples to leave out at the beginning.
+        on_close: called when this is closed.
+        unread: what of the file libsndfile does not decode, if anything.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class SndfileDecoder:
         mask: int | None = None,
         trim: int = 0,
         on_close: Callable[[], None] | None = None,
+        unread: str | None = None,
     ) -> None:
         # libsndfile is not to close a descriptor that it could not read.
         with decoders_silenced():
@@ -114,6 +120,7 @@ class SndfileDecoder:
         self._on_close = on_close
         self._position = 0
         self._damage: str | None = None
+        self._unread = unread
         self.rate, self.channels = int(self._file.samplerate), int(self._file.channels)
         self.promised: int | None = int(self._file.frames)
         # In these formats libsndfile counts what the file holds, whatever its header says.
@@ -129,7 +136,7 @@ class SndfileDecoder:
     @property
     def damage(self) -> str | None:
         """Return libsndfile's word for why it stopped; None where it came to the end."""
-        return self._damage
+        return self._damage or self._unread
 
     def read(self, samples: int) -> Samples:
         """Decode the next `samples` samples; fewer, or none, at the end."""
@@ -187,7 +194,8 @@ class FfmpegDecoder:
             self.promised = round(float(stream["duration"]) * self.rate)
         self.mask = layout_mask(str(stream.get("channel_layout", "")), self.channels)
         command = [program, *_FFMPEG_QUIET, *_input(path), "-map", "0:a:0", "-vn", "-sn", "-dn"]
-        command += ["-c:a", "pcm_f32le", "-f", "f32le", "-"]
+        # Moments that jump back, as in chained streams, are no damage, and samples alone are asked for.
+        command += ["-af", "asetpts=N/SR/TB", "-c:a", "pcm_f32le", "-f", "f32le", "-"]
         self._errors: list[bytes] = []
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -244,8 +252,14 @@ def open_decoder(path: Path) -> Decoder:
     """
     container = _container(path)
     program = shutil.which(FFMPEG_COMMAND)
+    chained = container == "ogg" and ogg.is_chained(path)
+    if chained and program is not None:
+        with contextlib.suppress(UnreadableRecordingError):
+            return FfmpegDecoder(path, program)
     if container is None or container in DECODED_BY_LIBSNDFILE:
         try:
+            if chained:
+                return SndfileDecoder(os.fsencode(path), unread=_FIRST_OF_CHAIN)
             return _open_mp3(path) if container == "mp3" else _open_sndfile(path, container)
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
             # soundfile raises TypeError or ValueError for headerless (.raw) files.
@@ -274,6 +288,8 @@ _NAMES = {
     "ac3": "AC-3 audio",
 }
 
+_FIRST_OF_CHAIN = "several recordings follow one another in it, and to read all of them takes ffmpeg"
+
 _FFMPEG_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
 
 
@@ -290,8 +306,16 @@ def _container(path: Path) -> str | None:
 def _open_sndfile(path: Path, container: str | None) -> SndfileDecoder:
     size = path.stat().st_size
     if container == "wav" and (data := _endless_wave(path)) is not None:
-        file = io.BufferedReader(_PatchedHeader(path, *data))
+        position, following = data
+        file = io.BufferedReader(_PatchedHeader(path, position, following.to_bytes(4, "little")))
         return SndfileDecoder(file, wave_mask(path), on_close=file.close)
+    if container == "flac" and (length := _flac_length(path)) is not None:
+        # libsndfile stops where a header says that there is no more, and reads to the end where it says
+        # nothing.
+        file = io.BufferedReader(_PatchedHeader(path, length.position, length.unknown), FLAC_BUFFER_BYTES)
+        decoder = SndfileDecoder(file, on_close=file.close)
+        decoder.promised = length.samples or None
+        return decoder
     decoder = SndfileDecoder(os.fsencode(path), wave_mask(path) if container in ("wav", "rf64") else None)
     if decoder.promised is not None and not 0 < decoder.promised <= size * MAX_SAMPLES_PER_BYTE:
         decoder.promised = None
@@ -366,12 +390,33 @@ def _endless_wave(path: Path) -> tuple[int, int] | None:
     return None
 
 
-class _PatchedHeader(io.RawIOBase):
-    """A file of which four bytes, the size of a chunk, read as another number."""
+@dataclass(frozen=True)
+class _FlacLength:
+    """Where a FLAC header has the number of samples, that number, and the bytes that leave it open."""
 
-    def __init__(self, path: Path, offset: int, value: int) -> None:
+    position: int
+    samples: int
+    unknown: bytes
+
+
+def _flac_length(path: Path) -> _FlacLength | None:
+    """Find the 36 bits of the length in STREAMINFO, the first block of a FLAC file."""
+    with path.open("rb") as file:
+        tag = id3_bytes(file.read(HEADER_BYTES))
+        file.seek(tag)
+        header = file.read(26)
+    if len(header) < 26 or header[4] & 0x7F:
+        return None
+    samples = int.from_bytes(header[21:26]) & (1 << 36) - 1
+    return _FlacLength(tag + 21, samples, bytes([header[21] & 0xF0, 0, 0, 0, 0]))
+
+
+class _PatchedHeader(io.RawIOBase):
+    """A file in which `patch` stands in place of the bytes at `offset`."""
+
+    def __init__(self, path: Path, offset: int, patch: bytes) -> None:
         self._file = path.open("rb")
-        self._offset, self._patch = offset, value.to_bytes(4, "little")
+        self._offset, self._patch = offset, patch
 
     def readable(self) -> bool:
         return True

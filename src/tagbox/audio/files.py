@@ -6,8 +6,10 @@ k / 2^(n-1) in both directions: a file that is read and written again with its o
 
 import math
 import os
+import time
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +42,9 @@ PROMISE_TOLERANCE_SECONDS = 0.1
 
 MIN_RATE_HZ = 1000
 """Telephones have 8000; below this there is no pitch to speak of, and files that say so are mistaken."""
+
+SETTLED_SECONDS = 2.0
+"""A file that was changed longer ago has another time of change once it is changed again."""
 
 LIBSNDFILE_SYSTEM_ERROR = 2
 """libsndfile's code for what the operating system refused."""
@@ -99,6 +104,19 @@ def inspect(path: str | Path) -> RecordingInfo:
             decoded.
     """
     path = require_regular_file(path)
+    state = path.stat()
+    if time.time() - max(state.st_mtime, state.st_ctime) < SETTLED_SECONDS:
+        return _measure(path)
+    return _measure_once(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@lru_cache(maxsize=1024)
+def _measure_once(path: Path, state: tuple[int, ...]) -> RecordingInfo:
+    """Measure a recording unless it was measured in this state: excerpts of one file are read many times."""
+    return _measure(path)
+
+
+def _measure(path: Path) -> RecordingInfo:
     with closing(open_decoder(path)) as decoder:
         if decoder.is_exact and decoder.promised is not None:
             samples, damage = decoder.promised, None

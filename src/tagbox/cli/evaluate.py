@@ -130,6 +130,8 @@ def evaluate(
     for system in systems:
         output.print_detail(f"{system.name}: {system.describe()}")
     summary = _run(plan, out, jobs, resume, output)
+    for note in summary.notes:
+        output.print_note(note)
     written = [out / name for name in REPORTS]
     if output.prints_text:
         from tagbox.cli.evaluation_tables import print_summary

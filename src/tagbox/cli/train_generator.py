@@ -94,7 +94,7 @@ def train_generator(
         )
     config = VQVAEConfig((width,) * levels, (depth,) * levels, STRIDES[:levels], entries=entries)
     settings = train.TrainingSettings(steps, batch, samples, lr, seed, bf16)
-    training, evaluation = _split(dataset.find_training_files(folders), held_out)
+    training, evaluation = _split(dataset.find_training_files(folders, output.print_note), held_out)
     for recording in (*training, *evaluation):
         if recording.note is not None:
             output.print_note(recording.note)

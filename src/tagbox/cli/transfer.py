@@ -1,6 +1,5 @@
 """``tagbox transfer``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -127,6 +126,7 @@ def transfer(
         "sha256": sha256,
         "start": start,
         "duration": duration,
+        "notes": [] if recording.note is None else [recording.note],
     }
     with RunReporter(name, output, settings, is_long=long) as reporter:
         result = api.transfer(
@@ -139,10 +139,6 @@ def transfer(
             source=source,
             **overrides,
         )
-    if recording.note is not None:
-        known = result.manifest["input"]
-        described = {**known, "notes": [recording.note, *known.get("notes", ())]}
-        result = replace(result, manifest={**result.manifest, "input": described})
     written = [result.save(out, bits=bits, force=force)]
     print_notes(input, result.manifest, None, output)
     report_run(output, result.manifest, written)

@@ -84,6 +84,7 @@ def read_excerpt(case: Case, excerpt: Excerpt, seed: int) -> SystemInput:
     track = case.track
     mixture = track.mixture.read(excerpt.start, excerpt.duration)
     references = {}
+    notes = [mixture.note]
     for query in case.queries:
         stem = track.sources[query].read(excerpt.start, excerpt.duration)
         if (stem.rate, stem.channels) != (mixture.rate, mixture.channels):
@@ -92,8 +93,10 @@ def read_excerpt(case: Case, excerpt: Excerpt, seed: int) -> SystemInput:
                 f"{query} {stem.channels} at {stem.rate}; stems and mixture must agree"
             )
         references[query] = pad_or_trim(stem.samples, mixture.samples.shape[-1])
+        notes.append(stem.note)
+    said = tuple(f"{track.name}: {note}" for note in notes if note is not None)
     return SystemInput(
-        track.name, track.split, mixture.samples, mixture.rate, references, excerpt.start, seed
+        track.name, track.split, mixture.samples, mixture.rate, references, excerpt.start, seed, said
     )
 
 
@@ -179,6 +182,7 @@ def _measure_source(
         "start": excerpt.start,
         "seconds": round(excerpt.duration, 6),
         "plays": round(excerpt.active_share, 3),
+        **({"notes": list(inputs.notes)} if inputs.notes else {}),
     }
     if query in outputs.missing:
         return record | {"status": "missing", "why": outputs.missing[query]}

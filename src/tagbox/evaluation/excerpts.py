@@ -49,13 +49,14 @@ def choose_excerpt(track: Track, queries: Sequence[str], seconds: float | None, 
         seconds: its length; the whole track if None or if the track is shorter.
         seed: of the draw among candidates.
     """
-    activity = np.stack([active_seconds(track.sources[query], track.seconds) for query in queries])
+    length = track.seconds
+    activity = np.stack([active_seconds(track.sources[query], length) for query in queries])
     per_second = activity.mean(axis=0)
-    if seconds is None or seconds >= track.seconds:
-        return Excerpt(0.0, track.seconds, float(per_second.mean()))
-    length = max(1, math.ceil(seconds))
-    starts = max(1, math.floor(track.seconds - seconds) + 1)
-    shares = np.array([per_second[at : at + length].mean() for at in range(starts)])
+    if seconds is None or seconds >= length:
+        return Excerpt(0.0, length, float(per_second.mean()))
+    width = max(1, math.ceil(seconds))
+    starts = max(1, math.floor(length - seconds) + 1)
+    shares = np.array([per_second[at : at + width].mean() for at in range(starts)])
     candidates = np.flatnonzero(shares >= CANDIDATE_SHARE * shares.max())
     key = "\0".join([str(seed), track.name, *sorted(queries)])
     draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from tagbox import audio
+from tagbox.audio.files import inspect
 from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.datasets.stems import MIXTURE_NAMES
-from tagbox.evaluation.datasets.track import find_audio_file, read_rate_and_seconds
+from tagbox.evaluation.datasets.track import find_audio_file
 from tagbox.evaluation.systems import SystemInput, SystemKind, SystemOutput
 
 STEM_NAMES = {"vocals": ("vocals", "voice", "singing", "vox"), "drums": ("drums", "percussion")}
@@ -46,7 +47,8 @@ class ExternalStems:
             if path is None:
                 missing[query] = f"no estimate of {query} for {excerpt.track}"
                 continue
-            if read_rate_and_seconds(path)[1] <= excerpt.start:
+            info = inspect(path)
+            if info.samples / info.rate <= excerpt.start:
                 raise TagBoxError(
                     f"{path} ends before the excerpt at {excerpt.start:g} s; separate the whole recording"
                 )

@@ -96,11 +96,19 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Summary:
-    """All rows and verdicts, and a line for each kind of case that is in no mean."""
+    """All there is to say of an evaluation.
+
+    Attributes:
+        rows: one for each system and source.
+        verdicts: one for each system that is no control, and source.
+        not_measured: a line for each kind of case that is in no mean.
+        notes: what was wrong with the recordings' files, a line each.
+    """
 
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
     not_measured: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -153,7 +161,8 @@ def _summarise(records: Sequence[Record]) -> Summary:
             for system in systems
             if kinds[system] not in ("control", "ceiling")
         ]
-    return Summary(tuple(rows), tuple(verdicts), tuple(_describe_unmeasured(records)))
+    notes = tuple(dict.fromkeys(str(note) for record in records for note in record.get("notes", ())))
+    return Summary(tuple(rows), tuple(verdicts), tuple(_describe_unmeasured(records)), notes)
 
 
 def compare_with_controls(source: str, system: str, records: Sequence[Record]) -> Verdict:

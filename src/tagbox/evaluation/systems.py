@@ -38,6 +38,7 @@ class SystemInput:
         references: the true source by query, (channels, samples); only the ceiling may use them.
         start: of the excerpt in the track, s.
         seed: of everything random.
+        notes: what was wrong with the files, a line each.
     """
 
     track: str
@@ -47,6 +48,7 @@ class SystemInput:
     references: Mapping[str, Tensor]
     start: float
     seed: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,7 +105,8 @@ class Actions:
         except Exception as error:
             return EMPTY, _suggestions([]), render_message(_user_message(error, path), "error"), EMPTY
         drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)
-        return drawing, _suggestions(suggestions.suggest_sources(predictions)), EMPTY, EMPTY
+        note = EMPTY if excerpt.note is None else render_message(f"{excerpt.note}.")
+        return drawing, _suggestions(suggestions.suggest_sources(predictions)), note, EMPTY
 
     def take_example(self, request: gr.Request, title: str) -> tuple[str, list[str]]:
         """Copy the recording of the example with this title to the page's uploads.

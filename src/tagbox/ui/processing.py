@@ -151,6 +151,7 @@ def process_transfer(request: JobRequest, folder: Path, on_step: OnStep, on_segm
         "sha256": audio.fingerprint(request.path),
         "start": request.start,
         "duration": request.duration,
+        "notes": [] if recording.note is None else [recording.note],
     }
     result = api.transfer(
         recording.samples,

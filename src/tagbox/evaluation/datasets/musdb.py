@@ -46,6 +46,17 @@ class StemFileStream:
             raise UnreadableRecordingError(f"{self.path} holds no audio from {start:g} s on; start earlier")
         return Audio(samples, int(rate))
 
+    def measure_seconds(self) -> float:
+        """Return the length that the stem file gives the stream (s).
+
+        Raises:
+            UnreadableRecordingError: the file cannot be read.
+        """
+        try:
+            return float(_import_stempeg().Info(str(self.path)).duration(self.index))
+        except _decoding_errors() as error:
+            raise UnreadableRecordingError(f"{self.path} cannot be read; get a whole copy of it") from error
+
 
 def is_musdb(root: Path) -> bool:
     """Return whether `root` has stem files, or folders of wav files as MUSDB18-HQ has them."""
@@ -81,7 +92,7 @@ def _stem_files(root: Path) -> Iterator[tuple[str, Path]]:
 def _read_track(path: Path, split: str) -> Track:
     try:
         info = _import_stempeg().Info(str(path))
-        rate, seconds = int(info.rate(0)), float(info.duration(0))
+        rate = int(info.rate(0))
     except _decoding_errors() as error:
         raise UnreadableRecordingError(f"{path} cannot be read; get a whole copy of it") from error
     queries = {name: query_for_stem(name) for name in STREAM_INDICES}
@@ -94,7 +105,7 @@ def _read_track(path: Path, split: str) -> Track:
         f"{name}: no tagger has a word for it" for name, query in queries.items() if query is None
     )
     name = path.name.removesuffix(STEM_FILE_ENDING)
-    return Track(name, split, rate, seconds, StemFileStream(path, 0), sources, left_out)
+    return Track(name, split, rate, StemFileStream(path, 0), sources, left_out)
 
 
 def _decoding_errors() -> tuple[type[Exception], ...]:

@@ -11,7 +11,7 @@ from tagbox.evaluation.datasets.track import (
     SummedFiles,
     Track,
     find_audio_file,
-    read_rate_and_seconds,
+    read_rate,
 )
 
 SPLITS = ("train", "validation", "test", "omitted")
@@ -70,9 +70,9 @@ def _read_track(folder: Path, split: str, mixture: Path) -> tuple[Track, list[st
         else:
             files.setdefault(query, []).append(path)
     sources = {query: SummedFiles(tuple(paths)) for query, paths in files.items() if query not in incomplete}
-    rate, seconds = read_rate_and_seconds(mixture)
+    rate = read_rate(mixture)
     left_out = tuple(f"{name}: no tagger has a word for it" for name in sorted(without_query))
-    return Track(folder.name, split, rate, seconds, SummedFiles((mixture,)), sources, left_out), notes
+    return Track(folder.name, split, rate, SummedFiles((mixture,)), sources, left_out), notes
 
 
 def _read_stems(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ MUSDB18-HQ has this layout below `train` and `test`.
 from collections.abc import Iterator
 from pathlib import Path
 
-from tagbox.audio.validation import ENDINGS
+from tagbox.audio.validation import is_recording_name
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.datasets.stem_words import query_for_stem
 from tagbox.evaluation.datasets.track import (
@@ -14,7 +14,7 @@ from tagbox.evaluation.datasets.track import (
     SummedFiles,
     Track,
     find_audio_file,
-    read_rate_and_seconds,
+    read_rate,
 )
 
 MIXTURE_NAMES = ("mixture", "mix")
@@ -62,11 +62,11 @@ def _find_mixture(folder: Path) -> Path | None:
 def _read_track(folder: Path, split: str) -> Track:
     mixture = _find_mixture(folder)
     assert mixture is not None
-    rate, seconds = read_rate_and_seconds(mixture)
+    rate = read_rate(mixture)
     files: dict[str, list[Path]] = {}
     left_out = []
     for path in sorted(folder.iterdir()):
-        if path == mixture or path.suffix.lower() not in ENDINGS:
+        if path == mixture or not is_recording_name(path.name):
             continue
         query = query_for_stem(path.stem)
         if query is None:
@@ -75,7 +75,7 @@ def _read_track(folder: Path, split: str) -> Track:
             files.setdefault(query, []).append(path)
     sources = {query: SummedFiles(tuple(paths)) for query, paths in files.items()}
     name = folder.resolve().name
-    return Track(name, split, rate, seconds, SummedFiles((mixture,)), sources, tuple(left_out))
+    return Track(name, split, rate, SummedFiles((mixture,)), sources, tuple(left_out))
 
 
 LAYOUT = Layout("stems", "folders of mixture.wav and one file for each stem", has_mixtures, find_stem_tracks)

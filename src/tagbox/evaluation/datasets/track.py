@@ -1,18 +1,20 @@
 """Tracks with known sources; their audio files are decoded only when they are read."""
 
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import soundfile
 import torch
 
 from tagbox import audio
-from tagbox.audio.files import Audio
+from tagbox.audio.decoders import FFMPEG_COMMAND, open_decoder
+from tagbox.audio.files import Audio, inspect
 from tagbox.audio.resampling import pad_or_trim
-from tagbox.audio.validation import ENDINGS
-from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.audio.validation import ENDINGS, FFMPEG_ENDINGS, require_regular_file
+from tagbox.errors import TagBoxError
 
 
 class Signal(Protocol):
@@ -20,6 +22,10 @@ class Signal(Protocol):
 
     def read(self, start: float = 0.0, duration: float | None = None) -> Audio:
         """Read `duration` seconds from `start` on (s), or everything."""
+        ...
+
+    def measure_seconds(self) -> float:
+        """Measure the length (s), which may take decoding it."""
         ...
 
 
@@ -47,7 +53,16 @@ class SummedFiles:
                 )
         samples = max(part.samples.shape[-1] for part in parts)
         stacked = torch.stack([pad_or_trim(part.samples, samples) for part in parts])
-        return Audio(stacked.sum(dim=0), first.rate)
+        notes = dict.fromkeys(part.note for part in parts if part.note is not None)
+        return Audio(stacked.sum(dim=0), first.rate, note="; ".join(notes) or None)
+
+    def measure_seconds(self) -> float:
+        """Measure the length of the longest file (s).
+
+        Raises:
+            UnreadableRecordingError: a file cannot be decoded.
+        """
+        return max(info.samples / info.rate for info in map(inspect, self.paths))
 
 
 @dataclass(frozen=True)
@@ -58,7 +73,6 @@ class Track:
         name: unique within the split.
         split: the folder that the track lies in ("train", "test"), or "".
         rate: sample rate, Hz.
-        seconds: length.
         mixture: the sum of all sources.
         sources: each source by the query that asks for it.
         left_out: stems that no query asks for, each with the reason.
@@ -67,10 +81,14 @@ class Track:
     name: str
     split: str
     rate: int
-    seconds: float
     mixture: Signal
     sources: Mapping[str, Signal]
     left_out: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """The length of the mixture (s): what can be decoded, whatever its header says."""
+        return self.mixture.measure_seconds()
 
 
 @dataclass(frozen=True)
@@ -100,33 +118,25 @@ class Layout:
     find_tracks: Callable[[Path], tuple[list[Track], list[str]]]
 
 
-def read_rate_and_seconds(path: Path) -> tuple[int, float]:
-    """Read the sample rate (Hz) and the length (s) of an audio file from its header.
+def read_rate(path: Path) -> int:
+    """Read the sample rate (Hz) of an audio file; nothing is decoded.
 
     Raises:
-        UnreadableRecordingError: the file is no recording, or is damaged.
+        UnreadableRecordingError: the file is no recording.
     """
-    info = _read_header(path)
-    return info.samplerate, info.frames / info.samplerate
+    with closing(open_decoder(require_regular_file(path))) as decoder:
+        return decoder.rate
 
 
 def find_audio_file(folder: Path, name: str) -> Path | None:
     """Return the file in `folder` that is called `name` and has the ending of an audio format, or None."""
-    return next((path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
+    endings = (*ENDINGS, *FFMPEG_ENDINGS) if shutil.which(FFMPEG_COMMAND) else ENDINGS
+    return next((path for ending in endings if (path := folder / f"{name}{ending}").is_file()), None)
 
 
 def _read_or_empty(path: Path, start: float, duration: float | None) -> Audio:
     """Read an excerpt, without samples where it begins after the end of the file: stems may end early."""
-    info = _read_header(path)
-    if 0 < info.frames <= round(start * info.samplerate):
-        return Audio(torch.zeros(info.channels, 0), info.samplerate)
+    info = inspect(path)
+    if info.samples <= round(start * info.rate):
+        return Audio(torch.zeros(info.channels, 0), info.rate, info.mask, info.note)
     return audio.read(path, start, duration)
-
-
-def _read_header(path: Path) -> Any:
-    try:
-        return soundfile.info(str(path))
-    except (soundfile.SoundFileError, OSError) as error:
-        raise UnreadableRecordingError(
-            f"{path} is no recording that can be read; get a whole copy of it"
-        ) from error

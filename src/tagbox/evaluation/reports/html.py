@@ -73,6 +73,8 @@ def render_html(request: Mapping[str, Any], records: Sequence[Record], summary: 
     unmeasured = content.unmeasured_lines(request, summary)
     if unmeasured:
         parts += ["<h2>Not measured</h2>", _render_list(unmeasured)]
+    if summary.notes:
+        parts += ["<h2>Files that are not as they say</h2>", _render_list(summary.notes)]
     parts.append("<h2>How it was made</h2>")
     parts += [_render_pairs(content.run_facts(request)), _render_pairs(content.system_settings(request))]
     body = "\n".join(part for part in parts if part)

@@ -32,6 +32,8 @@ def render_markdown(request: Mapping[str, Any], records: Sequence[Record], summa
     unmeasured = content.unmeasured_lines(request, summary)
     if unmeasured:
         parts += ["## Not measured", _render_list(unmeasured)]
+    if summary.notes:
+        parts += ["## Files that are not as they say", _render_list(summary.notes)]
     parts.append("## How it was made")
     for pairs in (content.run_facts(request), content.system_settings(request)):
         parts.append("\n".join(f"- {_escape(name)}: {_escape(value)}" for name, value in pairs))

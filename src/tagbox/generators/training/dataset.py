@@ -1,6 +1,6 @@
 """Excerpts of recordings to train on: read when they are needed, resampled to one rate, mono."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,14 @@ class TrainingFile:
     note: str | None = None
 
 
-def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
+def find_training_files(
+    folders: Sequence[Path], on_skipped: Callable[[str], None] | None = None
+) -> list[TrainingFile]:
     """Find every recording in `folders` and below, in the order of names.
+
+    Args:
+        folders: of recordings; a recording may stand for a folder.
+        on_skipped: told in a line why a file with a recording's name is left out.
 
     Raises:
         UnreadableRecordingError: a folder is missing, or none of them holds a recording.
@@ -51,7 +57,9 @@ def find_training_files(folders: Sequence[Path]) -> list[TrainingFile]:
             if is_recording_name(path.name):
                 try:
                     info = inspect(path)
-                except UnreadableRecordingError:
+                except UnreadableRecordingError as error:
+                    if on_skipped is not None:
+                        on_skipped(f"left out: {error}")
                     continue
                 recordings.append(TrainingFile(path, info.samples / info.rate, info.note))
     if not recordings:
