@@ -14,6 +14,7 @@ from torch import Tensor
 from tagbox import manifest, presets
 from tagbox.audio import files
 from tagbox.audio.arrays import as_channels, check_rate, level_note
+from tagbox.audio.metadata import read_metadata
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
@@ -145,11 +146,22 @@ def separate_file(
     if not is_long(settings, header.samples, header.rate):
         (samples,) = header.read_spans([(0, header.samples)])
         reader = TensorReader(samples, header.rate, header.mask, header.note)
+    metadata = read_metadata(path)
     task = prepare_task(queries, settings, device)
     loaded = time.monotonic()
     out = output_format(task, reader)
     with open_stem_writer(
-        folder, queries, out.rate, out.channels, out.samples, format, bits, force, out.mask, residual
+        folder,
+        queries,
+        out.rate,
+        out.channels,
+        out.samples,
+        format,
+        bits,
+        force,
+        out.mask,
+        residual,
+        metadata,
     ) as writer:
         report = separate_stream(reader, task, writer, on_step, on_segment)
         described = _describe_separation(task, preset, reader, known, report, begin, loaded)

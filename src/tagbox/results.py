@@ -10,6 +10,7 @@ from torch import Tensor
 from tagbox.atomic_files import refuse_to_overwrite, written_together
 from tagbox.audio import files
 from tagbox.audio.files import Bits, default_bits, file_name, peak
+from tagbox.audio.metadata import Metadata
 from tagbox.errors import UnwritableOutputError
 from tagbox.methods.steering import NOTHING_TO_STEER, History, Run, Stopped
 
@@ -132,13 +133,20 @@ class Transfer:
     manifest: Mapping[str, Any]
     stopped: Stopped = "steps"
 
-    def save(self, path: str | Path, bits: str | None = None, force: bool = False) -> Path:
+    def save(
+        self,
+        path: str | Path,
+        bits: str | None = None,
+        force: bool = False,
+        metadata: Metadata | None = None,
+    ) -> Path:
         """Write the audio to `path` and the manifest beside it, with the ending .run.json.
 
         Args:
             path: ends in .wav or .flac.
             bits: "16", "24" or "float"; unless given, wav is float and flac has 24 bits.
             force: replace files that exist.
+            metadata: title, artist and others, which the file then has.
 
         Raises:
             OutputExistsError: a file exists and `force` is not given.
@@ -154,5 +162,6 @@ class Transfer:
                 f"{path} would clip at {bits} bits; write a wav file with --bits float instead"
             )
         with written_together(manifest_path, self.manifest, [path]) as temporary:
-            files.write(temporary / path.name, self.audio, self.rate, bits=cast(Bits, bits))
+            place = temporary / path.name
+            files.write(place, self.audio, self.rate, bits=cast(Bits, bits), metadata=metadata)
         return path

@@ -22,7 +22,9 @@ from tagbox.atomic_files import failed_write, refuse_to_overwrite, write_atomica
 from tagbox.audio.arrays import check_finite
 from tagbox.audio.decoders import BLOCK_SAMPLES, Decoder, decode_away, open_decoder
 from tagbox.audio.layouts import set_wave_mask
+from tagbox.audio.metadata import Metadata, write_metadata
 from tagbox.audio.validation import require_regular_file
+from tagbox.audio.wave_chunks import clear_peak_time
 from tagbox.errors import (
     FailedWriteError,
     OutOfMemoryError,
@@ -138,7 +140,9 @@ def _broken_promise(path: Path, decoder: Decoder, samples: int, damage: str | No
     """Say in a line how what was decoded differs from what the header promises."""
     seconds = samples / decoder.rate
     if damage is not None:
-        return f"{path.name} is damaged ({damage}); the {seconds:.2f} s that can be decoded are used"
+        return (
+            f"{path.name} cannot be decoded to its end ({damage}); the {seconds:.2f} s that can be are used"
+        )
     if decoder.promised is None:
         return f"{path.name} does not say how long it is; it lasts {seconds:.2f} s"
     # Containers round their durations, and encoders fill up their last frame.
@@ -242,6 +246,7 @@ def write(
     bits: Bits = "16",
     force: bool = False,
     mask: int | None = None,
+    metadata: Metadata | None = None,
 ) -> None:
     """Write `samples` as wav or flac, as the ending of `path` says; the file appears whole or not at all.
 
@@ -254,6 +259,7 @@ def write(
         bits: "16", "24" or "float" (wav only).
         force: replace a file that exists.
         mask: of the channels' speakers, which a wav file then names.
+        metadata: title, artist and others, which the file then has.
 
     Raises:
         OutputExistsError: `path` exists and `force` is not given.
@@ -290,6 +296,10 @@ def write(
         close_written(file, path)
         if mask and format == "wav":
             set_wave_mask(temporary, mask)
+        if bits == "float":
+            clear_peak_time(temporary)
+        if metadata is not None:
+            write_metadata(temporary, metadata)
 
 
 def is_system_error(error: Exception) -> bool:

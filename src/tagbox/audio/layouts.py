@@ -6,6 +6,8 @@ has that of WAVE_FORMAT_EXTENSIBLE, whose mask has one bit for each speaker.
 
 from pathlib import Path
 
+from tagbox.audio.wave_chunks import find_chunk
+
 _VORBIS_ORDER = {
     3: (0, 2, 1),
     5: (0, 2, 1, 3, 4),
@@ -41,7 +43,7 @@ def layout_mask(name: str, channels: int) -> int | None:
 
 def wave_mask(path: Path) -> int | None:
     """Read the channel mask of a WAVE_FORMAT_EXTENSIBLE file; None where it has none."""
-    position = _format_chunk(path)
+    position = find_chunk(path, b"fmt ")
     if position is None:
         return None
     with path.open("rb") as file:
@@ -54,7 +56,7 @@ def wave_mask(path: Path) -> int | None:
 
 def set_wave_mask(path: Path, mask: int) -> None:
     """Set the channel mask of the WAVE_FORMAT_EXTENSIBLE file at `path`; other files stay as they are."""
-    position = _format_chunk(path)
+    position = find_chunk(path, b"fmt ")
     if position is None:
         return
     with path.open("r+b") as file:
@@ -62,19 +64,3 @@ def set_wave_mask(path: Path, mask: int) -> None:
         if int.from_bytes(file.read(2), "little") == _EXTENSIBLE:
             file.seek(position + 20)
             file.write(mask.to_bytes(4, "little"))
-
-
-def _format_chunk(path: Path) -> int | None:
-    """Return where the fields of a WAVE file's format chunk begin; None where it is no WAVE file."""
-    with path.open("rb") as file:
-        header = file.read(12)
-        if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
-            return None
-        while len(chunk := file.read(8)) == 8:
-            if chunk[:4] == b"fmt ":
-                return file.tell()
-            size = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                return None
-            file.seek(size + size % 2, 1)
-    return None

@@ -26,7 +26,9 @@ from tagbox.audio.files import (
     quantise,
 )
 from tagbox.audio.layouts import set_wave_mask
+from tagbox.audio.metadata import Metadata, write_metadata
 from tagbox.audio.readers import FileReader
+from tagbox.audio.wave_chunks import clear_peak_time
 from tagbox.errors import TagBoxError, UnwritableOutputError
 from tagbox.temporary_files import temporary_folder
 
@@ -74,6 +76,7 @@ class StemWriter:
         bits: str,
         force: bool,
         mask: int | None = None,
+        metadata: Sequence[Metadata] | None = None,
     ) -> None:
         """Open a temporary file for each track.
 
@@ -88,12 +91,14 @@ class StemWriter:
             bits: "16", "24" or "float".
             force: replace files that exist.
             mask: of the channels' speakers, which wav files then name.
+            metadata: of each track, if any.
 
         Raises:
             UnwritableOutputError: the files cannot be opened.
         """
         self._folder, self._temporary, self._names = folder, temporary, tuple(names)
         self._format, self._bits, self._force, self._mask = format, bits, force, mask
+        self._metadata: Sequence[Metadata | None] = metadata or [None] * len(names)
         self._peaks = [0.0] * len(names)
         container = "RF64" if 4 * channels * samples > MAX_WAV_BYTES else "WAVEX" if mask else "WAV"
         try:
@@ -142,7 +147,10 @@ class StemWriter:
         for path in [*paths, described]:
             refuse_to_overwrite(path, self._force)
         try:
-            finished = [self._convert(name, format, bits) for name in self._names]
+            finished = [
+                self._convert(name, format, bits, metadata)
+                for name, metadata in zip(self._names, self._metadata, strict=True)
+            ]
             text = self._temporary / described.name
             text.write_text(as_json({**manifest, "files": [path.name for path in paths]}), encoding="utf-8")
             move_together({**dict(zip(finished, paths, strict=True)), text: described}, described)
@@ -160,7 +168,7 @@ class StemWriter:
     def _float_path(self, name: str) -> Path:
         return self._temporary / f"{name}.float.wav"
 
-    def _convert(self, name: str, format: str, bits: str) -> Path:
+    def _convert(self, name: str, format: str, bits: str, metadata: Metadata | None) -> Path:
         """Convert a track's temporary file; return the temporary file of that format."""
         source = self._float_path(name)
         target = source if bits == "float" else self._temporary / f"{name}.{format}"
@@ -169,6 +177,10 @@ class StemWriter:
             source.unlink()
         if self._mask and format == "wav":
             set_wave_mask(target, self._mask)
+        if target == source:
+            clear_peak_time(target)
+        if metadata is not None:
+            write_metadata(target, metadata)
         return target
 
 
@@ -184,6 +196,7 @@ def open_stem_writer(
     force: bool,
     mask: int | None = None,
     residual: str = "residual",
+    metadata: Metadata | None = None,
 ) -> Iterator[StemWriter]:
     """Yield a writer of a track for each of `tags` and of the residual; without `finish` no file stays.
 
@@ -198,6 +211,7 @@ def open_stem_writer(
         force: replace files that exist.
         mask: of the channels' speakers, which wav files then name.
         residual: name of the last track.
+        metadata: of the recording; each track's title names it, too.
 
     Raises:
         UnwritableOutputError: the folder cannot be written.
@@ -205,12 +219,15 @@ def open_stem_writer(
     missing = [parent for parent in [folder, *folder.parents] if not parent.exists()]
     names = [*(file_name(tag) for tag in tags), file_name(residual)]
     depth = bits or default_bits(format)
+    described = None if metadata is None else [metadata.of_stem(name) for name in [*tags, residual]]
     make_folder(folder)
     try:
         with (
             temporary_folder(folder) as temporary,
             closing(
-                StemWriter(folder, temporary, names, rate, channels, samples, format, depth, force, mask)
+                StemWriter(
+                    folder, temporary, names, rate, channels, samples, format, depth, force, mask, described
+                )
             ) as writer,
         ):
             yield writer

@@ -108,10 +108,12 @@ def transfer(
     output.print_detail(describe_settings(preset, settings))
 
     from tagbox import api, audio
+    from tagbox.audio.metadata import read_metadata
     from tagbox.cli.batch import print_notes
     from tagbox.cli.progress import RunReporter
     from tagbox.cli.run_report import report_run
     from tagbox.pipeline.streaming import is_long
+    from tagbox.tags.query import UNION, as_queries
 
     with spooled(input) as file:
         try:
@@ -119,6 +121,7 @@ def transfer(
         except TagBoxError as error:
             raise type(error)(as_named(error, file, input)) from error
         sha256 = audio.fingerprint(file)
+        metadata = read_metadata(file).of_stem(UNION.join(as_queries(tags)))
         name = file.name
     long = is_long(settings, recording.samples.shape[-1], recording.rate)
     source = {
@@ -139,7 +142,7 @@ def transfer(
             source=source,
             **overrides,
         )
-    written = [result.save(out, bits=bits, force=force)]
+    written = [result.save(out, bits=bits, force=force, metadata=metadata)]
     print_notes(input, result.manifest, None, output)
     report_run(output, result.manifest, written)
     output.print_json(lambda: {"written": [str(path) for path in written], **result.manifest})

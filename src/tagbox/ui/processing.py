@@ -11,6 +11,7 @@ from typing import Any, cast
 from tagbox import api, audio, presets
 from tagbox.atomic_files import write_json
 from tagbox.audio.files import Bits, file_name, peak
+from tagbox.audio.metadata import read_metadata
 from tagbox.errors import TagBoxError
 from tagbox.methods.steering import OnStep
 from tagbox.pipeline.streaming import OnSegment
@@ -169,7 +170,8 @@ def process_transfer(request: JobRequest, folder: Path, on_step: OnStep, on_segm
         note = "Its peak is above full scale, where integers would clip: written as WAV with float samples."
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{file_name('+'.join(request.queries))}.{format}"
-    audio.write(path, result.audio, result.rate, cast(Bits, bits))
+    metadata = read_metadata(request.path).of_stem("+".join(request.queries))
+    audio.write(path, result.audio, result.rate, cast(Bits, bits), metadata=metadata)
     manifest = _without_folders(result.manifest)
     write_json(manifest, folder / "run.json", force=True)
     tracks = {MIXTURE: _write_mixture(request, folder), "result": path}

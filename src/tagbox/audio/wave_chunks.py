@@ -1,0 +1,55 @@
+"""Find and append chunks of WAVE files: RIFF, and RF64 where a file is larger than 4 GiB."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+MAX_RIFF_BYTES = 2**32 - 1
+PEAK_TIME_OFFSET = 4
+
+
+def find_chunk(path: Path, name: bytes) -> int | None:
+    """Return where the content of the chunk `name` begins, if it stands before the samples of a WAVE file."""
+    with path.open("rb") as file:
+        header = file.read(12)
+        if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8:
+            if chunk[:4] == name:
+                return file.tell()
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                return None
+            file.seek(size + size % 2, 1)
+    return None
+
+
+def clear_peak_time(path: Path) -> None:
+    """Clear the moment of writing that libsndfile adds to float files: equal samples give equal files."""
+    position = find_chunk(path, b"PEAK")
+    if position is not None:
+        with path.open("r+b") as file:
+            file.seek(position + PEAK_TIME_OFFSET)
+            file.write(bytes(4))
+
+
+def append_chunks(path: Path, chunks: Mapping[bytes, bytes]) -> None:
+    """Append `chunks` by name to the WAVE file at `path`; nothing, where its size could not be told."""
+    data = b"".join(
+        name + len(content).to_bytes(4, "little") + content + bytes(len(content) % 2)
+        for name, content in chunks.items()
+    )
+    with path.open("r+b") as file:
+        kind = file.read(4)
+        end = file.seek(0, os.SEEK_END)
+        data = bytes(end % 2) + data
+        size = end + len(data) - 8
+        if kind == b"RIFF" and size <= MAX_RIFF_BYTES:
+            place, counted = 4, size.to_bytes(4, "little")
+        elif kind == b"RF64" and (sizes := find_chunk(path, b"ds64")) is not None:
+            place, counted = sizes, size.to_bytes(8, "little")
+        else:
+            return
+        file.write(data)
+        file.seek(place)
+        file.write(counted)
