@@ -19,6 +19,7 @@ from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
 from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.kernels.threads import threads_that_pay
 from tagbox.memory import explain_out_of_memory
 from tagbox.methods.registry import find_method
 from tagbox.methods.steering import OnStep
@@ -71,17 +72,18 @@ def separate(
     """
     begin = time.monotonic()
     settings = presets.override(presets.find(preset).settings, **overrides)
-    reader = TensorReader(as_channels(audio), check_rate(rate))
-    queries, instrumental = split_instrumental(as_queries(tags))
-    task = prepare_task(queries, settings, device)
-    loaded = time.monotonic()
-    out = output_format(task, reader)
-    writer = TensorWriter(task.sources + 1, out.channels, out.samples)
-    report = separate_stream(reader, task, writer, on_step, on_segment)
-    described = _describe_separation(task, preset, reader, source or {}, report, begin, loaded)
-    described |= _describe_residual(instrumental)
-    sources = dict(zip(task.queries, writer.values[:-1], strict=True))
-    return Separation(sources, writer.values[-1], out.rate, report.runs, described)
+    with threads_that_pay(many=find_method(settings.steer).needs_generator):
+        reader = TensorReader(as_channels(audio), check_rate(rate))
+        queries, instrumental = split_instrumental(as_queries(tags))
+        task = prepare_task(queries, settings, device)
+        loaded = time.monotonic()
+        out = output_format(task, reader)
+        writer = TensorWriter(task.sources + 1, out.channels, out.samples)
+        report = separate_stream(reader, task, writer, on_step, on_segment)
+        described = _describe_separation(task, preset, reader, source or {}, report, begin, loaded)
+        described |= _describe_residual(instrumental)
+        sources = dict(zip(task.queries, writer.values[:-1], strict=True))
+        return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
 
 @explain_out_of_memory()
@@ -127,48 +129,49 @@ def separate_file(
     queries, instrumental = split_instrumental(as_queries(tags))
     residual = instrumental or "residual"
     settings = presets.override(presets.find(preset).settings, **overrides)
-    if format not in files.FORMATS:
-        raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
-    header = FileReader.of(path, start, duration)
-    if header.samples < MIN_SAMPLES:
-        raise UnreadableRecordingError(
-            f"{path} lasts {header.samples} sample{'s' * (header.samples != 1)}, too short to separate; give "
-            "another recording, or a longer --duration"
-        )
-    check_output(folder, queries, header.channels, format, bits, force, residual)
-    known = {
-        "file": path.name,
-        "sha256": fingerprint(path),
-        "start": start,
-        "duration": duration,
-    }
-    reader: Reader = header
-    if not is_long(settings, header.samples, header.rate):
-        (samples,) = header.read_spans([(0, header.samples)])
-        reader = TensorReader(samples, header.rate, header.mask, header.note)
-    metadata = read_metadata(path)
-    task = prepare_task(queries, settings, device)
-    loaded = time.monotonic()
-    out = output_format(task, reader)
-    with open_stem_writer(
-        folder,
-        queries,
-        out.rate,
-        out.channels,
-        out.samples,
-        format,
-        bits,
-        force,
-        out.mask,
-        residual,
-        metadata,
-    ) as writer:
-        report = separate_stream(reader, task, writer, on_step, on_segment)
-        described = _describe_separation(task, preset, reader, known, report, begin, loaded)
-        described |= {"output": {"format": format, "bits": bits}, **_describe_residual(instrumental)}
-        paths, note = writer.finish(described)
-        described["files"] = [path.name for path in paths]
-    return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
+    with threads_that_pay(many=find_method(settings.steer).needs_generator):
+        if format not in files.FORMATS:
+            raise TagBoxError(f"no result is written as {format!r}; choose one of {', '.join(files.FORMATS)}")
+        header = FileReader.of(path, start, duration)
+        if header.samples < MIN_SAMPLES:
+            raise UnreadableRecordingError(
+                f"{path} lasts {header.samples} sample{'s' * (header.samples != 1)}, too short to separate; "
+                "give another recording, or a longer --duration"
+            )
+        check_output(folder, queries, header.channels, format, bits, force, residual)
+        known = {
+            "file": path.name,
+            "sha256": fingerprint(path),
+            "start": start,
+            "duration": duration,
+        }
+        reader: Reader = header
+        if not is_long(settings, header.samples, header.rate):
+            (samples,) = header.read_spans([(0, header.samples)])
+            reader = TensorReader(samples, header.rate, header.mask, header.note)
+        metadata = read_metadata(path)
+        task = prepare_task(queries, settings, device)
+        loaded = time.monotonic()
+        out = output_format(task, reader)
+        with open_stem_writer(
+            folder,
+            queries,
+            out.rate,
+            out.channels,
+            out.samples,
+            format,
+            bits,
+            force,
+            out.mask,
+            residual,
+            metadata,
+        ) as writer:
+            report = separate_stream(reader, task, writer, on_step, on_segment)
+            described = _describe_separation(task, preset, reader, known, report, begin, loaded)
+            described |= {"output": {"format": format, "bits": bits}, **_describe_residual(instrumental)}
+            paths, note = writer.finish(described)
+            described["files"] = [path.name for path in paths]
+        return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
 
 
 @explain_out_of_memory()
@@ -200,24 +203,25 @@ def transfer(
         raise TagBoxError(
             f"style transfer steers a generator's latents, and {preset} steers {settings.steer}"
         )
-    channels, rate = as_channels(audio), check_rate(rate)
-    queries = as_queries(tags)
-    task = prepare_task([UNION.join(queries)] if queries else queries, settings, device)
-    loaded = time.monotonic()
-    mono, runs = resynthesise_recording(channels, rate, task, on_step)
-    steered = time.monotonic()
-    result = mono.expand(channels.shape)
-    probabilities = {
-        name: predict_recording(task.taggers, track, rate, settings.padding)
-        for name, track in (("mixture", channels), ("result", result))
-    }
-    seconds = {"loading": loaded - begin, "steering": steered - loaded, "all": time.monotonic() - begin}
-    known = _describe_input(
-        TensorReader(channels, rate), source or {}, [level_note(float(channels.abs().max()))]
-    )
-    described = manifest.describe(task, preset, known, runs, probabilities, seconds)
-    history, stopped = runs[0].history, runs[-1].history.stopped
-    return Transfer(result, rate, history, described, stopped)
+    with threads_that_pay(many=find_method(settings.steer).needs_generator):
+        channels, rate = as_channels(audio), check_rate(rate)
+        queries = as_queries(tags)
+        task = prepare_task([UNION.join(queries)] if queries else queries, settings, device)
+        loaded = time.monotonic()
+        mono, runs = resynthesise_recording(channels, rate, task, on_step)
+        steered = time.monotonic()
+        result = mono.expand(channels.shape)
+        probabilities = {
+            name: predict_recording(task.taggers, track, rate, settings.padding)
+            for name, track in (("mixture", channels), ("result", result))
+        }
+        seconds = {"loading": loaded - begin, "steering": steered - loaded, "all": time.monotonic() - begin}
+        known = _describe_input(
+            TensorReader(channels, rate), source or {}, [level_note(float(channels.abs().max()))]
+        )
+        described = manifest.describe(task, preset, known, runs, probabilities, seconds)
+        history, stopped = runs[0].history, runs[-1].history.stopped
+        return Transfer(result, rate, history, described, stopped)
 
 
 def _describe_separation(

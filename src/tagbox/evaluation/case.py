@@ -1,6 +1,5 @@
 """One case of an evaluation: a system separates sources from an excerpt, and each estimate is measured."""
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from tagbox.evaluation.excerpts import Excerpt
 from tagbox.evaluation.judge import query_probability
 from tagbox.evaluation.metrics import Scores, energy_ratio, score_estimate, si_sdr, window_sdr
 from tagbox.evaluation.systems import System, SystemInput, SystemOutput
+from tagbox.kernels.threads import available_cores
 
 ISOLATED_SI_SDR_DB = 30.0
 """SI-SDR of the mixture above which the source plays alone, and there is nothing to separate."""
@@ -150,7 +150,7 @@ def measure_estimate(estimate: Tensor, query: str, excerpt: SystemInput, options
 
 def limit_threads(processes: int) -> None:
     """Divide the processor's cores among `processes`: threads of all that compete slow each other down."""
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // processes)))
+    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // processes)))
 
 
 def _describe_source(case: Case, query: str) -> Record:
