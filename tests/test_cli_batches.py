@@ -183,3 +183,17 @@ def test_notes_of_files_are_told_once_and_recorded(tmp_path: Path) -> None:
     assert code == 0 and err.count("cut.flac is damaged") == 1
     assert json.loads(text)[0]["notes"][0] in err
     assert run_tagbox("tag", cut, "--quiet") == (0, "", "")
+
+
+def test_a_plot_goes_with_the_stems_that_it_shows(music: Path, tmp_path: Path) -> None:
+    """The plot of an earlier run would show other stems; a picture that no run lists is somebody's own."""
+    out = tmp_path / "out"
+    command = ("separate", music / "a.wav", "-o", out, "--preset", "fast", "--quiet", "--tags")
+    assert run_tagbox(*command, "violin", "--plot")[0] == 0
+    plot, described = out / "a" / "plot.png", out / "a" / "run.json"
+    assert json.loads(described.read_text())["plot"] == plot.name and plot.exists()
+    assert run_tagbox(*command, "piano", "--force")[0] == 0
+    assert not plot.exists() and "plot" not in json.loads(described.read_text())
+    plot.write_bytes(b"mine")
+    assert run_tagbox(*command, "violin", "--force")[0] == 0
+    assert plot.read_bytes() == b"mine"

@@ -176,6 +176,16 @@ def test_without_ffmpeg_one_line_says_that_it_is_needed(
     assert "\n" not in str(caught.value)
 
 
+def test_of_a_chain_the_first_recording_is_read_without_ffmpeg_and_a_note_says_so(
+    ffmpeg: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make("two ogg files in one libvorbis", tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    recording = audio.read(path)
+    assert recording.duration == 2
+    assert recording.note is not None and "takes ffmpeg" in recording.note
+
+
 def test_ffmpeg_opens_the_named_file_and_nothing_that_its_name_or_text_asks_for(
     ffmpeg: None, tmp_path: Path
 ) -> None:

@@ -119,24 +119,33 @@ def level_note(peak: float) -> str | None:
     return None
 
 
+MAX_PEAK = 1e12
+"""Far above every integer of 32 bits, and far below where sums of squares overflow in float32."""
+
 SILENCE_NOTE = "the recording is silent, and so are its sources and its residual"
 
 
 def check_finite(samples: Tensor, subject: str) -> None:
-    """Check that no value of `samples` is NaN or infinite.
+    """Check that no value of `samples` is NaN, infinite, or so large that its power would be.
 
     Args:
         samples: of any shape.
         subject: what has the values, for the message.
 
     Raises:
-        UnreadableRecordingError: a value is not finite.
+        UnreadableRecordingError: a value is not finite, or above `MAX_PEAK`.
     """
     finite = torch.isfinite(samples)
     if not bool(finite.all()):
         raise UnreadableRecordingError(
             f"{subject} has {int((~finite).sum())} values that are not finite (NaN or infinity); "
             "export the recording again"
+        )
+    loudest = float(samples.abs().max()) if samples.numel() else 0.0
+    if loudest > MAX_PEAK:
+        raise UnreadableRecordingError(
+            f"{subject} has values up to {loudest:.2g}, and full scale is 1: they are no sound; export the "
+            "recording again"
         )
 
 

@@ -140,9 +140,7 @@ def _broken_promise(path: Path, decoder: Decoder, samples: int, damage: str | No
     """Say in a line how what was decoded differs from what the header promises."""
     seconds = samples / decoder.rate
     if damage is not None:
-        return (
-            f"{path.name} cannot be decoded to its end ({damage}); the {seconds:.2f} s that can be are used"
-        )
+        return f"{path.name} cannot be decoded to its end ({damage}); {seconds:.2f} s of it are used"
     if decoder.promised is None:
         return f"{path.name} does not say how long it is; it lasts {seconds:.2f} s"
     # Containers round their durations, and encoders fill up their last frame.

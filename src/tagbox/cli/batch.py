@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tagbox.cli.finished_runs import (
+    MANIFEST_NAME,
+    PLOT_NAME,
     Request,
     is_finished,
     listed_files,
@@ -191,9 +193,13 @@ def _separate_unless_done(
     for stale in remove_stale(earlier, folder, written):
         output.print_note(f"removed {stale}, of an earlier run")
     if request.plot:
+        from tagbox.atomic_files import write_json
         from tagbox.plots import save_separation
 
-        written.append(save_separation(result.read(), folder / "plot.png", force))
+        written.append(save_separation(result.read(), folder / PLOT_NAME, force))
+        # Listed, so that a later run knows whose it is.
+        result = dataclasses.replace(result, manifest={**result.manifest, "plot": PLOT_NAME})
+        write_json(result.manifest, folder / MANIFEST_NAME, force=True)
     print_notes(path, result.manifest, result.note, output)
     report_run(output, result.manifest, written)
     report.stopped = result.stopped

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tagbox.settings import Settings
 
 MANIFEST_NAME = "run.json"
+PLOT_NAME = "plot.png"
 ENDINGS = (".wav", ".flac")
 """Of results."""
 INCOMPLETE = ("interrupted", "request", "non-finite")
@@ -71,7 +72,7 @@ def is_finished(manifest: Mapping[str, Any], folder: Path, sha256: str, request:
     if any(not isinstance(run, dict) or run.get("stopped") in INCOMPLETE for run in runs):
         return False
     names = listed_files(manifest)
-    plots = ["plot.png"] if request.plot else []
+    plots = [PLOT_NAME] if request.plot else []
     return bool(names) and all((folder / name).is_file() for name in [*names, *plots])
 
 
@@ -109,10 +110,14 @@ def listed_files(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def remove_stale(earlier: Mapping[str, Any] | None, folder: Path, written: Sequence[Path]) -> list[Path]:
-    """Remove the stems that an earlier run listed and that are not among those `written` now; return them."""
+    """Remove the stems that an earlier run listed and that are not among those `written` now; return them.
+
+    Its plot, which shows other stems than those that are there now, goes, too.
+    """
     kept = {path.name for path in written}
     removed = []
-    for name in listed_files(earlier or {}):
+    plots = [PLOT_NAME] if (earlier or {}).get("plot") == PLOT_NAME else []
+    for name in [*listed_files(earlier or {}), *plots]:
         path = folder / name
         if name not in kept and path.is_file():
             with suppress(OSError):
