@@ -66,7 +66,7 @@ def test_strides_and_lists_are_read_as_they_look() -> None:
         (np.array(["a", "b"]), "real numbers"),
         ([[1.0, 2.0], [3.0]], "differ in length"),
         (np.array([0, np.nan]), "not finite"),
-        (np.full(1000, 1e30, np.float32), "values up to 1e+30"),
+        (np.full(1000, 1e30, np.float32), "values up to 1e.30"),
     ],
 )
 def test_what_is_no_audio_is_refused_with_what_to_give(audio: Any, message: str) -> None:
