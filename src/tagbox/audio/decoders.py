@@ -134,6 +134,7 @@ class SndfileDecoder:
             # Both name the speakers by the number of channels.
             self.mask = DEFAULT_MASKS.get(self.channels)
         self._order = None if order is None else list(order)
+        self._ahead = np.zeros((0, self.channels), np.float32)
         self.skip(trim)
 
     @property
@@ -143,9 +144,19 @@ class SndfileDecoder:
 
     def read(self, samples: int) -> Samples:
         """Decode the next `samples` samples; fewer, or none, at the end."""
+        if self._file.format != "FLAC":
+            return self._decode(samples)
+        # Of a FLAC file whose header is damaged, libsndfile decodes more or less by how much it is asked for.
+        while len(self._ahead) < samples and len(block := self._decode(BLOCK_SAMPLES)):
+            self._ahead = np.concatenate([self._ahead, block])
+        block, self._ahead = self._ahead[:samples], self._ahead[samples:]
+        return block
+
+    def _decode(self, samples: int) -> Samples:
         if self._damage is not None or samples <= 0:
             return np.empty((0, self.channels), np.float32)
-        block = np.empty((samples, self.channels), np.float32)
+        # Zeros: where libsndfile says that it has decoded more than it has.
+        block = np.zeros((samples, self.channels), np.float32)
         try:
             with self._quiet():
                 count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))

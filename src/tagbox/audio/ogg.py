@@ -23,7 +23,7 @@ DAMAGED = "a page of it changed after it was written, and to read all others tak
 
 @dataclass(frozen=True)
 class _Page:
-    """A page: where it begins and ends, whether a stream begins with it, and whether it is as it was written."""
+    """A page: where it begins and ends, whether it begins a stream, and whether its checksum is right."""
 
     start: int
     stop: int
@@ -67,7 +67,7 @@ def _pages(data: mmap.mmap) -> Iterator[_Page]:
 
 
 def _checksum(page: bytes) -> int:
-    """Compute a page's CRC: the polynomial is zlib's, the order of the bits the opposite, and the start is 0."""
+    """Compute a page's CRC: zlib's polynomial with the bits in the opposite order, from 0."""
     blank = page[: _CHECKSUM.start] + bytes(4) + page[_CHECKSUM.stop :]
     crc = zlib.crc32(blank.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)
