@@ -94,20 +94,23 @@ def main() -> None:
     if args.output.is_file() and len(args.only) < len(PARTS):
         # Parts that are not run keep their figures.
         figures = json.loads(args.output.read_text(encoding="utf-8")) | figures
+    tried: dict[str, dict[str, Any]] = {}
     for name in args.only:
 
         def report(counts: Mapping[str, Any], name: str = name) -> None:
-            figures[name] = dict(counts)
+            # Formats and commands that are not tried keep their figures.
+            kept = figures.get(name, {}) if args.format or args.command else {}
+            figures[name] = {**kept, **counts}
             write_json(figures, args.output, force=True)
 
-        figures[name] = run_part(name, args, report)
-        print(table(name, figures[name]), "\n", flush=True)
-        write_json(figures, args.output, force=True)
+        tried[name] = run_part(name, args, report)
+        report(tried[name])
+        print(table(name, tried[name]), "\n", flush=True)
     faults = [
         f"{key}: {fault}"
         for name in args.only
-        if "skipped" not in figures[name]
-        for key, each in figures[name].items()
+        if "skipped" not in tried[name]
+        for key, each in tried[name].items()
         for fault in each["faults"]
     ]
     print("\n".join(faults), file=sys.stderr)
