@@ -231,10 +231,18 @@ def _tagbox(*words: object) -> None:
 
 def _to_file(path: Path, *words: object) -> None:
     """Run a command whose standard output is a file, as the shell's > makes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        os.dup2(file.fileno(), 1)
+    try:
+        file = _opened(path)
+    except OSError:
+        # The shell's call, which was to fail, and no other does.
+        file = _opened(path)
+    os.dup2(file, 1)
     _tagbox(*words)
+
+
+def _opened(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
 
 
 def _hashes(folder: Path) -> dict[str, str]:
