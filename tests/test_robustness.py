@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,9 +17,10 @@ from benchmarks.robustness import full_disk
 from benchmarks.robustness.child import read_damaged
 from benchmarks.robustness.seeds import Target, make_targets
 from tagbox.atomic_files import failed_write, move_together, write_atomically, write_json, written_together
-from tagbox.audio import files
+from tagbox.audio import files, mpeg
 from tagbox.audio.decoders import FfmpegDecoder
 from tagbox.audio.quiet_libraries import decoders_silenced
+from tagbox.audio.readers import FileReader
 from tagbox.errors import FailedWriteError, MachineError, OutOfMemoryError, TagBoxError, UnwritableOutputError
 from tagbox.evaluation import result_store
 from tagbox.evaluation.summary import summarise
@@ -27,7 +29,7 @@ from tagbox.rendering import midi
 from tagbox.rendering.scores import Note, Part, busiest_window
 from tagbox.temporary_files import PREFIX, remove_abandoned, temporary_file, temporary_folder
 
-DAMAGED_PER_FORMAT = 10
+DAMAGED_PER_FORMAT = 4
 MIN_WEIGHT = 1.0
 """Formats that take a process each are left to the benchmark."""
 
@@ -51,6 +53,60 @@ def test_undamaged_inputs_are_read(tmp_path: Path) -> None:
         path = tmp_path / f"whole.{target.ending}"
         path.write_bytes(target.data)
         assert target.read(path) or target.name == "run.json"
+
+
+def changed(data: bytes, position: int, inserted: bytes = b"") -> bytes:
+    """Invert 20 bytes, or insert some instead."""
+    if inserted:
+        return data[:position] + inserted + data[position:]
+    return (
+        data[:position] + bytes(byte ^ 255 for byte in data[position : position + 20]) + data[position + 20 :]
+    )
+
+
+@pytest.mark.parametrize("name", ["flac", "ogg (Vorbis)", "opus"])
+def test_what_follows_the_damage_is_read(name: str, ffmpeg: None, tmp_path: Path) -> None:
+    target = next(each for each in make_targets() if each.name == name)
+    path = tmp_path / f"damaged.{target.ending}"
+    path.write_bytes(changed(target.data, len(target.data) // 2))
+    command = ["ffmpeg", "-v", "quiet", "-i", str(path), "-f", "f32le", "-c:a", "pcm_f32le", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    theirs = torch.frombuffer(bytearray(done.stdout), dtype=torch.float32)
+    whole = files.read(path)
+    assert "is damaged" in str(whole.note)
+    torch.testing.assert_close(whole.samples, theirs.reshape(-1, 2).T, atol=1e-5, rtol=0)
+    reader, first = FileReader.of(path, 0.05), round(0.05 * whole.rate)
+    spans = [(0, 3_000), (1_000, 4_001), (6_000, reader.samples)]
+    for (start, stop), part in zip(spans, reader.read_spans(spans), strict=True):
+        torch.testing.assert_close(part, whole.samples[:, first + start : first + stop], atol=0, rtol=0)
+
+
+def test_without_ffmpeg_the_rest_of_a_damaged_file_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    for target in targets():
+        if target.name in ("flac", "ogg (Vorbis)"):
+            path = tmp_path / f"damaged.{target.ending}"
+            path.write_bytes(changed(target.data, 3 * len(target.data) // 4))
+            assert "is damaged" in str(files.inspect(path).note)
+
+
+def test_mp3_frames_between_and_behind_something_else_are_read(tmp_path: Path) -> None:
+    mp3 = next(each for each in targets() if each.name == "mp3")
+    path = tmp_path / "a.mp3"
+    path.write_bytes(mp3.data)
+    whole, stream = files.read(path).samples, mpeg.read_stream(path)
+    assert stream is not None
+    frames = mp3.data[stream.spans[0][0] :]
+    between = list(mpeg._frames(mp3.data))[5].offset
+    path.write_bytes(changed(mp3.data, between, bytes(1500)))
+    # Without the tag's promise of where the music ends, a part of the last frame's padding is kept.
+    read = files.read(path).samples
+    assert 0 <= read.shape[1] - whole.shape[1] < 1152
+    torch.testing.assert_close(read[:, : whole.shape[1]], whole, atol=1e-5, rtol=0)
+    path.write_bytes(bytes(1000) + frames)
+    assert files.inspect(path).samples == stream.samples
 
 
 def test_samples_from_ffmpeg_can_be_written_to(ffmpeg: None, tmp_path: Path) -> None:

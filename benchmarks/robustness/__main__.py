@@ -1,6 +1,6 @@
-"""Try damaged inputs, kills at random moments and full disks; print a table, and write it as JSON.
+"""Try damaged inputs, kills, failing calls and full disks; print a table, and write it as JSON.
 
-    python -m benchmarks.robustness [--only damage kills disks] [--count 10000] [--kills 200] [--seed 0]
+    python -m benchmarks.robustness [--only damage kills calls disks] [--count 10000] [--kills 200] [--seed 0]
 
 The same seed gives the same damaged inputs. Kills fall at moments that depend on the machine. Small disks are
 mounted, which takes the rights of root; without them that part is left out, and the table says so.
@@ -9,7 +9,7 @@ mounted, which takes the rights of root; without them that part is left out, and
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,34 @@ from typing import Any
 from benchmarks import reports
 from tagbox.atomic_files import write_json
 
-PARTS = ("damage", "kills", "disks")
+PARTS = ("damage", "kills", "calls", "disks")
 RESULT = Path(__file__).resolve().parents[1] / "results" / "robustness.json"
 
 
-def run_part(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Run one of the three parts; return its counts by format, command or writer."""
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def run_part(name: str, args: argparse.Namespace, report: Report) -> dict[str, Any]:
+    """Run one of the parts; return its counts by format, command or writer, and report them as they grow."""
+
+    def report_counts(counts: Mapping[str, Any]) -> None:
+        report({key: asdict(each) for key, each in counts.items()})
+
     if name == "damage":
         from benchmarks.robustness import damaged_inputs
 
-        counts = damaged_inputs.run(args.count, args.seed, args.format, args.jobs)
+        counts = damaged_inputs.run(args.count, args.seed, args.format, args.jobs, args.input, report_counts)
         return {key: asdict(each) for key, each in counts.items()}
     if name == "kills":
         from benchmarks.robustness import kills
 
         seconds = args.seconds or float("inf")
-        return {key: asdict(each) for key, each in kills.run(args.kills, args.seed, seconds).items()}
+        killed = kills.run(args.kills, args.seed, seconds, report_counts, args.command)
+        return {key: asdict(each) for key, each in killed.items()}
+    if name == "calls":
+        from benchmarks.robustness import failing_calls
+
+        return failing_calls.run(args.command, report)
     from benchmarks.robustness import full_disk
 
     disks = full_disk.run(args.step)
@@ -72,7 +84,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="after which no further command is killed")
     parser.add_argument("--step", type=int, default=1, help="pages by which disks differ in size")
     parser.add_argument("--seed", type=int, default=0, help="of the damage and of the moments")
+    parser.add_argument("--command", help="only commands whose names hold this, of kills and failing calls")
     parser.add_argument("--format", help="only damaged inputs of formats whose names hold this")
+    parser.add_argument("--input", type=int, help="only the damaged input of this number, of each format")
     parser.add_argument("--jobs", type=int, default=1, help="child processes that read damaged inputs")
     parser.add_argument("-o", "--output", type=Path, default=RESULT, help="file for the figures")
     args = parser.parse_args()
@@ -80,15 +94,23 @@ def main() -> None:
     if args.output.is_file() and len(args.only) < len(PARTS):
         # Parts that are not run keep their figures.
         figures = json.loads(args.output.read_text(encoding="utf-8")) | figures
+    tried: dict[str, dict[str, Any]] = {}
     for name in args.only:
-        figures[name] = run_part(name, args)
-        print(table(name, figures[name]), "\n", flush=True)
-        write_json(figures, args.output, force=True)
+
+        def report(counts: Mapping[str, Any], name: str = name) -> None:
+            # Formats and commands that are not tried keep their figures.
+            kept = figures.get(name, {}) if args.format or args.command else {}
+            figures[name] = {**kept, **counts}
+            write_json(figures, args.output, force=True)
+
+        tried[name] = run_part(name, args, report)
+        report(tried[name])
+        print(table(name, tried[name]), "\n", flush=True)
     faults = [
         f"{key}: {fault}"
         for name in args.only
-        if "skipped" not in figures[name]
-        for key, each in figures[name].items()
+        if "skipped" not in tried[name]
+        for key, each in tried[name].items()
         for fault in each["faults"]
     ]
     print("\n".join(faults), file=sys.stderr)

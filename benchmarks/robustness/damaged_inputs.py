@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 
 from benchmarks.robustness.seeds import Target, make_targets
 
-SECONDS_PER_INPUT = 30.0
+SECONDS_PER_INPUT = 120.0
+"""Milliseconds are enough on an idle machine; on a busy one ffmpeg takes seconds to start."""
 START_SECONDS = 180.0
 """A child imports PyTorch first, on a machine that may be busy."""
 INPUTS_PER_CHILD = 400
@@ -41,26 +42,45 @@ class Count:
             self.faults.append(why)
 
 
-def run(count: int, seed: int, only: str | None = None, jobs: int = 1) -> dict[str, Count]:
-    """Try about `count` damaged inputs; return what came of them by format."""
+def run(
+    count: int,
+    seed: int,
+    only: str | None = None,
+    jobs: int = 1,
+    number: int | None = None,
+    report: Callable[[dict[str, Count]], None] = lambda counts: None,
+) -> dict[str, Count]:
+    """Try about `count` damaged inputs; return what came of them by format.
+
+    Args:
+        count: of all formats together.
+        seed: of the damage.
+        only: formats whose names hold this.
+        jobs: child processes at a time.
+        number: only the input of this number of each format.
+        report: called with all counts whenever a format is done.
+    """
     targets = [each for each in make_targets() if only is None or only in each.name]
+    targets = [each for each in targets if each.name == only] or targets
     total = sum(each.weight for each in targets)
-    counts = {each.name: Count() for each in targets}
+    counts: dict[str, Count] = {}
     with tempfile.TemporaryDirectory() as folder:
         seeds = Path(folder, "seeds.pickle")
         seeds.write_bytes(pickle.dumps(targets))
 
         def try_target(target: Target) -> None:
             share = max(1, round(count * target.weight / total))
-            for start in range(0, share, INPUTS_PER_CHILD):
-                _try_range(
-                    seeds, target, seed, start, min(share, start + INPUTS_PER_CHILD), counts[target.name]
-                )
-            print(target.name, _in_words(counts[target.name]), file=sys.stderr, flush=True)
+            first, stop = (0, share) if number is None else (number, number + 1)
+            result = Count()
+            for start in range(first, stop, INPUTS_PER_CHILD):
+                _try_range(seeds, target, seed, start, min(stop, start + INPUTS_PER_CHILD), result)
+            counts[target.name] = result
+            print(target.name, _in_words(result), file=sys.stderr, flush=True)
+            report(counts)
 
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(try_target, targets))
-    return counts
+    return {target.name: counts[target.name] for target in targets}
 
 
 def _in_words(count: Count) -> str:

@@ -21,6 +21,8 @@ from tagbox.weights import cache_file, catalogue
 
 RATE = 44_100
 SECONDS = 0.3
+PAGED_SECONDS = 4.0
+"""Of Ogg files, in which a page of up to a second is lost with each bit of it."""
 
 FFMPEG_OPTIONS = {
     "opus": ("ogg", "-c:a", "libopus", "-b:a", "64k"),
@@ -86,9 +88,9 @@ def make_targets() -> list[Target]:
     return [*_audio_targets(), *_weights_targets(), *_json_targets(), *_music_targets()]
 
 
-def music(channels: int, rate: int = RATE) -> np.ndarray:
+def music(channels: int, rate: int = RATE, seconds: float = SECONDS) -> np.ndarray:
     """Return two tones and some noise (samples, channels), the same each time."""
-    time = np.arange(round(SECONDS * rate)) / rate
+    time = np.arange(round(seconds * rate)) / rate
     noise = np.random.default_rng(0).standard_normal((len(time), channels)) * 0.01
     tones = 0.3 * np.sin(2 * np.pi * 440 * time) + 0.2 * np.sin(2 * np.pi * 660 * time)
     return tones[:, None] + noise
@@ -107,11 +109,13 @@ def _audio_targets() -> list[Target]:
             targets.append(Target(name, data, format.lower(), readers.read_audio, weight=0.2))
     if shutil.which("ffmpeg"):
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "source.wav")
+            source, longer = Path(folder, "source.wav"), Path(folder, "longer.wav")
             soundfile.write(source, music(2), RATE)
+            soundfile.write(longer, music(2, seconds=PAGED_SECONDS), RATE)
             for name, (ending, *options) in FFMPEG_OPTIONS.items():
                 path = Path(folder, f"seed.{ending}")
-                command = ["ffmpeg", "-y", "-v", "error", "-i", str(source), *options, str(path)]
+                input = longer if ending == "ogg" else source
+                command = ["ffmpeg", "-y", "-v", "error", "-i", str(input), *options, str(path)]
                 if subprocess.run(command, check=False, capture_output=True).returncode == 0:
                     weight = 0.6 if ending in ("ogg", "mp3") else 0.2
                     targets.append(Target(name, path.read_bytes(), ending, readers.read_audio, weight=weight))
@@ -121,7 +125,8 @@ def _audio_targets() -> list[Target]:
 def _encoded(format: str, subtype: str, channels: int, rate: int = RATE) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "seed")
-        soundfile.write(path, music(channels, rate), rate, subtype=subtype, format=format)
+        seconds = PAGED_SECONDS if format == "OGG" else SECONDS
+        soundfile.write(path, music(channels, rate, seconds), rate, subtype=subtype, format=format)
         return path.read_bytes()
 
 

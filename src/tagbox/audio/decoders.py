@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -23,6 +24,7 @@ import soundfile
 
 from tagbox.audio import mpeg, ogg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
+from tagbox.audio.continuation import ContinuedDecoder
 from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
 from tagbox.audio.quiet_libraries import CHATTY_FORMATS, decoders_silenced
 from tagbox.errors import UnreadableRecordingError
@@ -125,12 +127,14 @@ class SndfileDecoder:
         self.promised: int | None = int(self._file.frames)
         # In these formats libsndfile counts what the file holds, whatever its header says.
         self.is_exact = self._file.format in SEEKABLE_FORMATS and self._file.subtype in _LINEAR
+        self.format = str(self._file.format)
         self.mask = mask
         order = vorbis_to_wave(self.channels) if self._file.format == "OGG" else None
         if mask is None and self._file.format in ("OGG", "FLAC") and self.channels > 2:
             # Both name the speakers by the number of channels.
             self.mask = DEFAULT_MASKS.get(self.channels)
         self._order = None if order is None else list(order)
+        self._ahead = np.zeros((0, self.channels), np.float32)
         self.skip(trim)
 
     @property
@@ -140,9 +144,19 @@ class SndfileDecoder:
 
     def read(self, samples: int) -> Samples:
         """Decode the next `samples` samples; fewer, or none, at the end."""
+        if self._file.format != "FLAC":
+            return self._decode(samples)
+        # Of a FLAC file whose header is damaged, libsndfile decodes more or less by how much it is asked for.
+        while len(self._ahead) < samples and len(block := self._decode(BLOCK_SAMPLES)):
+            self._ahead = np.concatenate([self._ahead, block])
+        block, self._ahead = self._ahead[:samples], self._ahead[samples:]
+        return block
+
+    def _decode(self, samples: int) -> Samples:
         if self._damage is not None or samples <= 0:
             return np.empty((0, self.channels), np.float32)
-        block = np.empty((samples, self.channels), np.float32)
+        # Zeros: where libsndfile says that it has decoded more than it has.
+        block = np.zeros((samples, self.channels), np.float32)
         try:
             with self._quiet():
                 count = len(self._file.read(samples, dtype="float32", always_2d=True, out=block))
@@ -252,15 +266,19 @@ def open_decoder(path: Path) -> Decoder:
     """
     container = _container(path)
     program = shutil.which(FFMPEG_COMMAND)
-    chained = container == "ogg" and ogg.is_chained(path)
-    if chained and program is not None:
+    left_out = ogg.left_out(path) if container == "ogg" else None
+    if left_out is not None and program is not None:
         with contextlib.suppress(UnreadableRecordingError):
             return FfmpegDecoder(path, program)
     if container is None or container in DECODED_BY_LIBSNDFILE:
         try:
-            if chained:
-                return SndfileDecoder(os.fsencode(path), unread=_FIRST_OF_CHAIN)
-            return _open_mp3(path) if container == "mp3" else _open_sndfile(path, container)
+            if left_out is not None:
+                return SndfileDecoder(os.fsencode(path), unread=left_out)
+            decoder = _open_mp3(path) if container == "mp3" else _open_sndfile(path, container)
+            if container is None and decoder.format == "MP3":
+                # Frames behind something else; libsndfile guesses how many there are.
+                decoder.close()
+                decoder = _open_mp3(path)
         except (soundfile.SoundFileError, OSError, TypeError, ValueError) as error:
             # soundfile raises TypeError or ValueError for headerless (.raw) files.
             with contextlib.suppress(UnreadableRecordingError):
@@ -271,6 +289,9 @@ def open_decoder(path: Path) -> Decoder:
                 f"{path} is no recording that can be read ({_reason(error)}); give wav, flac, ogg, mp3 or "
                 f"aiff{more}"
             ) from error
+        if program is None or decoder.is_exact:
+            return decoder
+        return ContinuedDecoder(decoder, partial(_open_ffmpeg, path, program))
     if program is None:
         raise UnreadableRecordingError(
             f"{path} is {_NAMES.get(container, container)}, which takes ffmpeg to decode, and it is not "
@@ -288,9 +309,14 @@ _NAMES = {
     "ac3": "AC-3 audio",
 }
 
-_FIRST_OF_CHAIN = "several recordings follow one another in it, and to read all of them takes ffmpeg"
-
 _FFMPEG_QUIET = ("-nostdin", "-hide_banner", "-loglevel", "error")
+
+
+def _open_ffmpeg(path: Path, program: str) -> FfmpegDecoder | None:
+    try:
+        return FfmpegDecoder(path, program)
+    except UnreadableRecordingError:
+        return None
 
 
 def _container(path: Path) -> str | None:

@@ -69,8 +69,8 @@ class MpegStream:
 
     @property
     def is_intact(self) -> bool:
-        """Whether the stream is what its own tag promises."""
-        return self.promised == self.frames and not self.missing
+        """Whether the stream is what its own tag promises, frame after frame."""
+        return self.promised == self.frames and not self.missing and len(self.spans) == 1
 
 
 def read_stream(path: Path) -> MpegStream | None:
