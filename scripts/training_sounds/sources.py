@@ -57,13 +57,6 @@ SOURCES = (
         "the Csound project",
         "all of General MIDI",
     ),
-    Source(
-        ("GeneralUser-v1.47",),
-        "debian:minuet-data",
-        "GeneralUser GS License 2.0: free to use, modify and pass on; not every sample's origin is sure",
-        "S. Christian Collins",
-        "all of General MIDI",
-    ),
     karoryfer("karoryfer.pastabass", "pastabass", "electric bass"),
     karoryfer("karoryfer.growlybass", "growlybass", "electric bass"),
     karoryfer("karoryfer.sneakybass", "sneakybass", "electric bass"),
@@ -144,13 +137,6 @@ SOURCES = (
         ("sonic-pi",), "debian:sonic-pi-samples", CC0, "many, see the package", "drum loops and hits, effects"
     ),
     Source(("hydrogen-audiophob",), "debian:hydrogen-drumkits", CC0, "Audiophob", "drum kit"),
-    Source(
-        ("hydrogen-electric-empire", "hydrogen-hard-electro", "hydrogen-varibreaks"),
-        "debian:hydrogen-drumkits",
-        "GPL-2+, and the author grants all rights (in the package's copyright file)",
-        "Artemiy Pavlov",
-        "electronic drum kits",
-    ),
     Source(
         ("guitar-strums",),
         "debian:hydrogen-drumkits-effects",
