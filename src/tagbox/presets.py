@@ -68,8 +68,8 @@ PRESETS = {
         ),
         Preset(
             "shares+components",
-            "the mean of shares and of the default",
-            Settings(steer="shares+gates"),
+            "shares and components decide together; better than either on real recordings",
+            Settings(steer="shares+gates", factorisations=2),
         ),
         Preset(
             "steered",

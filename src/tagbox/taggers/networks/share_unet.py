@@ -357,7 +357,7 @@ def shares_of_spectrum(network: ShareUNet, spectrum: Tensor, grid: Grid = GRID) 
     windows = padded.unfold(-1, WINDOW, STRIDE).movedim(-2, 1).flatten(0, 1)
     dtype = next(network.parameters()).dtype
     each = []
-    for some in windows.split(AT_ONCE):
+    for some in torch.split(windows, AT_ONCE):
         heard = features(some, grid).to(dtype, memory_format=torch.channels_last)
         each.append(torch.softmax(precise(network.patch_logits(heard)), dim=1))
     answers = torch.cat(each)
