@@ -13,10 +13,11 @@ Components say something else about the same points, and err elsewhere. Taken as
 multiply: with the masks :math:`a_s` of the network and :math:`b_s` of components, and the source's part
 :math:`\pi_s` of the energy, which both know and which may count only once,
 
-.. math::  q_s \propto a_s b_s \frac{1 - \pi_s}{\pi_s}, \qquad q_{residual} \propto a_{residual} b_{residual}
+.. math::  q_s \propto a_s^{0.7} b_s \frac{1 - \pi_s}{\pi_s}, \qquad
+           q_{residual} \propto a_{residual}^{0.7} b_{residual}
 
-(Bayes' rule; Hinton, "Training products of experts", 2002). Where one is unsure, the other decides; a mean
-would leave half of what the unsure one says. :math:`\pi_s` is the mean of :math:`\sqrt{a_s b_s}`, made to add
+(Bayes' rule; Hinton, "Training products of experts", 2002; the exponent, since the network is too sure). Where
+one is unsure, the other decides; a mean would leave half of what the unsure one says. :math:`\pi_s` is the mean of :math:`\sqrt{a_s b_s}`, made to add
 up to one, over all points by their energy, within `PART_LIMITS`.
 """
 
@@ -32,6 +33,8 @@ LEAST_ASKED = 0.3
 """The mean share that a source has at least, as far as the prior is concerned."""
 PART_LIMITS = (0.1, 0.5)
 """Within which a source's part of the energy is taken to be."""
+NETWORK_EXPONENT = 0.7
+"""Of the network's masks where they are multiplied with those of components."""
 SUREST = 1e-4
 """The least that a mask gives to a source before it is multiplied with another."""
 EPSILON = 1e-12
@@ -94,19 +97,20 @@ def masks_of(estimates: Tensor, spectrum: Tensor, grid: Grid = GRID) -> Tensor:
     return torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
 
 
-def product_of_masks(one: Tensor, other: Tensor, energy: Tensor) -> Tensor:
-    """Multiply what two ways to separate say of every point.
+def product_of_masks(network: Tensor, components: Tensor, energy: Tensor) -> Tensor:
+    """Multiply what the network and components say of every point.
 
     Args:
-        one: masks (sources and residual, bins, frames), adding up to one.
-        other: likewise.
+        network: masks (sources and residual, bins, frames), adding up to one.
+        components: likewise.
         energy: of the mixture, (bins, frames).
 
     Returns:
         masks, likewise.
     """
-    both = one.clamp(min=SUREST) * other.clamp(min=SUREST)
-    mean = both.sqrt()
+    network, components = network.clamp(min=SUREST), components.clamp(min=SUREST)
+    both = network**NETWORK_EXPONENT * components
+    mean = (network * components).sqrt()
     mean = mean / mean.sum(dim=0, keepdim=True)
     part = torch.einsum("sft,ft->s", mean, energy / energy.sum().clamp(min=EPSILON))[:-1]
     part = part.clamp(*PART_LIMITS)
