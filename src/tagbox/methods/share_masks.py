@@ -16,9 +16,10 @@ multiply: with the masks :math:`a_s` of the network and :math:`b_s` of component
 .. math::  q_s \propto a_s^{0.7} b_s \frac{1 - \pi_s}{\pi_s}, \qquad
            q_{residual} \propto a_{residual}^{0.7} b_{residual}
 
-(Bayes' rule; Hinton, "Training products of experts", 2002; the exponent, since the network is too sure). Where
-one is unsure, the other decides; a mean would leave half of what the unsure one says. :math:`\pi_s` is the mean of :math:`\sqrt{a_s b_s}`, made to add
-up to one, over all points by their energy, within `PART_LIMITS`.
+(Bayes' rule; Hinton, "Training products of experts", 2002; the exponent is a temperature, as the network is
+too sure). Where one is unsure, the other decides; a mean would leave half of what the unsure one says.
+:math:`\pi_s` is the mean of :math:`\sqrt{a_s b_s}`, made to add up to one, over all points by their energy,
+within `PART_LIMITS`.
 """
 
 import torch
