@@ -14,6 +14,7 @@ from tagbox.methods.share_masks import (
     LEAST_ASKED,
     apply_masks,
     asked_prior,
+    less_shy,
     masks_of,
     mean_shares,
     product_of_masks,
@@ -105,6 +106,13 @@ def test_where_one_is_unsure_the_other_decides() -> None:
     # Two that agree are surer than either.
     odds = 9**0.7 * 9
     assert float(product_of_masks(sure, sure, energy)[0, 0, 0]) == pytest.approx(odds / (1 + odds))
+
+
+def test_a_quiet_source_is_raised_and_a_loud_one_is_left() -> None:
+    mask = torch.tensor([[[0.2, 0.2]], [[0.8, 0.8]]])
+    # A fifth of the energy: the odds, one to four, are doubled.
+    assert torch.allclose(less_shy(mask, torch.ones(1, 2))[0], torch.tensor(1 / 3), atol=1e-6)
+    assert torch.allclose(less_shy(mask.flip(0), torch.ones(1, 2)), mask.flip(0), atol=1e-6)
 
 
 # The tagger

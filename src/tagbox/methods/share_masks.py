@@ -7,7 +7,8 @@ weighted by a class prior, here the root of each class's mean share :math:`m_c` 
 
 What was asked for is present: a source whose classes have less than `LEAST_ASKED` of the recording's energy
 together is taken to have that much. A source gets the sum of :math:`q_c` over its classes, and the residual
-what remains, so that all masks of a patch add up to one.
+what remains, so that all masks of a patch add up to one. Alone, the odds of a source with a small part
+:math:`\pi_s` of the energy are raised by :math:`\sqrt{(1 - \pi_s) / \pi_s}`: the network claims too little.
 
 Components say something else about the same points, and err elsewhere. Taken as independent, the two
 multiply: with the masks :math:`a_s` of the network and :math:`b_s` of components, and the source's part
@@ -36,6 +37,8 @@ PART_LIMITS = (0.1, 0.5)
 """Within which a source's part of the energy is taken to be."""
 NETWORK_EXPONENT = 0.7
 """Of the network's masks where they are multiplied with those of components."""
+ALONE_EXPONENT = 0.5
+"""Of the odds by which the network's masks are raised where they stand alone."""
 SUREST = 1e-4
 """The least that a mask gives to a source before it is multiplied with another."""
 EPSILON = 1e-12
@@ -110,13 +113,37 @@ def product_of_masks(network: Tensor, components: Tensor, energy: Tensor) -> Ten
         masks, likewise.
     """
     network, components = network.clamp(min=SUREST), components.clamp(min=SUREST)
-    both = network**NETWORK_EXPONENT * components
     mean = (network * components).sqrt()
-    mean = mean / mean.sum(dim=0, keepdim=True)
-    part = torch.einsum("sft,ft->s", mean, energy / energy.sum().clamp(min=EPSILON))[:-1]
-    part = part.clamp(*PART_LIMITS)
-    both[:-1] *= ((1 - part) / part)[:, None, None]
-    return both / both.sum(dim=0, keepdim=True)
+    part = parts_of_energy(mean / mean.sum(dim=0, keepdim=True), energy)
+    return raised(network**NETWORK_EXPONENT * components, part)
+
+
+def less_shy(masks: Tensor, energy: Tensor) -> Tensor:
+    """Raise the odds of sources that have little of the energy: the network leaves too much to the residual.
+
+    Args:
+        masks: of the network, (sources and residual, bins, frames), adding up to one.
+        energy: of the mixture, (bins, frames).
+
+    Returns:
+        masks, likewise.
+    """
+    return raised(masks.clamp(min=SUREST), parts_of_energy(masks, energy), ALONE_EXPONENT)
+
+
+def parts_of_energy(masks: Tensor, energy: Tensor) -> Tensor:
+    """Compute each mask's part of the energy (bins, frames): (sources and residual,)."""
+    return torch.einsum("sft,ft->s", masks, energy / energy.sum().clamp(min=EPSILON))
+
+
+def raised(masks: Tensor, part: Tensor, exponent: float = 1.0) -> Tensor:
+    """Multiply sources by the odds against their `part` of the energy, within `PART_LIMITS`, and normalise.
+
+    The last of the masks is the residual's, which is not raised.
+    """
+    odds = (1 / part[:-1].clamp(*PART_LIMITS) - 1) ** exponent
+    weighted = torch.cat([masks[:-1] * odds[:, None, None], masks[-1:]])
+    return weighted / weighted.sum(dim=0, keepdim=True)
 
 
 def apply_masks(masks: Tensor, spectrum: Tensor, samples: int, grid: Grid = GRID) -> Tensor:
