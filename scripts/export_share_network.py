@@ -5,6 +5,7 @@ python -m scripts.export_share_network RUN.pt OUT.safetensors
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -27,18 +28,22 @@ def halved(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
+def export(learnt: Mapping[str, Tensor], out: Path, about: dict[str, str] | None = None) -> None:
+    """Write the weights of a network that was learning, whole or not at all."""
+    beside = out.with_suffix(".part")
+    save_file(halved(folded(learnt)), beside, about)
+    beside.replace(out)
+
+
 def main() -> None:
-    """Write the file, whole or not at all."""
+    """Write the file."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    state = folded(torch.load(args.run, map_location="cpu", weights_only=True)["average"])
-    beside = args.out.with_suffix(".part")
-    save_file(halved(state), beside)
-    beside.replace(args.out)
+    export(torch.load(args.run, map_location="cpu", weights_only=True)["average"], args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB")
 
 

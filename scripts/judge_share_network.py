@@ -5,8 +5,8 @@
 
 RUN.pt is a checkpoint, whose averaged weights are judged, or .safetensors. DATA is a folder in Slakh2100's
 layout, or one of songs with mix, vocals_true and accompaniment_true. --stempeg adds the excerpt of MUSDB18
-that the package stempeg carries. With --preset, the network's estimates are also mixed half and half with a
-preset's, which are computed once and kept.
+that the package stempeg carries. With --preset, the network's masks are also multiplied with a preset's, as
+the preset shares+components does; those estimates are computed once and kept.
 
 Printed for each set: mean and median of the SI-SDR improvement (dB, of the mean of the channels), the part
 of the sources that come out worse than nothing, and two leaks, in dB and smaller is better: how much of the
@@ -16,21 +16,24 @@ source is left in the remainder, and how much of the others is in the estimate.
 import argparse
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 import yaml
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 import tagbox
 from tagbox.audio import resample
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.taggers.networks.share_unet import GRID, RATE, ShareUNet, folded, shares
+from tagbox.methods.share_masks import apply_masks, less_shy, masks_of, product_of_masks, source_shares
+from tagbox.taggers.networks.share_unet import GRID, RATE, ShareUNet, folded, power, shares
 from tagbox.tags.vocabularies import RENDERED_CLASSES, members
 
 TAGS = {
@@ -43,10 +46,6 @@ TAGS = {
 
 QUIETEST = 1e-3
 """A peak below which a source is left out."""
-ASKED = 0.3
-"""The mean share that what was asked for has at least: the asker knows that it is there."""
-PRIOR_POWER = 0.5
-"""Of a class's mean share in the recording, by which its shares are multiplied."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +80,16 @@ class Measured:
     improvement: float
     left: float
     others: float
+
+
+def how_far(weights: Path) -> dict[str, float]:
+    """Read after how many steps and minutes weights were kept, where they say so."""
+    if weights.suffix == ".pt":
+        progress: dict[str, float] = torch.load(weights, map_location="cpu", weights_only=True)["progress"]
+        return progress
+    with safe_open(weights, "pt") as file:
+        about = file.metadata() or {}
+    return {key: float(value) for key, value in about.items() if key in ("step", "minutes")}
 
 
 def read(path: Path) -> Tensor:
@@ -141,38 +150,39 @@ def load(path: Path) -> ShareUNet:
     return network.eval()
 
 
-def likelier(answers: Tensor, energy: Tensor, own: list[int]) -> Tensor:
-    """Make classes that the recording hardly has less likely everywhere, (classes, rows, columns).
+@torch.no_grad()
+def estimates(
+    network: ShareUNet, recording: Recording, beside: Callable[[str], Tensor] | None
+) -> dict[str, dict[str, Tensor]]:
+    """Separate by the network's shares as masks: by tag and by way, (channels, samples).
 
     Args:
-        answers: shares of one recording, (classes, rows, columns).
-        energy: of its patches, (rows, columns).
-        own: the classes that were asked for.
+        network: that is judged.
+        recording: with its sources.
+        beside: a tag to another estimate, which is multiplied with the network's.
     """
-    mean = (answers * energy / energy.sum()).sum(dim=(1, 2))
-    asked = float(mean[own].sum())
-    if asked < ASKED:
-        mean[own] *= ASKED / max(asked, 1e-6)
-    weighted = answers * mean[:, None, None] ** PRIOR_POWER
-    return weighted / weighted.sum(dim=0, keepdim=True).clamp(min=1e-12)
-
-
-@torch.no_grad()
-def estimates(network: ShareUNet, recording: Recording) -> dict[str, dict[str, Tensor]]:
-    """Separate by the network's shares as a ratio mask: by tag and by way, (channels, samples)."""
     mixture = recording.mixture[None]
     answers, energy = shares(network, mixture)
-    spectrum = GRID.stft(mixture)
+    spectrum, samples = GRID.stft(mixture)[0], mixture.shape[-1]
     made: dict[str, dict[str, Tensor]] = {}
     for tag in recording.sources:
         if recording.remainder and tag == recording.remainder[1]:
             continue
-        own = [RENDERED_CLASSES.index(name) for name in members(tag, "rendered")]
-        ways = {"network": answers[0], "network, prior": likelier(answers[0], energy[0], own)}
-        made[tag] = {}
-        for way, shares_ in ways.items():
-            mask = GRID.over_bins(shares_[own].sum(dim=0), spectrum.shape[-1])
-            made[tag][way] = GRID.istft(spectrum * mask, mixture.shape[-1])[0]
+        own = members(tag, "rendered")
+        classes = torch.tensor([[float(name in own) for name in RENDERED_CLASSES]])
+        divided = {
+            "network": (classes @ answers[0].flatten(1)).reshape(1, *energy.shape[1:]),
+            "network, prior": source_shares(answers[0], energy[0], classes),
+        }
+        masks = {way: GRID.over_bins(part, spectrum.shape[-1]) for way, part in divided.items()}
+        masks["alone"] = less_shy(masks["network, prior"], power(spectrum).sum(dim=0))
+        made[tag] = {way: apply_masks(mask[:1], spectrum, samples)[0] for way, mask in masks.items()}
+        if beside:
+            other = beside(tag)
+            both = product_of_masks(
+                masks["network, prior"], masks_of(other[None], spectrum), power(spectrum).sum(dim=0)
+            )
+            made[tag] |= {"beside": other, "both": apply_masks(both[:1], spectrum, samples)[0]}
     return made
 
 
@@ -214,10 +224,10 @@ def judged(
     network: ShareUNet, recording: Recording, preset: str | None, kept: Path
 ) -> Iterator[tuple[str, str, Measured]]:
     """Measure every source of a recording by every way: (tag, way, measured)."""
-    for tag, ways in estimates(network, recording).items():
+    beside = partial(by_preset, recording, preset=preset, kept=kept) if preset else None
+    for tag, ways in estimates(network, recording, beside).items():
         if preset:
-            beside = by_preset(recording, tag, preset, kept)
-            ways = ways | {preset: beside, f"half {preset}": 0.5 * (ways["network, prior"] + beside)}
+            ways[preset], ways[f"with {preset}"] = ways.pop("beside"), ways.pop("both")
         for way, estimate in ways.items():
             yield tag, way, measured(estimate, recording.sources[tag], recording.mixture)
             if recording.remainder:
@@ -256,9 +266,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     network = load(args.weights)
-    progress = {}
-    if args.weights.suffix == ".pt":
-        progress = torch.load(args.weights, map_location="cpu", weights_only=True)["progress"]
+    progress = how_far(args.weights)
     sets = [tracks(path) if any(path.glob("Track*")) else songs(path) for path in args.data]
     recordings = [one for every in sets for one in list(every)[:: args.every]]
     if args.stempeg:

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Teach the share network on mixtures made in a simulated studio.
 
-    python -m scripts.train_share_network BANK RUN.pt --minutes 600 [--leave-out MuseScore_General_Lite]...
+    python -m scripts.train_share_network BANK RUN.pt --minutes 600 [--begin-from WEIGHTS.safetensors]
+        [--leave-out MuseScore_General_Lite]...
 
 BANK is what scripts/training_sounds wrote; files that appear later are taken in. RUN.pt holds the whole
 state and is written every two minutes and when the process is asked to end; the same command goes on from
-it. RUN.jsonl beside it is the log. The learning rate falls along a cosine over --minutes, counted over all
-sittings; with more minutes than before it rises again.
+it. A training that begins can take its weights from those that ship, with --begin-from. RUN.jsonl beside it
+is the log, and RUN-kept/ holds the averaged weights of every --keep-every steps as they would ship, so that
+the best can be chosen by scripts/judge_share_network.py. The learning rate falls along a cosine over
+--minutes, counted over all sittings; with more minutes than before it rises again.
 
 On a CPU one process learns and --makers others make the mixtures; with --device cuda they are made there.
 """
@@ -24,12 +27,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scripts.export_share_network import export
 from scripts.share_training import checkpoint
 from scripts.share_training.checkpoint import Progress
 from scripts.share_training.drawing import Bank
 from scripts.share_training.lessons import Lesson, Teacher
 from scripts.share_training.makers import REFRESH_EVERY, Makers
 from scripts.share_training.objective import loss
+from scripts.share_training.warm_start import warm_start
 from tagbox.taggers.networks.share_unet import ShareUNet
 
 WARM_UP = 150
@@ -39,6 +44,8 @@ SLOWEST = 0.999
 LAST = 0.03
 """Of the learning rate, at the end."""
 LONGEST_GRADIENT = 1.0
+MEASURED = 12
+"""Lessons by which the batch norms of a warm start are set."""
 SAVE_EVERY = 120.0
 """Seconds."""
 LOG_EVERY = 25
@@ -75,6 +82,12 @@ class Training:
         checkpoint.save(
             path, self.network, self.average, self.optimiser, self.progress, self.numbers, self.random
         )
+
+    def keep(self, folder: Path) -> None:
+        """Keep the averaged weights as they would ship."""
+        folder.mkdir(parents=True, exist_ok=True)
+        progress = {"step": str(self.progress.step), "minutes": f"{self.progress.minutes:.1f}"}
+        export(self.average, folder / f"step-{self.progress.step:06d}.safetensors", progress)
 
     def learn(self, lesson: Lesson) -> None:
         """Take one step."""
@@ -189,7 +202,9 @@ class Log:
             file.write(json.dumps(entry) + "\n")
 
 
-def train(training: Training, source: Makers | Here, run: Path, minutes: float, highest: float) -> None:
+def train(
+    training: Training, source: Makers | Here, run: Path, minutes: float, highest: float, keep_every: int
+) -> None:
     """Learn until the minutes are over or the process is asked to end, and write the checkpoints."""
     ending, progress = Ending(), training.progress
     signal.signal(signal.SIGTERM, ending.ask)
@@ -208,6 +223,8 @@ def train(training: Training, source: Makers | Here, run: Path, minutes: float, 
         before = now
         if progress.step % LOG_EVERY == 0:
             log.write(progress, source)
+        if progress.step % keep_every == 0:
+            training.keep(run.with_name(f"{run.stem}-kept"))
         if now - saved > SAVE_EVERY:
             training.save(run)
             saved = time.monotonic()
@@ -222,6 +239,8 @@ def main() -> None:
     parser.add_argument("bank", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--begin-from", type=Path, default=None, help="exported weights; RUN.pt comes first")
+    parser.add_argument("--keep-every", type=int, default=500, help="steps between weights that are kept")
     parser.add_argument("--leave-out", action="append", default=[], help="MAKER, MAKER/CLASS or MAKER/FILE")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of the network; the makers have one each")
@@ -240,8 +259,11 @@ def main() -> None:
         source = Makers.start(args.makers, args.bank, left_out, args.batch, seed, training.random)
     else:
         source = Here(Teacher(Bank(args.bank, left_out), training.numbers, training.random), args.batch)
+    if args.begin_from and not training.progress.step:
+        warm_start(training.network, args.begin_from, [source.lesson().heard for _ in range(MEASURED)])
+        training.average = {key: one.detach().clone() for key, one in training.network.state_dict().items()}
 
-    train(training, source, args.run, args.minutes, args.lr)
+    train(training, source, args.run, args.minutes, args.lr, args.keep_every)
 
 
 if __name__ == "__main__":

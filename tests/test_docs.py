@@ -256,7 +256,7 @@ def test_presets_and_limits_agree_with_the_program() -> None:
 
     page = (DOCS / "presets.md").read_text()
     advice = page.split("## Which to take")[1].split("```")[0]
-    texts = dict(re.findall(r"^- \*\*`([\w-]+)`\*\*(.*?)(?=^- |\Z)", advice, re.MULTILINE | re.DOTALL))
+    texts = dict(re.findall(r"^- \*\*`([\w+-]+)`\*\*(.*?)(?=^- |\Z)", advice, re.MULTILINE | re.DOTALL))
     assert set(texts) == set(PRESETS)
     counts = {preset: re.search(r"(\d+)\s+factorisations", text) for preset, text in texts.items()}
     told = {preset: int(count[1]) for preset, count in counts.items() if count}

@@ -1,6 +1,6 @@
 """Lessons: what the network hears of a batch of mixtures, and what is true of every patch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,14 @@ SAMPLES = 131_072
 """Of a mixture: a power of two, just longer than the network's window."""
 ROOMS = 48
 """That are kept at hand; each lesson changes two of them."""
+PLACED = 6
+"""Sets of sources that are kept, to be mixed again."""
+NEW = 0.4
+"""How likely a lesson is mixed from new sources once there are so many."""
+REMIXED_DEVIATION = 6.0
+"""dB by which the levels change when sources are mixed again."""
+REMIXED_SILENT = 0.2
+"""How likely a source is left out then."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +47,31 @@ def mirrored(heard: Tensor, random: torch.Generator) -> Tensor:
     return torch.where(some, heard * signs[:, None, None], heard)
 
 
+@dataclass(frozen=True)
+class Placed:
+    """The sources of some mixtures, as they stand in the stereo image.
+
+    Attributes:
+        audio: (sources, 2, samples).
+        energies: of each in every patch, (sources, rows, columns).
+        kinds: the class of each.
+        mixtures: the mixture that each belongs to.
+        mono: whether a mixture is mono, (mixtures,).
+    """
+
+    audio: Tensor
+    energies: Tensor
+    kinds: Tensor
+    mixtures: Tensor
+    mono: Tensor
+
+
 @dataclass
 class Teacher:
     """Makes lessons on a device.
+
+    Placing sources is most of the work. Each set of them is therefore mixed more than once: at other levels,
+    without some of them, with sides swapped, and mastered anew.
 
     Attributes:
         bank: that phrases are drawn from.
@@ -54,9 +84,19 @@ class Teacher:
     random: torch.Generator
     chances: studio.Chances = studio.CHANCES
     rooms: Tensor | None = None
+    kept: list[Placed] = field(default_factory=list)
 
     def made(self, count: int) -> Lesson:
         """Make a lesson of `count` mixtures."""
+        if len(self.kept) < PLACED or self.numbers.random() < NEW:
+            placed = self.placed(count)
+            self.kept = [*self.kept, placed][-PLACED:]
+        else:
+            placed = remixed(self.kept[int(self.numbers.integers(len(self.kept)))], self.random)
+        return heard_lesson(placed, count, self.numbers, self.random, self.chances)
+
+    def placed(self, count: int) -> Placed:
+        """Draw the sources of `count` mixtures and place them."""
         device = self.random.device
         drawn = draw(self.bank, count, SAMPLES, self.numbers)
         if self.rooms is None:
@@ -64,8 +104,29 @@ class Teacher:
         else:
             changed = torch.randint(ROOMS, (2,), generator=self.random, device=device)
             self.rooms[changed] = studio.rooms(2, SAMPLES, self.random)
-        sources = stereo_sources(drawn, self.rooms, self.random, self.chances)
-        return heard_lesson(drawn, sources, count, self.numbers, self.random, self.chances)
+        audio = stereo_sources(drawn, self.rooms, self.random, self.chances)
+        mixtures = torch.from_numpy(drawn.mixtures).to(device)
+        # Of mono mixtures the sources are mono too, so that what cancels is nobody's.
+        mono = studio.happens(self.chances.mono, (count,), self.random)
+        alike = audio.mean(dim=1, keepdim=True).expand_as(audio)
+        audio = torch.where(mono[mixtures][:, None, None], alike, audio)
+        kinds = torch.from_numpy(drawn.kinds).to(device)
+        return Placed(audio, patch_energies(audio, GRID), kinds, mixtures, mono)
+
+
+def remixed(placed: Placed, random: torch.Generator) -> Placed:
+    """Mix sources again at other levels, some of them silent, some with left and right swapped."""
+    count = len(placed.audio)
+    levels = 10 ** (REMIXED_DEVIATION / 20 * studio.randn((count,), random))
+    silent = studio.happens(REMIXED_SILENT, (count,), random)
+    levels = torch.where(silent, 1e-3 * levels, levels)
+    swapped = studio.happens(0.5, (count, 1, 1), random)
+    audio = torch.where(swapped, placed.audio.flip(1), placed.audio)
+    return replace(
+        placed,
+        audio=audio * levels[:, None, None],
+        energies=placed.energies * levels.square()[:, None, None],
+    )
 
 
 def stereo_sources(drawn: Drawn, rooms: Tensor, random: torch.Generator, chances: studio.Chances) -> Tensor:
@@ -101,21 +162,16 @@ def patch_energies(audio: Tensor, grid: Grid, at_once: int = 8) -> Tensor:
 
 
 def heard_lesson(
-    drawn: Drawn,
-    sources: Tensor,
+    placed: Placed,
     count: int,
     numbers: np.random.Generator,
     random: torch.Generator,
     chances: studio.Chances,
     grid: Grid = GRID,
 ) -> Lesson:
-    """Mix stereo sources (sources, 2, samples), master the mixtures, and measure what is true of them."""
+    """Mix placed sources, master the mixtures, and measure what is true of them."""
+    sources, mixtures, mono = placed.audio, placed.mixtures, placed.mono
     device = sources.device
-    mixtures = torch.from_numpy(drawn.mixtures).to(device)
-    # Of mono mixtures the sources are mono too, so that what cancels is nobody's.
-    mono = studio.happens(chances.mono, (count,), random)
-    alike = sources.mean(dim=1, keepdim=True).expand_as(sources)
-    sources = torch.where(mono[mixtures][:, None, None], alike, sources)
     mixture = sources.new_zeros(count, *sources.shape[1:]).index_add_(0, mixtures, sources)
     mixture = studio.mastered(mixture, random, chances)
     for index in range(count):
@@ -139,9 +195,8 @@ def heard_lesson(
         spectrum = spectrum.index_add(0, noisy, noise * hiss)
     heard = features(spectrum, grid)
 
-    each = patch_energies(sources, grid)
-    each = each * grid.into_patches(grid.into_bands(gains.square()[..., None].expand(-1, -1, 4)))[mixtures]
-    kinds = torch.from_numpy(drawn.kinds).to(device)
+    of_gains = grid.into_patches(grid.into_bands(gains.square()[..., None].expand(-1, -1, 4)))
+    each = placed.energies * of_gains[mixtures]
     energies = each.new_zeros(count * len(RENDERED_CLASSES), *each.shape[1:])
-    energies.index_add_(0, mixtures * len(RENDERED_CLASSES) + kinds, each)
+    energies.index_add_(0, mixtures * len(RENDERED_CLASSES) + placed.kinds, each)
     return Lesson(heard, energies.unflatten(0, (count, -1)))

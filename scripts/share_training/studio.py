@@ -15,6 +15,9 @@ from torch.nn import functional
 
 RATE = 44_100
 EQ_POINTS = 10
+FINE_POINTS = 48
+FINE_DEVIATION = 3.0
+"""Points and dB of the finer curve of a source's own: the body of the instrument."""
 LOWEST = 30.0
 """Hz: where the equalisers' curves begin."""
 
@@ -163,7 +166,9 @@ def placed(
     count, samples = audio.shape
     spectrum = torch.fft.rfft(audio)
     bins = spectrum.shape[-1]
-    spectrum = spectrum * 10 ** (curves(count, bins, 4.5, random, chances) / 20)
+    gains = curves(count, bins, 4.5, random, chances)
+    fine = randn((count, FINE_POINTS), random) * FINE_DEVIATION * rand((count, 1), random)
+    spectrum = spectrum * 10 ** ((gains + along_frequency(fine, bins)) / 20)
 
     # Most parts of music stand near the middle, some far out.
     angle = torch.tanh(randn((count,), random) * 0.8 * rand((count,), random)) * math.pi / 4 + math.pi / 4

@@ -94,17 +94,6 @@ KITS = (
         (("kick", "29800*"), ("snare", "124382*"), ("snare", "25671*"), ("hat", "104227*"),
          ("hat", "116973*"), ("cymbal", "124101*"), ("tom", "101450*"), ("tom", "86335*"),
          ("tom", "9993*"), ("hand", "15590*"))),
-    Kit("hydrogen-electric-empire", "kit", f"{HYDROGEN}/ElectricEmpireKit",
-        (("kick", "EE_Kick_[DHLN]*"), ("kick", "EE_Kick_[OPRS]*"), ("snare", "EE_Snare*"),
-         ("hand", "EE_Clap*"), ("hat", "EE_Hat_Cl*"), ("hat", "EE_Hat_[LR]*"), ("cymbal", "EE_Hat_Op*"),
-         ("tom", "EE_Drum*"),
-         ("hand", "EE_Conga*"), ("hand", "EE_Click*"))),
-    Kit("hydrogen-hard-electro", "kit", f"{HYDROGEN}/HardElectro1",
-        (("kick", "HardHse_K*"), ("kick", "PowR_BD*"), ("snare", "PowR_SN*"), ("snare", "*Clap*"),
-         ("hat", "*CHH*"), ("hat", "PowR_HH*"), ("cymbal", "*OHH*"))),
-    Kit("hydrogen-varibreaks", "kit", f"{HYDROGEN}/VariBreaks",
-        (("kick", "VP Kick*"), ("snare", "VP Snare*"), ("hat", "VP Hat*Cl*"), ("cymbal", "VP Hat*Op*"),
-         ("tom", "VP Tom*"), ("hand", "VP Click*"), ("tom", "VP Drum*"))),
 )  # fmt: skip
 LOOPS = (
     ("sonic-pi", f"{SONIC_PI}/loop_[abceimpst]*.flac"),

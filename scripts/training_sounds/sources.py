@@ -8,6 +8,7 @@ says which Debian packages are needed. What is there already is left.
 """
 
 import argparse
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass
@@ -55,13 +56,6 @@ SOURCES = (
         "debian:csound-soundfont",
         "public domain",
         "the Csound project",
-        "all of General MIDI",
-    ),
-    Source(
-        ("GeneralUser-v1.47",),
-        "debian:minuet-data",
-        "GeneralUser GS License 2.0: free to use, modify and pass on; not every sample's origin is sure",
-        "S. Christian Collins",
         "all of General MIDI",
     ),
     karoryfer("karoryfer.pastabass", "pastabass", "electric bass"),
@@ -145,13 +139,6 @@ SOURCES = (
     ),
     Source(("hydrogen-audiophob",), "debian:hydrogen-drumkits", CC0, "Audiophob", "drum kit"),
     Source(
-        ("hydrogen-electric-empire", "hydrogen-hard-electro", "hydrogen-varibreaks"),
-        "debian:hydrogen-drumkits",
-        "GPL-2+, and the author grants all rights (in the package's copyright file)",
-        "Artemiy Pavlov",
-        "electronic drum kits",
-    ),
-    Source(
         ("guitar-strums",),
         "debian:hydrogen-drumkits-effects",
         "CC BY 3.0",
@@ -208,17 +195,43 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def clone(address: str, target: Path) -> None:
+    """Bring the newest state of a repository, its files byte by byte.
+
+    Some repositories ask for other line ends in all of their files, recordings included.
+    """
+    beside = target.with_name(f"{target.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    subprocess.run(["git", "clone", "--depth", "1", "--no-checkout", address, str(beside)], check=True)
+    (beside / ".git/info/attributes").write_text("* -text\n")
+    subprocess.run(["git", "-C", str(beside), "checkout", "--quiet", "HEAD", "--", "."], check=True)
+    beside.rename(target)
+
+
+def vocadito(folder: Path) -> None:
+    """Bring the three recordings of vocadito that lie among other projects' tests."""
+    own = folder / "vocadito"
+    own.mkdir(exist_ok=True)
+    for repository in ("spotify/basic-pitch", "mir-dataset-loaders/mirdata"):
+        target = folder / repository.replace("/", "+")
+        if not target.exists():
+            clone(f"https://github.com/{repository}", target)
+        for path in target.rglob("vocadito_*.wav"):
+            shutil.copy(path, own / path.name)
+
+
 def collect(folder: Path, instruments: tuple[str, ...]) -> None:
     """Bring repositories and npm packages into a folder, each into one of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     for source in SOURCES:
         origin, _, name = source.where.partition(":")
-        if origin == "github" and " and " not in name:
+        if source.makers == ("vocadito",):
+            vocadito(folder)
+        elif origin == "github":
             repository = name.split()[0]
             target = folder / repository.replace("/", "+")
             if not target.exists():
-                address = f"https://github.com/{repository}"
-                subprocess.run(["git", "clone", "--depth", "1", address, str(target)], check=True)
+                clone(f"https://github.com/{repository}", target)
         elif origin == "debian":
             print(f"apt-get install {name}")
     for instrument in instruments:

@@ -94,6 +94,11 @@ def describe(
         },
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
     }
+    if task.share_network is not None:
+        manifest["share_network"] = {
+            "name": task.share_network.identifier,
+            "weights": task.share_network.weights_hash,
+        }
     if generator is not None:
         manifest["generator"] = {
             "name": generator.name,

@@ -62,6 +62,16 @@ PRESETS = {
         ),
         Preset("fast", "the default with a quarter of the factorisations", Settings(factorisations=2)),
         Preset(
+            "shares",
+            "one network decides for every moment and band; the quickest, made for real recordings",
+            Settings(steer="shares"),
+        ),
+        Preset(
+            "shares+components",
+            "shares and components decide together; better than either on real recordings",
+            Settings(steer="shares+gates", factorisations=2),
+        ),
+        Preset(
             "steered",
             "components steered until a published tagger detects the tag; for tags that the listener lacks",
             Settings(
@@ -172,7 +182,8 @@ def validate(settings: Settings) -> None:
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
     shareless = [name for name in settings.taggers if name.partition("/")[0] not in (*EXCLUSIVE, name)]
-    if settings.steer == "gates" and settings.begin == "heard" and len(shareless) == len(settings.taggers):
+    infers = settings.steer == "shares+gates" or (settings.steer == "gates" and settings.begin == "heard")
+    if infers and len(shareless) == len(settings.taggers):
         raise TagBoxError(
             f"gates can begin as heard only where a tagger predicts shares, and {shareless[0]} does not; "
             "add rendered/listener to the taggers, or take the preset steered"

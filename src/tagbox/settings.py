@@ -18,7 +18,8 @@ class Settings:
     """Everything that decides a result, besides the recording and the tags.
 
     Attributes:
-        steer: the method: "gates" on components, or a generator's "latents".
+        steer: the method: "gates" on components, a generator's "latents", or the share network's "shares",
+            alone or together with gates ("shares+gates").
         taggers: whose predictions decide, as data/architecture.
         objective: name of the loss that is minimised (see `tagbox.methods.objectives`).
         steps: of the steering loop, at the most; 1 steers nothing.

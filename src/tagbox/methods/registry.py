@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tagbox.methods.separators import Separator, SteeredGates, SteeredLatents, TaggedComponents
+from tagbox.methods.shares import PatchShares, shares_and_components
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
 from tagbox.registry import look_up
@@ -16,10 +17,12 @@ class Method:
     Attributes:
         make: a task, and what is called after every step, to a separator.
         needs_generator: whether the task needs a generator.
+        needs_share_network: whether the task needs the share network.
     """
 
     make: Callable[[Task, OnStep | None], Separator]
     needs_generator: bool = False
+    needs_share_network: bool = False
 
 
 def gates_by_inference_or_gradient(task: Task, on_step: OnStep | None) -> Separator:
@@ -31,6 +34,8 @@ def gates_by_inference_or_gradient(task: Task, on_step: OnStep | None) -> Separa
 METHODS: dict[str, Method] = {
     "gates": Method(gates_by_inference_or_gradient),
     "latents": Method(SteeredLatents, needs_generator=True),
+    "shares": Method(PatchShares, needs_share_network=True),
+    "shares+gates": Method(shares_and_components, needs_share_network=True),
 }
 
 

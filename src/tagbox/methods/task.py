@@ -28,6 +28,7 @@ class Task:
         steering_taggers: the same taggers, computing in the precision that `settings` asks for.
         generator: where the method steers one.
         device: of the models and of the computation.
+        share_network: where the method masks by one, computing in the precision that `settings` asks for.
     """
 
     queries: tuple[str, ...]
@@ -38,6 +39,7 @@ class Task:
     steering_taggers: tuple[Tagger, ...]
     generator: Generator | None
     device: torch.device
+    share_network: Tagger | None = None
 
     @property
     def sources(self) -> int:

@@ -13,7 +13,10 @@ from tagbox.methods.task import Task
 from tagbox.models import load_generator, load_tagger
 from tagbox.settings import Settings
 from tagbox.taggers.names import TaggerName
+from tagbox.taggers.tagger import Tagger
 from tagbox.tags.query import check_queries, target_tags
+
+SHARE_NETWORK = TaggerName("rendered", "shares")
 
 
 def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Task:
@@ -31,8 +34,11 @@ def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Tas
     selected = devices.select_device(device)
     dtype = devices.select_dtype(settings.precision, selected)
     taggers = tuple(load_tagger(name.architecture, name.data, selected) for name in names)
-    generator = None
-    if find_method(settings.steer).needs_generator:
+    method = find_method(settings.steer)
+    generator, share_network = None, None
+    if method.needs_share_network:
+        share_network = _load_share_network(queries, selected, dtype)
+    if method.needs_generator:
         generator = _load_generator(settings, selected, dtype)
     targets = tuple(
         torch.stack([_multi_hot(tags_by_query[query][i], tagger.tags) for query in queries]).to(selected)
@@ -47,7 +53,14 @@ def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Tas
         steering_taggers=tuple(tagger.to_precision(dtype) for tagger in taggers),
         generator=generator,
         device=selected,
+        share_network=share_network,
     )
+
+
+def _load_share_network(queries: Sequence[str], device: torch.device, dtype: torch.dtype) -> Tagger:
+    for query in queries:
+        target_tags(query, SHARE_NETWORK.data)
+    return load_tagger(SHARE_NETWORK.architecture, SHARE_NETWORK.data, device).to_precision(dtype)
 
 
 def _load_generator(settings: Settings, device: torch.device, dtype: torch.dtype) -> Generator:

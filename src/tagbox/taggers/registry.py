@@ -20,6 +20,9 @@ from tagbox.taggers.networks.listener import WINDOW_SAMPLES, Listener, Normalise
 from tagbox.taggers.networks.musicnn import Musicnn, large_musicnn
 from tagbox.taggers.networks.pons import PonsMusicnn, msd_vgg, mtat_vgg
 from tagbox.taggers.networks.sample_cnn import ExcitedSampleCNN, SampleCNN
+from tagbox.taggers.networks.share_unet import RATE as SHARE_RATE
+from tagbox.taggers.networks.share_unet import WINDOW_SAMPLES as SHARE_WINDOW
+from tagbox.taggers.networks.share_unet import ShareTagger, StereoFeatures
 from tagbox.taggers.networks.short_chunk_cnn import ShortChunkCNN, ShortChunkResNet
 from tagbox.taggers.tagger import FrontEnd, Tagger
 from tagbox.tags.vocabularies import TAGS
@@ -49,10 +52,11 @@ class Architecture:
     Attributes:
         build: makes the network, whose forward gives logits.
         frontend: transforms audio to the network's input.
-        window: samples of one window, at 16 kHz.
+        window: samples of one window, at `rate`.
         memory_format: of the weights of two-dimensional convolutions. With channels last they run up to twice
             as fast on a CPU, and round a little more.
         variants: makes the network for data for which it was published in another size.
+        rate: sample rate of the audio, Hz.
     """
 
     build: BuildNetwork
@@ -60,6 +64,7 @@ class Architecture:
     window: int
     memory_format: torch.memory_format = torch.channels_last
     variants: Mapping[str, BuildNetwork] = field(default_factory=dict)
+    rate: int = RATE
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -76,6 +81,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "pons-musicnn": Architecture(PonsMusicnn, PonsMel(), 48128),
     "pons-vgg": Architecture(mtat_vgg, PonsMel(), 48128, variants={"msd": msd_vgg}),
     "listener": Architecture(Listener, NormalisedMel(), WINDOW_SAMPLES),
+    "shares": Architecture(ShareTagger, StereoFeatures(), SHARE_WINDOW, rate=SHARE_RATE),
 }
 
 
@@ -128,7 +134,9 @@ def from_state_dict(name: str, data: str, state: Mapping[str, Tensor], weights_h
     }
     network.load_state_dict(weights, assign=True)
     network.eval().requires_grad_(False)
-    return Tagger(name, data, RATE, architecture.window, TAGS[data], frontend, network, weights_hash)
+    return Tagger(
+        name, data, architecture.rate, architecture.window, TAGS[data], frontend, network, weights_hash
+    )
 
 
 @lru_cache(maxsize=64)

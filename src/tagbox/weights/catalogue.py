@@ -141,6 +141,7 @@ MODELS: tuple[Model, ...] = (
     _unpublished("jamendo/short"),
     _unpublished("msd/short"),
     Model("tagger", "listener", "rendered", MIT, inside="taggers/data/rendered-listener.safetensors"),
+    Model("tagger", "shares", "rendered", MIT, inside="taggers/data/rendered-shares.safetensors"),
     Model("generator", "embedded", None, MIT, inside="generators/data/embedded.safetensors"),
     Model(
         "generator",

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tagbox.taggers.networks.listener import MIN_SHARE, class_membership
 from tagbox.tags.vocabularies import RENDERED_CLASSES
 
 RATE = 44_100
@@ -113,6 +114,8 @@ class Grid:
 
 
 GRID = Grid()
+WINDOW_SAMPLES = (WINDOW - 1) * GRID.hop_length
+"""As many as make `WINDOW` frames."""
 
 
 def power(spectrum: Tensor) -> Tensor:
@@ -266,7 +269,7 @@ class ShareUNet(nn.Module):
         self.forget = nn.Dropout2d(dropout)
         self.end = nn.Conv2d(channels[0], len(RENDERED_CLASSES), 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def patch_logits(self, x: Tensor) -> Tensor:
         """Answer `features` (batch, FEATURES, rows, columns) with logits (batch, classes, rows, columns)."""
         columns = x.shape[-1]
         x = self.begin(functional.pad(x, (0, -columns % self.columns)))
@@ -283,13 +286,58 @@ class ShareUNet(nn.Module):
         logits: Tensor = self.end(self.forget(x))
         return logits[..., :columns]
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Answer for every patch, as `patch_logits` does."""
+        return self.patch_logits(x)
+
+
+class ShareTagger(ShareUNet):
+    r"""The same network as a tagger: which tags a window has, and how much of it.
+
+    A tag's logit is the log-odds of its share of the window's energy, so that a sigmoid gives the share, the
+    mean of the patches' shares :math:`p_c` weighted by their energies.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `features` (batch, FEATURES, rows, columns) to logits (batch, tags), classes first."""
+        shares = torch.softmax(precise(self.patch_logits(x)), dim=1)
+        energy = energy_of_patches(precise(x))
+        energy = energy / energy.sum(dim=(1, 2), keepdim=True)
+        present = torch.einsum("bcrt,brt->bc", shares, energy) @ class_membership().to(shares)
+        present = present.clamp(0, 1)
+        return torch.log((present + MIN_SHARE) / (1 - present + MIN_SHARE))
+
+
+@dataclass(frozen=True)
+class StereoFeatures:
+    """The front end of the share network as a tagger: mono audio, heard as two equal channels.
+
+    Attributes:
+        grid: of the network.
+    """
+
+    grid: Grid = GRID
+
+    def __call__(self, audio: Tensor) -> Tensor:
+        """Transform (batch, samples) at `RATE` to `features`."""
+        return features(self.grid.stft(audio[:, None]), self.grid)
+
+
+def energy_of_patches(heard: Tensor, grid: Grid = GRID) -> Tensor:
+    """Compute the patches' energies (batch, rows, columns), relative to the loudest point, of `features`."""
+    points = grid.bands_per_patch * grid.frames_per_patch
+    levels = 10 ** ((20 * heard[:, :points] - RANGE / 2) / 10)
+    widths = torch.tensor(grid.widths, device=heard.device, dtype=heard.dtype)
+    of_points = widths.reshape(-1, grid.bands_per_patch).T.repeat_interleave(grid.frames_per_patch, dim=0)
+    return torch.einsum("bprt,pr->brt", levels, of_points)
+
 
 def precise(x: Tensor) -> Tensor:
     """Convert what is less than single precision to it."""
     return x.float() if x.element_size() < 4 else x
 
 
-def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) -> Tensor:
+def shares_of_spectrum(network: ShareUNet, spectrum: Tensor, grid: Grid = GRID) -> Tensor:
     """Ask for the classes' shares of every patch of a mixture, however long.
 
     Longer mixtures are heard in windows that overlap by half, and where two hear the same, the one in whose
@@ -307,10 +355,11 @@ def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) 
     beyond = max(0, -(-(frames - WINDOW) // STRIDE)) * STRIDE + WINDOW - frames
     padded = functional.pad(spectrum, (0, beyond))
     windows = padded.unfold(-1, WINDOW, STRIDE).movedim(-2, 1).flatten(0, 1)
-    each = [
-        torch.softmax(precise(network(features(windows[begin : begin + AT_ONCE], grid))), dim=1)
-        for begin in range(0, len(windows), AT_ONCE)
-    ]
+    dtype = next(network.parameters()).dtype
+    each = []
+    for some in torch.split(windows, AT_ONCE):
+        heard = features(some, grid).to(dtype, memory_format=torch.channels_last)
+        each.append(torch.softmax(precise(network.patch_logits(heard)), dim=1))
     answers = torch.cat(each)
     answers = answers.reshape(batch, -1, *answers.shape[1:])
     columns, stride = WINDOW // grid.frames_per_patch, STRIDE // grid.frames_per_patch
@@ -327,7 +376,7 @@ def shares_of_spectrum(network: nn.Module, spectrum: Tensor, grid: Grid = GRID) 
     return wanted
 
 
-def shares(network: nn.Module, mixture: Tensor, grid: Grid = GRID) -> tuple[Tensor, Tensor]:
+def shares(network: ShareUNet, mixture: Tensor, grid: Grid = GRID) -> tuple[Tensor, Tensor]:
     """Ask for the classes' shares of every patch of a mixture.
 
     Args:
