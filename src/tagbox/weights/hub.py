@@ -10,12 +10,15 @@ import fnmatch
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsError, UnknownModelError
 from tagbox.plugins import discovery
@@ -29,8 +32,10 @@ WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 DEFAULT_REVISION = "main"
+CONNECT_SECONDS = 5.0
 HUB_MISSING = "models from the hub need huggingface_hub; install it with: pip install 'tagbox[hf]'"
 
+UNREACHABLE = "the hub cannot be reached (is this machine online?)"
 HTTP_LIBRARIES = ("httpx", "requests", "urllib3", "httpcore")
 
 FREE_LICENCES = (
@@ -198,6 +203,8 @@ def fetch(model: Model, on_message: Any = None) -> Path:
         raise MissingWeightsError(
             f"{address} is not in the cache, and HF_HUB_OFFLINE forbids to download it; unset it once"
         )
+    if not _is_reachable():
+        raise MissingWeightsError(f"cannot get {address}: {UNREACHABLE}")
     with _translated(address):
         from huggingface_hub import HfApi
 
@@ -352,6 +359,20 @@ def _endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
+def _is_reachable() -> bool:
+    """Return whether a connection to the hub can be made: huggingface_hub itself tries for half a minute."""
+    parts = urlsplit(_endpoint())
+    if parts.scheme in getproxies() or not parts.hostname:
+        # How to get there is the proxy's affair.
+        return True
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname, port), CONNECT_SECONDS):
+            return True
+    except OSError:
+        return False
+
+
 def _download(address: Address, name: str, is_optional: bool = False) -> Path:
     """Download a file into the cache of huggingface_hub, or find it there; the path where it is kept."""
     with _translated(address, name, is_optional), _without_progress_bars():
@@ -364,7 +385,7 @@ def _download(address: Address, name: str, is_optional: bool = False) -> Path:
                 revision=address.revision,
                 cache_dir=cache_folder(),
                 endpoint=_endpoint(),
-                local_files_only=is_offline(),
+                local_files_only=is_offline() or not _is_reachable(),
             )
         )
     return Path()
@@ -420,8 +441,7 @@ def _translated(address: Address, name: str = "", is_optional: bool = False) -> 
             f"{address.repository} has no revision {address.revision}; see {page(address)}/commits"
         ) from error
     except errors.LocalEntryNotFoundError as error:
-        unreachable = "the hub cannot be reached (is this machine online?)"
-        why = "HF_HUB_OFFLINE forbids it" if is_offline() else unreachable
+        why = "HF_HUB_OFFLINE forbids it" if is_offline() else UNREACHABLE
         raise MissingWeightsError(f"cannot get {address}: {why}, and it is not in the cache") from error
     except errors.EntryNotFoundError as error:
         if not is_optional:
