@@ -15,7 +15,7 @@ from tagbox.cli import app
 from tagbox.cli.tags import words_as_markdown
 from tagbox.presets import PRESETS, Settings
 from tagbox.tags.vocabularies import TAGS
-from tagbox.weights.catalogue import MODELS
+from tagbox.weights.catalogue import GENERATORS, TAGGERS
 
 HEAD = """# All commands
 
@@ -59,7 +59,7 @@ def tags() -> str:
 def weights() -> str:
     """Return the table of models that can be downloaded or imported, with their checksums."""
     rows = ["| model | licence | git blob id | SHA-256 |", "|---|---|---|---|"]
-    for model in MODELS:
+    for model in (*TAGGERS, *GENERATORS):
         if not model.inside:
             checksums = [f"`{value}`" if value else "" for value in (model.git_blob, model.sha256)]
             rows.append(f"| `{model.identifier}` | {model.licence} | {' | '.join(checksums)} |")

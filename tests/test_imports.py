@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tagbox"
 LAYERS = (
     (
         *("errors", "settings", "tags", "atomic_files", "temporary_files", "memory", "state_dict"),
-        *("registry", "numerics", "audio"),
+        *("registry", "numerics", "audio", "plugins"),
     ),
     ("kernels",),
     ("taggers", "generators"),
@@ -29,7 +29,11 @@ LAYERS = (
 )
 """From the lowest to the highest; a module may import its own layer and those below it."""
 
-LIGHT = ("settings", "presets", "errors", "audio.validation", "taggers.names", "tags.query", "tags.resolve")
+LIGHT = (
+    *("settings", "presets", "errors", "audio.validation", "taggers.names", "tags.query", "tags.resolve"),
+    *("plugins", "plugins.discovery", "methods.registry", "weights.catalogue", "weights.store"),
+    *("weights.hub", "weights.verification"),
+)
 """Modules that the command line reads before it knows whether PyTorch is needed."""
 
 

@@ -191,9 +191,10 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> VQVAEGenerator:
     torch.save({"model": recipe_weights(jukebox.expected_shapes())}, folder / "vqvae.pth.tar")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TAGBOX_HOME", str(folder / "home"))
-        path = store.import_file(catalogue.model_by_identifier("jukebox"), folder / "vqvae.pth.tar")
+        model = catalogue.model_by_identifier("jukebox")
+        loaded = jukebox.load_jukebox(model, store.import_file(model, folder / "vqvae.pth.tar"))
     return pretrained.from_state_dict(
-        "jukebox", jukebox.load_jukebox(path).model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
+        "jukebox", loaded.model.state_dict(), JUKEBOX, "cpu", "recipe", jukebox.LICENCE
     )
 
 

@@ -39,8 +39,9 @@ from tagbox.errors import (
     UnknownModelError,
     UnwritableOutputError,
 )
+from tagbox.plugins import Model
 from tagbox.weights import cache_file, catalogue, download, store, verification
-from tagbox.weights.catalogue import MODELS, Model, model_by_identifier
+from tagbox.weights.catalogue import model_by_identifier
 from tagbox.weights.download import RetryPolicy
 
 QUICK = RetryPolicy(max_attempts=3, pause_seconds=0.01, timeout_seconds=2.0)
@@ -115,14 +116,14 @@ def run(
 
 
 def test_every_published_tagger_has_a_fixed_address_and_a_blob_id() -> None:
-    published = [model for model in MODELS if model.source and model.kind == "tagger"]
+    published = [model for model in catalogue.models() if model.source and model.kind == "tagger"]
     assert len(published) == 24
     for model in published:
         assert re.fullmatch("[0-9a-f]{40}", model.git_blob or "")
         assert "/2969b12498d9c8efa749d99c3ba7a36487b02d21/" in model.source
         assert model.source.endswith(f"/models/{model.identifier}/best_model.pth")
     assert len({model.git_blob for model in published}) == 24
-    assert len({model.identifier for model in MODELS}) == len(MODELS)
+    assert len({model.identifier for model in catalogue.models()}) == len(catalogue.models())
 
 
 def test_published_files_have_the_checksums_of_the_catalogue(shared: Path) -> None:
@@ -531,7 +532,8 @@ def test_tagbox_home_replaces_the_platforms_cache_folder(monkeypatch: pytest.Mon
 
 
 def test_weights_that_ship_with_the_package_are_valid() -> None:
-    shipped = [model for model in MODELS if model.inside and store.availability(model) == "inside"]
+    models = catalogue.models()
+    shipped = [model for model in models if model.inside and store.availability(model) == "inside"]
     assert {"mtat/pons-musicnn"} <= {model.identifier for model in shipped}
     for model in shipped:
         assert store.verify(model) == store.pull(model) == store.weights_path(model)
@@ -594,7 +596,7 @@ def test_the_table_lists_every_model(
 ) -> None:
     code, out, _ = run(capsys, monkeypatch, "models")
     assert code == 0
-    for model in MODELS:
+    for model in catalogue.models():
         assert re.search(
             rf"^ *{model.identifier} .* {re.escape(store.availability(model))} *$", out, re.MULTILINE
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import soundfile
 
@@ -152,8 +153,9 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         source=f"{server.base}/slow/crnn.pth",
     )
     # The command looks the model up, and finds the server's.
-    models = catalogue.MODELS
-    catalogue.MODELS = tuple(model if each is published else each for each in models)
+    models = tuple(model if each is published else each for each in catalogue.models())
+    changed = mock.patch.object(catalogue, "models", lambda: models)
+    changed.start()
 
     def separate(*options: object, resumes: bool = False, recording: Path = song) -> Run:
         def run(out: Path, again: bool) -> None:
@@ -220,7 +222,7 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
     try:
         yield jobs
     finally:
-        catalogue.MODELS = models
+        changed.stop()
         server.close()
 
 

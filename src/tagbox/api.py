@@ -14,6 +14,7 @@ from torch import Tensor
 from tagbox import manifest, presets
 from tagbox.audio import files
 from tagbox.audio.arrays import as_channels, check_rate, level_note
+from tagbox.audio.downmix import with_channels
 from tagbox.audio.metadata import read_metadata
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
@@ -208,9 +209,9 @@ def transfer(
         queries = as_queries(tags)
         task = prepare_task([UNION.join(queries)] if queries else queries, settings, device)
         loaded = time.monotonic()
-        mono, runs = resynthesise_recording(channels, rate, task, on_step)
+        generated, runs = resynthesise_recording(channels, rate, task, on_step)
         steered = time.monotonic()
-        result = mono.expand(channels.shape)
+        result = with_channels(generated, channels.shape[0])
         probabilities = {
             name: predict_recording(task.taggers, track, rate, settings.padding)
             for name, track in (("mixture", channels), ("result", result))

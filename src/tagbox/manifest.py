@@ -12,11 +12,15 @@ import torch
 from torch import Tensor
 
 import tagbox
+from tagbox.methods.registry import METHODS
 from tagbox.methods.steering import Run
 from tagbox.methods.task import Task
+from tagbox.plugins.descriptions import Model
+from tagbox.plugins.discovery import Origin
 from tagbox.settings import PUBLISHED_FAULTS
 from tagbox.taggers.tagger import Tagger
-from tagbox.weights import catalogue, store
+from tagbox.tags.vocabularies import is_open
+from tagbox.weights import catalogue, hub, store
 
 TOP_TAGS = 5
 
@@ -71,7 +75,7 @@ def describe(
             for query in queries
         },
         "input": dict(source),
-        "taggers": [{"name": tagger.identifier, "weights": tagger.weights_hash} for tagger in taggers],
+        "taggers": [_describe_tagger(tagger) for tagger in taggers],
         "runs": [
             {
                 "sources": list(run.sources),
@@ -105,12 +109,42 @@ def describe(
             "weights": generator.weights_hash,
             "licence": generator.licence,
         }
-        if generator.name == "jukebox":
-            accepted = store.licence_acceptance(catalogue.find_model("generator", "jukebox", None))
-            manifest["generator"]["licence_accepted"] = accepted
+        known = {model.name: model for model in catalogue.generators()}
+        name = task.settings.generator
+        if name in known or hub.is_address(name):
+            manifest["generator"] |= _describe_source(store.describe("generator", name))
+    origin = METHODS.origin(task.settings.steer)
+    if not origin.is_own:
+        manifest["method"] = {"name": task.settings.steer, **_describe_origin(origin)}
     if preset == "published-code":
         manifest["faults_kept"] = list(PUBLISHED_FAULTS)
     return manifest
+
+
+def _describe_tagger(tagger: Tagger) -> dict[str, Any]:
+    described: dict[str, Any] = {"name": tagger.identifier, "weights": tagger.weights_hash}
+    if hub.is_address(tagger.name):
+        described["data"] = tagger.data
+    if is_open(tagger.data):
+        described["words"] = list(tagger.tags)
+    return described | _describe_source(store.describe("tagger", tagger.name, tagger.data))
+
+
+def _describe_source(model: Model) -> dict[str, Any]:
+    """Describe where a model comes from, other than from TagBox itself, and the licence that was accepted."""
+    described: dict[str, Any] = {}
+    origin = catalogue.origin(model)
+    if origin is not None and not origin.is_own:
+        described |= _describe_origin(origin)
+    if store.is_on_hub(model):
+        described |= {"source": model.source, "licence": model.licence}
+    if model.terms:
+        described["licence_accepted"] = store.licence_acceptance(model)
+    return described
+
+
+def _describe_origin(origin: Origin) -> dict[str, str]:
+    return {"distribution": origin.distribution, "version": origin.version}
 
 
 def _most_probable(

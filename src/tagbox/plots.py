@@ -91,12 +91,12 @@ def draw_curves(ax: "Axes", result: Separation, runs: Sequence[Run]) -> None:
     Where a source has several tags, the most probable is drawn. The segments of a long recording share their
     source's colour.
     """
-    taggers = [entry["name"] for entry in result.manifest["taggers"]]
+    taggers = {entry["name"]: entry for entry in result.manifest["taggers"]}
     colours: dict[str, str] = {}
     for run in runs:
         for s, source in enumerate(run.sources):
-            for t, tagger in enumerate(taggers):
-                vocabulary = TAGS[TaggerName.parse(tagger).data]
+            for t, (tagger, entry) in enumerate(taggers.items()):
+                vocabulary = entry.get("words") or TAGS[entry.get("data") or TaggerName.parse(tagger).data]
                 targets = [vocabulary.index(tag) for tag in result.manifest["tags"][source][tagger]]
                 curve = [float(step.probabilities[t][s, targets].max()) for step in run.history.steps]
                 label = f"{source}: {tagger}"

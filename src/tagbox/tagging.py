@@ -1,5 +1,6 @@
 """Predict the tags of a recording, window by window, with one tagger or several."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -134,13 +135,16 @@ def predict_windows(
             with torch.no_grad():
                 logits = predict_logits(group, cut[first : first + batch_size], padding)
             for own_batches, own_logits in zip(batches, logits, strict=True):
-                own_batches.append(torch.sigmoid(own_logits[:, 0]).cpu())
+                own_batches.append(torch.sigmoid(own_logits.flatten(0, 1)).cpu())
             share = min(1.0, (first + batch_size) / len(cut))
             on_progress((len(predictions) + share * len(group)) / len(taggers))
-        seconds = window / tagger_rate
-        spans = tuple((i * seconds, min((i + 1) * seconds, duration)) for i in range(len(cut)))
         for tagger, own_batches in zip(group, batches, strict=True):
             by_window = torch.cat(own_batches)
+            seconds = tagger.prediction_samples / tagger_rate
+            if tagger.hop is not None:
+                # What is predicted for the padding of the last window alone is left out.
+                by_window = by_window[: max(1, math.ceil(duration / seconds))]
+            spans = tuple((i * seconds, min((i + 1) * seconds, duration)) for i in range(len(by_window)))
             predictions[id(tagger)] = TagPredictions(
                 tagger.identifier, tagger.data, tagger.tags, by_window.mean(0), by_window, spans
             )
@@ -175,12 +179,12 @@ def predict_recording(
     """Predict the tags of a whole recording; return each tagger's mean over its windows, (tags,).
 
     Args:
-        taggers: all of one sample rate.
+        taggers: at any rates.
         channels: (channels, samples).
         rate: of `channels`, Hz.
         padding: what fills the last window, "repeat" or "zeros".
     """
     with torch.no_grad():
-        mono = resample(downmix(channels.to(taggers[0].device))[None], rate, taggers[0].rate)
-        predictions = predict_logits(taggers, mono, padding=padding)
+        mono = downmix(channels.to(taggers[0].device))[None]
+        predictions = predict_logits(taggers, mono, padding=padding, rate=rate)
         return [torch.sigmoid(logits)[0].mean(dim=0).cpu() for logits in predictions]

@@ -26,6 +26,17 @@ def downmix(channels: Tensor) -> Tensor:
     return mean if polarity is None else (polarity[:, None] * channels).mean(dim=-2)
 
 
+def with_channels(audio: Tensor, count: int) -> Tensor:
+    """Return `audio` (..., channels, samples) with `count` channels.
+
+    Where it has another number, its mono mix is in each of them.
+    """
+    if audio.shape[-2] == count:
+        return audio
+    mono = downmix(audio).unsqueeze(-2)
+    return mono.expand(*mono.shape[:-2], count, mono.shape[-1])
+
+
 def polarities(channels: Tensor) -> Tensor | None:
     """Return a polarity for each of `channels` (channels, samples), (channels,); None where all are 1."""
     with torch.no_grad():

@@ -44,18 +44,18 @@ def transfer_presets(incomplete: str) -> list[tuple[str, str]]:
 
 def taggers(incomplete: str) -> list[str]:
     """Complete a tagger's data/architecture, or its architecture."""
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.weights import catalogue
 
-    known = [model for model in MODELS if model.kind == "tagger"]
+    known = catalogue.taggers()
     names = [model.identifier for model in known] + [model.name for model in known]
     return list(_matching(dict.fromkeys(names), incomplete))
 
 
 def models(incomplete: str) -> list[str]:
     """Complete the name of any model."""
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.weights import catalogue
 
-    return list(_matching((model.identifier for model in MODELS), incomplete))
+    return list(_matching((model.identifier for model in catalogue.models()), incomplete))
 
 
 def data(incomplete: str) -> list[str]:
@@ -67,9 +67,9 @@ def data(incomplete: str) -> list[str]:
 
 def generators(incomplete: str) -> list[str]:
     """Complete the name of a generator, or the path of a weights file."""
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.weights import catalogue
 
-    names = [model.name for model in MODELS if model.kind == "generator"]
+    names = [model.name for model in catalogue.generators()]
     folder = Path(incomplete) if incomplete.endswith("/") else Path(incomplete).parent
     files = sorted(map(str, folder.glob("*.safetensors")))
     return list(_matching([*names, *files], incomplete))

@@ -17,7 +17,7 @@ from tagbox.cli.progress import ProgressDisplay, time_left
 from tagbox.errors import TagBoxError
 
 if TYPE_CHECKING:
-    from tagbox.weights.catalogue import Model
+    from tagbox.plugins.descriptions import Model
 
 app = typer.Typer(cls=CommandGroup)
 
@@ -63,13 +63,16 @@ def models(
     """
     if context.invoked_subcommand is not None:
         return
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.plugins.discovery import faults
+    from tagbox.weights.catalogue import models
 
     output = Output(quiet, json=json)
-    rows = [_row(model) for model in MODELS]
+    rows = [*map(_row, models()), *_rows_of_plugins()]
     output.print_json(lambda: rows)
     if output.prints_text:
         _print_table(rows)
+    for fault in faults():
+        print_error(fault)
 
 
 @app.command()
@@ -123,10 +126,10 @@ def verify(names: Names = None, quiet: Quiet = False) -> None:
       tagbox models verify mtat/fcn
     """
     from tagbox.weights import store
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.weights.catalogue import models
 
     chosen = _models_called(names) or [
-        model for model in MODELS if store.availability(model) in ("inside", "cached")
+        model for model in models() if store.availability(model) in ("inside", "cached")
     ]
     _for_each(chosen, partial(_verify, output=Output(quiet)), "verified")
 
@@ -144,10 +147,8 @@ def path(
       tagbox models path mtat/fcn
     """
     from tagbox.weights import store
-    from tagbox.weights.catalogue import model_by_identifier
 
-    model = model_by_identifier(name)
-    print_line(store.locate(model.kind, model.name, model.data))
+    print_line(store.locate_model(store.describe_identifier(name)))
 
 
 @app.command()
@@ -187,9 +188,8 @@ def import_(
       tagbox models import vqvae.pth.tar --as jukebox
     """
     from tagbox.weights import store
-    from tagbox.weights.catalogue import model_by_identifier
 
-    model = model_by_identifier(name)
+    model = store.describe_identifier(name)
     output = Output(quiet)
     with _DownloadReporter(model.identifier, output) as reporter:
         kept = store.import_file(model, file, observer=reporter)
@@ -249,18 +249,21 @@ def _ask_for_licence(model: "Model") -> bool:
 
     if not model.terms or store.availability(model) == "cached" or not sys.stdin.isatty():
         return False
-    print_line(
-        f"{model.identifier} is under the {model.licence}: noncommercial use only, which includes everything "
-        f"made with it. The full text: {model.terms}",
-        error=True,
-    )
+    if store.is_on_hub(model):
+        told = f"{model.identifier} is under the licence {model.licence}, which may restrict its use"
+    else:
+        told = (
+            f"{model.identifier} is under the {model.licence}: noncommercial use only, which includes "
+            "everything made with it"
+        )
+    print_line(f"{told}. The full text: {model.terms}", error=True)
     return typer.confirm("Do you accept it?", err=True)
 
 
 def _models_called(names: Sequence[str] | None) -> list["Model"]:
-    from tagbox.weights.catalogue import model_by_identifier
+    from tagbox.weights.store import describe_identifier
 
-    return [model_by_identifier(name) for name in dict.fromkeys(names or ())]
+    return [describe_identifier(name) for name in dict.fromkeys(names or ())]
 
 
 def _for_each(models: "Sequence[Model]", action: "Callable[[Model], None]", done: str) -> None:
@@ -285,23 +288,51 @@ def _for_each(models: "Sequence[Model]", action: "Callable[[Model], None]", done
 
 def _row(model: "Model") -> dict[str, Any]:
     from tagbox.weights import store
+    from tagbox.weights.catalogue import origin
 
     availability = store.availability(model)
-    path = store.weights_path(model)
     available = availability in ("inside", "cached")
+    path = store.weights_path(model) if available and not model.weightless else None
+    source = origin(model)
     return {
         "model": model.identifier,
         "kind": model.kind,
         "data": model.data,
-        "size": path.stat().st_size if available else model.size,
+        "rate": model.rate,
+        "size": _size(path) if path else model.size,
         "licence": model.licence,
+        "distribution": source.distribution if source else None,
+        "version": source.version if source else None,
         "where": availability,
-        "path": str(path) if available else None,
+        "path": str(path) if path else None,
         "source": model.source,
         "sha256": model.sha256,
         "git_blob": model.git_blob,
         "accepted": store.licence_acceptance(model) if available else None,
     }
+
+
+def _rows_of_plugins() -> list[dict[str, Any]]:
+    """Describe the methods and vocabularies that plug-ins add, in the columns of models."""
+    from tagbox.methods.registry import METHODS
+    from tagbox.tags.vocabularies import VOCABULARIES
+
+    rows = []
+    for kind, installed in (("separator", METHODS), ("vocabulary", VOCABULARIES)):
+        for name, each in installed.items():
+            origin = installed.origin(name)
+            if not origin.is_own:
+                empty = dict.fromkeys(("rate", "size", "path", "source", "sha256", "git_blob", "accepted"))
+                row = {"model": name, "kind": kind, "data": name if kind == "vocabulary" else None, **empty}
+                row |= {"licence": each.licence, "where": "inside"}
+                rows.append(row | {"distribution": origin.distribution, "version": origin.version})
+    return rows
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -312,18 +343,24 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from tagbox.weights import store
 
     console = Console(highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
-    for heading in ("model", "kind", "data"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("licence", no_wrap=True)
-    table.add_column("where", no_wrap=True)
-    for row in rows:
-        size = _megabytes(row["size"]) if row["size"] else "?"
-        licence = row["licence"].removesuffix(" Use License")
-        cells = (row["model"], row["kind"], row["data"] or "", size, licence, row["where"])
-        table.add_row(*cells, style=STYLES[row["where"]])
-    console.print(table)
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False, show_edge=False)
+        table.add_column(kind, no_wrap=True)
+        for heading in ("kHz", "size"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for heading in ("licence", "from", "where"):
+            table.add_column(heading, no_wrap=True)
+        for row in rows:
+            if row["kind"] == kind:
+                rate = f"{row['rate'] / 1000:g}" if row["rate"] else ""
+                size = _megabytes(row["size"]) if row["size"] else ""
+                licence = row["licence"].removesuffix(" Use License")
+                origin = f"{row['distribution']} {row['version']}"
+                table.add_row(
+                    row["model"], rate, size, licence, origin, row["where"], style=STYLES[row["where"]]
+                )
+        console.print(table)
+        console.print()
     console.print(f"Cache: {store.home()}", soft_wrap=True)
     console.print("To download: tagbox models pull NAME. To import: tagbox models import FILE --as NAME")
 

@@ -206,13 +206,13 @@ def _full_tagger_names(
     Their data are `data`, else those of the preset's taggers as far as such taggers exist, else mtat. Without
     names, the architectures are the preset's.
     """
-    from tagbox.weights.catalogue import MODELS
+    from tagbox.weights import catalogue, hub
 
-    known = {model.identifier for model in MODELS}
+    known = {model.identifier for model in catalogue.taggers()}
     of_preset = [TaggerName.parse(name) for name in base.taggers]
     full: list[str] = []
     for name in names or [tagger.architecture for tagger in of_preset]:
-        if "/" in name:
+        if "/" in name or hub.is_address(name):
             full.append(name)
         elif data:
             full += [f"{each}/{name}" for each in data]
@@ -229,18 +229,23 @@ def check_models(settings: Settings) -> None:
         TagBoxError: one is not; says which, and how to get it.
     """
     from tagbox.methods.registry import find_method
-    from tagbox.weights import catalogue, store
+    from tagbox.plugins import discovery
+    from tagbox.weights import catalogue, hub, store
 
-    models = [catalogue.model_by_identifier(name) for name in settings.taggers]
+    models = [store.describe("tagger", *_name_and_data(name)) for name in settings.taggers]
     if find_method(settings.steer).needs_generator:
-        models += [
-            model
-            for model in catalogue.MODELS
-            if (model.kind, model.name) == ("generator", settings.generator)
-        ]
+        names = {model.name for model in catalogue.generators()}
+        if settings.generator in names or hub.is_address(settings.generator):
+            models.append(store.describe("generator", settings.generator))
     for model in models:
-        if store.availability(model) not in ("inside", "cached"):
-            store.locate(model.kind, model.name, model.data)
+        if store.availability(model) not in ("inside", "cached") or store.is_on_hub(model):
+            store.locate_model(model)
+        discovery.check_requirements(model)
+
+
+def _name_and_data(identifier: str) -> tuple[str, str]:
+    name = TaggerName.parse(identifier)
+    return name.architecture, name.data
 
 
 def describe_settings(preset: str, settings: Settings) -> str:

@@ -148,13 +148,16 @@ def tagger_names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> l
         TagBoxError: there is no such vocabulary.
     """
     from tagbox.tags.resolve import check_vocabulary
+    from tagbox.weights.hub import is_address
 
     names: list[TaggerName] = []
     for name in taggers or (DEFAULT_TAGGER.architecture,):
-        full = [name] if "/" in name else [f"{each}/{name}" for each in data or (DEFAULT_TAGGER.data,)]
+        is_full = "/" in name or is_address(name)
+        full = [name] if is_full else [f"{each}/{name}" for each in data or (DEFAULT_TAGGER.data,)]
         names += map(TaggerName.parse, full)
     for each in names:
-        check_vocabulary(each.data)
+        if each.data:
+            check_vocabulary(each.data)
     return list(dict.fromkeys(names))
 
 

@@ -19,6 +19,7 @@ from tagbox.taggers.names import TaggerName
 from tagbox.taggers.tagger import Tagger
 from tagbox.tagging import predict_windows
 from tagbox.tags.query import target_tags
+from tagbox.weights import store
 
 JUDGES = ("mtat/pons-vgg", "mtat/pons-musicnn")
 """The judges that need no download, the first choice first."""
@@ -59,7 +60,7 @@ def query_probability(judge: str, audio: Tensor, rate: int, query: str) -> float
         rate: sample rate, Hz.
     """
     try:
-        tags = target_tags(query, TaggerName.parse(judge).data)
+        tags = target_tags(query, store.vocabulary_of(judge))
     except TagBoxError:
         return None
     try:

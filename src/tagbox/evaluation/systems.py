@@ -18,6 +18,7 @@ from tagbox.models import load_generator, load_tagger
 from tagbox.settings import Settings
 from tagbox.taggers.names import TaggerName
 from tagbox.tags.query import target_tags
+from tagbox.weights import store
 
 MIN_GAIN_CORRECTION = 1e-3
 """A gain that is nearer to 1 than this is rounding, and is left as it is."""
@@ -161,7 +162,7 @@ def _why_unknown(query: str, settings: Settings) -> str | None:
     """Return why the taggers of `settings` cannot be asked for `query`; None where they can."""
     for tagger in settings.taggers:
         try:
-            target_tags(query, TaggerName.parse(tagger).data, settings.vocabulary)
+            target_tags(query, store.vocabulary_of(tagger), settings.vocabulary)
         except TagBoxError:
             return f"{tagger} has no word for it"
     return None

@@ -9,16 +9,17 @@ from safetensors.torch import load_file
 from tagbox.generators import pretrained
 from tagbox.generators.pretrained import VQVAEGenerator
 from tagbox.generators.vqvae import JUKEBOX
+from tagbox.plugins.descriptions import Model
 
 LICENCE = "Jukebox Noncommercial Use License (covers what is made with it, too)"
 
 
-def expected_shapes() -> dict[str, tuple[int, ...]]:
+def expected_shapes(model: Model | None = None) -> dict[str, tuple[int, ...]]:
     """Return names and shapes of Jukebox's weights."""
     return pretrained.expected_shapes(JUKEBOX)
 
 
-def load_jukebox(path: Path, device: torch.device | str = "cpu") -> VQVAEGenerator:
+def load_jukebox(model: Model, path: Path, device: torch.device | str = "cpu") -> VQVAEGenerator:
     """Load Jukebox from weights in a safetensors file.
 
     Raises:

@@ -19,6 +19,7 @@ from torch import Tensor
 from tagbox.atomic_files import write_atomically
 from tagbox.errors import InvalidWeightsError, MissingWeightsError
 from tagbox.generators.vqvae import VQVAE, VQVAEConfig
+from tagbox.plugins.descriptions import Model
 from tagbox.state_dict import check_state_dict
 
 CONFIG_KEY = "design"
@@ -42,6 +43,11 @@ class VQVAEGenerator:
     def rate(self) -> int:
         """The sample rate, Hz."""
         return self.model.config.rate
+
+    @property
+    def channels(self) -> int:
+        """The audio is mono."""
+        return 1
 
     @property
     def hops(self) -> tuple[int, ...]:
@@ -113,6 +119,11 @@ def load_generator_file(path: Path, device: torch.device | str, name: str) -> VQ
         ) from error
     weights_hash = hashlib.sha256(path.read_bytes()).hexdigest()
     return from_state_dict(name, state, config, device, weights_hash, metadata.get("licence", "unknown"))
+
+
+def load_embedded(model: Model, path: Path, device: torch.device | str) -> VQVAEGenerator:
+    """Load the generator that ships with TagBox."""
+    return load_generator_file(path, device, model.name)
 
 
 def save_generator_file(

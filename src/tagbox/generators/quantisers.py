@@ -7,7 +7,7 @@ from torch import Tensor
 
 from tagbox.errors import TagBoxError
 from tagbox.generators import ema_codebook
-from tagbox.generators.base import Generator
+from tagbox.generators.base import CodebookGenerator, Generator
 from tagbox.generators.ema_codebook import EmaCodebook
 from tagbox.kernels.nearest_entries import nearest_entries
 
@@ -20,15 +20,18 @@ def straight_through(latents: Tensor, entries: Tensor) -> Tensor:
     return latents + (entries - latents).detach()
 
 
-class FixedCodebook:
-    """Quantise to the generator's own codebook, which never changes."""
+class OwnQuantiser:
+    """Quantise as the generator itself does, with codebooks that never change."""
 
     def __init__(self, generator: Generator, level: int) -> None:
-        self._codebook = generator.codebook(level)
+        self._generator = generator
+        self._level = level
 
     def __call__(self, latents: Tensor) -> Tensor:
-        """Return the nearest entries, straight through."""
-        return straight_through(latents, nearest_entries(latents.detach(), self._codebook)[1])
+        """Return what the nearest codes stand for, straight through."""
+        with torch.no_grad():
+            entries = self._generator.quantise(latents.detach(), self._level)[1]
+        return straight_through(latents, entries)
 
 
 class TrainingModeQuantiser:
@@ -42,7 +45,7 @@ class TrainingModeQuantiser:
         averages: the present codebook; None before the first call.
     """
 
-    def __init__(self, generator: Generator, level: int, seed: int) -> None:
+    def __init__(self, generator: CodebookGenerator, level: int, seed: int) -> None:
         self._entries = len(generator.codebook(level))
         self._random = torch.Generator().manual_seed(seed)
         self.averages: EmaCodebook | None = None
@@ -65,11 +68,16 @@ def make_quantiser(name: str, generator: Generator, level: int, seed: int) -> Qu
     """Make the quantiser called "straight-through", "none" or "published", fresh for one run.
 
     Raises:
-        TagBoxError: there is none of that name.
+        TagBoxError: there is none of that name, or the generator has no codebook that it could replace.
     """
     if name == "straight-through":
-        return FixedCodebook(generator, level)
+        return OwnQuantiser(generator, level)
     if name == "published":
+        if not isinstance(generator, CodebookGenerator):
+            raise TagBoxError(
+                f"the published quantiser replaces a generator's one codebook, which {generator.name} does "
+                "not have; give --quantiser straight-through or none"
+            )
         return TrainingModeQuantiser(generator, level, seed)
     if name == "none":
         return unquantised

@@ -80,7 +80,7 @@ def decompose(
         components: of the first factorisation (see `components_per_factorisation`).
         factorisations: how many.
         n_fft: of the STFT, samples.
-        audio_rate: of the components' audio, Hz: the taggers' rate.
+        audio_rate: of the components' audio, Hz: the highest of the taggers' rates.
         seed: of the first factorisation; the next ones count up from it.
         iterations: of each factorisation.
     """

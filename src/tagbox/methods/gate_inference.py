@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.taggers.tagger import Tagger, predict_logits
 from tagbox.taggers.windows import cut_windows, hop_length
@@ -66,16 +67,18 @@ def infer_gates(
     target_tags: Sequence[Sequence[Sequence[str]]],
     padding: str,
     recording_shares: Sequence[Tensor] | None = None,
+    rate: int | None = None,
 ) -> Tensor:
     """Infer the gates (sources and residual, components), adding up to one for each component.
 
     Args:
-        components: audio of each component, (components, samples), at the taggers' rate.
+        components: audio of each component, (components, samples), at `rate`.
         taggers: the gates are the mean over those that predict shares.
         target_tags: for each source, for each tagger, the tags of its vocabulary.
         padding: of the taggers' windows.
         recording_shares: where the components are those of a segment, for each tagger that predicts shares,
             each class's part of the whole recording's energy (see `class_shares`).
+        rate: of `components`, Hz; the taggers' own unless given.
 
     Raises:
         TagBoxError: no tagger predicts shares.
@@ -88,7 +91,7 @@ def infer_gates(
         )
     inferred = []
     for position, i in enumerate(sharing):
-        shares, energy = component_shares(components, taggers[i], padding)
+        shares, energy = component_shares(components, taggers[i], padding, rate)
         classes = _class_matrix(taggers[i], [tags[i] for tags in target_tags])
         if recording_shares is None:
             inferred.append(gates_within_segment(shares, energy, classes))
@@ -116,8 +119,13 @@ def class_shares(probabilities: Tensor, energies: Tensor, tagger: Tagger) -> Ten
     return weights / weights.sum() @ shares
 
 
-def component_shares(components: Tensor, tagger: Tagger, padding: str) -> tuple[Tensor, Tensor]:
+def component_shares(
+    components: Tensor, tagger: Tagger, padding: str, rate: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Predict the classes of each of `components` (components, samples).
+
+    Args:
+        rate: of `components`, Hz; the tagger's own unless given.
 
     Returns:
         shares of the vocabulary's exclusive tags (components, classes), adding up to one, and each
@@ -126,10 +134,12 @@ def component_shares(components: Tensor, tagger: Tagger, padding: str) -> tuple[
     classes, hop = _exclusive_positions(tagger), hop_length(tagger.window, WINDOW_OVERLAP)
     shares, energies = [], []
     with torch.no_grad():
-        for batch in torch.split(components, COMPONENTS_PER_BATCH):
+        for part in torch.split(components, COMPONENTS_PER_BATCH):
+            batch = part if rate is None else resample(part, rate, tagger.rate)
             logits = predict_logits([tagger], batch, padding, WINDOW_OVERLAP)[0][..., classes]
             windows = cut_windows(batch, tagger.window, hop, padding)
-            window_energies = windows.square().sum(dim=-1) + EPSILON
+            predicted = windows.reshape(*windows.shape[:2], -1, tagger.prediction_samples)
+            window_energies = predicted.square().sum(dim=-1).flatten(1) + EPSILON
             shares.append(torch.einsum("kwc,kw->kc", torch.sigmoid(logits), window_energies))
             energies.append(batch.square().sum(dim=-1) + EPSILON)
         energy = torch.cat(energies)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tagbox.audio.downmix import downmix
 from tagbox.generators.base import Generator
 from tagbox.generators.quantisers import Quantiser, TrainingModeQuantiser
 from tagbox.methods.masks import MixtureSpectrum, apply_mask
@@ -16,14 +17,15 @@ from tagbox.methods.steerable import Estimate
 
 
 def encode_padded(generator: Generator, audio: Tensor, level: int) -> Tensor:
-    """Encode mono `audio`, padded with zeros to whole frames: latents (batch, dimensions, frames).
+    """Encode `audio`, padded with zeros to whole frames: latents (batch, dimensions, frames).
 
-    `audio` is (samples,), a batch of one, or (batch, samples).
+    `audio` is (samples,), a batch of one, or (batch, samples); for a generator of several channels it is
+    (channels, samples) or (batch, channels, samples).
     """
     padding = -audio.shape[-1] % generator.hops[level]
-    padded = functional.pad(audio, (0, padding)).reshape(-1, 1, audio.shape[-1] + padding)
+    padded = functional.pad(audio, (0, padding))
     with torch.no_grad():
-        return generator.encode(padded, level)
+        return generator.encode(padded.reshape(-1, generator.channels, padded.shape[-1]), level)
 
 
 class LatentSynthesis:
@@ -31,34 +33,47 @@ class LatentSynthesis:
 
     Args:
         generator: frozen; its latents at `level` are steered.
-        mixture: mono, (samples,) or (batch, samples), at the generator's rate; encoded to begin with.
+        mixture: mono, (samples,) or (batch, samples), at the generator's rate; encoded to begin with. For a
+            generator of several channels, (channels, samples) or (batch, channels, samples).
         level: which of the generator's autoencoders.
         quantiser: latents to the latents that are decoded.
     """
 
     def __init__(self, generator: Generator, mixture: Tensor, level: int, quantiser: Quantiser) -> None:
         self.rate = generator.rate
-        self.mixture = mixture
+        self.mixture = mixture if generator.channels == 1 else downmix(mixture)
         self._generator = generator
         self._level = level
         self._quantiser = quantiser
+        self._shape = mixture.shape
         self._latents = encode_padded(generator, mixture, level).requires_grad_(True)
         self.parameters: Sequence[Tensor] = (self._latents,)
         # The training-mode quantiser's codebook moves with every step.
         self.replayable = not isinstance(quantiser, TrainingModeQuantiser)
 
     def decode(self) -> Tensor:
-        """Decode the present latents to audio of the mixture's shape."""
+        """Decode the present latents to audio of the shape of what was encoded."""
         audio = self._generator.decode(self._quantiser(self._latents), self._level)
-        return audio[:, 0, : self.mixture.shape[-1]].reshape(self.mixture.shape)
+        return audio[..., : self._shape[-1]].reshape(self._shape)
+
+    def mono(self, generated: Tensor) -> Tensor:
+        """Return the mono mix of generated audio, of the mixture's shape."""
+        return generated if self._generator.channels == 1 else generated.mean(dim=-2)
 
     def estimate(self) -> Estimate:
         """Return the generated audio, one source for each member of the batch, in one view."""
         generated = self.decode()
-        return Estimate(generated.reshape(-1, 1, generated.shape[-1]), generated.detach())
+        return Estimate(self.mono(generated).reshape(-1, 1, generated.shape[-1]), generated.detach())
 
     def render(self, snapshot: Tensor, channels: Tensor) -> Tensor:
-        """Return the generated audio, the same in every channel: (batch, channels, samples)."""
+        """Return the generated audio: (batch, channels, samples).
+
+        It is the same in every channel, unless the generator has as many channels as there are.
+        """
+        if self._generator.channels not in (1, channels.shape[-2]):
+            snapshot = self.mono(snapshot)
+        elif self._generator.channels > 1:
+            return snapshot.reshape(-1, *channels.shape[-2:])
         return snapshot.unsqueeze(-2).expand(channels.shape).reshape(-1, *channels.shape[-2:])
 
 
@@ -72,7 +87,8 @@ class LatentMask(LatentSynthesis):
         quantiser: latents to the latents that are decoded.
         fft: FFT sizes, samples; each is one view.
         combine: of the FFT sizes in the result: "last" (as published) or "mean".
-        initial_audio: what is encoded to begin with, of the mixture's shape; the mixture unless given.
+        initial_audio: what is encoded to begin with, of the mixture's shape; the mixture unless given. For a
+            generator of several channels it has a dimension of channels as well, and has to be given.
     """
 
     def __init__(
@@ -92,7 +108,7 @@ class LatentMask(LatentSynthesis):
 
     def estimate(self) -> Estimate:
         """Return one source for each member of the batch, with a view for each FFT size."""
-        generated = self.decode()
+        generated = self.mono(self.decode())
         views = torch.stack([spectrum.masked(generated) for spectrum in self._spectra], dim=-2)
         return Estimate(views.reshape(-1, *views.shape[-2:]), generated.detach())
 

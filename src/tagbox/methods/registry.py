@@ -1,42 +1,27 @@
-"""Methods by the name that `Settings.steer` has for them. A new one is one file and one line here."""
+"""Methods by the name that `Settings.steer` has for them. Importing this loads no PyTorch."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tagbox.methods.separators import Separator, SteeredGates, SteeredLatents, TaggedComponents
-from tagbox.methods.shares import PatchShares, shares_and_components
-from tagbox.methods.steering import OnStep
-from tagbox.methods.task import Task
+from tagbox.plugins import discovery
+from tagbox.plugins.descriptions import Method
+from tagbox.plugins.discovery import Installed
 from tagbox.registry import look_up
 
+if TYPE_CHECKING:
+    from tagbox.methods.separators import Separator
+    from tagbox.methods.steering import OnStep
+    from tagbox.methods.task import Task
 
-@dataclass(frozen=True)
-class Method:
-    """A way to separate.
+OWN_METHODS = (
+    Method("gates", "tagbox.methods.separators:separate_by_gates"),
+    Method("latents", "tagbox.methods.separators:SteeredLatents", needs_generator=True),
+    Method("shares", "tagbox.methods.shares:PatchShares", needs_share_network=True),
+    Method("shares+gates", "tagbox.methods.shares:shares_and_components", needs_share_network=True),
+)
+"""TagBox's own, named by its entry point."""
 
-    Attributes:
-        make: a task, and what is called after every step, to a separator.
-        needs_generator: whether the task needs a generator.
-        needs_share_network: whether the task needs the share network.
-    """
-
-    make: Callable[[Task, OnStep | None], Separator]
-    needs_generator: bool = False
-    needs_share_network: bool = False
-
-
-def gates_by_inference_or_gradient(task: Task, on_step: OnStep | None) -> Separator:
-    """Make the separator for gates: inferred gates that no further step moves need no gradient."""
-    inferred_only = task.settings.begin == "heard" and task.settings.steps == 1
-    return TaggedComponents(task, on_step) if inferred_only else SteeredGates(task, on_step)
-
-
-METHODS: dict[str, Method] = {
-    "gates": Method(gates_by_inference_or_gradient),
-    "latents": Method(SteeredLatents, needs_generator=True),
-    "shares": Method(PatchShares, needs_share_network=True),
-    "shares+gates": Method(shares_and_components, needs_share_network=True),
-}
+METHODS = Installed(discovery.SEPARATORS, Method)
+"""Every method that is installed, by name."""
 
 
 def find_method(name: str) -> Method:
@@ -46,3 +31,19 @@ def find_method(name: str) -> Method:
         UnknownModelError: there is none.
     """
     return look_up(METHODS, name, "method")
+
+
+def make_separator(task: "Task", on_step: "OnStep | None" = None) -> "Separator":
+    """Make the separator of the method that the task's settings name.
+
+    Args:
+        on_step: called after every step.
+
+    Raises:
+        TagBoxError: there is no such method, or a plug-in's cannot be used.
+    """
+    name = task.settings.steer
+    method = find_method(name)
+    make = discovery.import_code(method.make, METHODS.origin(name), f"the method {name}")
+    separator: Separator = make(task, on_step)
+    return separator

@@ -76,10 +76,11 @@ class Separator(Protocol):
         """Separate `mixture` (channels, samples).
 
         Args:
-            initial_audio: what a generator's latents encode to begin with, (samples,).
+            initial_audio: what a generator's latents encode to begin with, (samples,), or (channels, samples)
+                for a generator of several channels.
 
-        A batch of mixtures has initial audio (batch, samples) and estimates (sources x batch, channels,
-        samples), source by source.
+        A batch of mixtures has a batch of initial audio, and estimates (sources x batch, channels, samples),
+        source by source.
         """
         ...
 
@@ -247,7 +248,7 @@ class SilentSources:
 
 
 MakeSteerable = Callable[[Task, Tensor, Tensor], Steerable]
-"""A task, a mono mixture and the initial audio, both (..., samples), to what is steered for one source."""
+"""A task, a mono mixture (..., samples) and the initial audio to what is steered for one source."""
 
 
 def steer_each_source(
@@ -261,7 +262,8 @@ def steer_each_source(
 
     Args:
         mixture: (channels, samples), or (batch, channels, samples).
-        initial_audio: (samples,), or (batch, samples).
+        initial_audio: (samples,), or (batch, samples), with a dimension of channels before the last for a
+            generator of several channels.
     """
     batch_size = mixture.shape[0] if mixture.dim() == 3 else 1
     runs, rendered = [], []
@@ -289,7 +291,7 @@ def _decompose(task: Task, mono: Tensor) -> Components:
         settings.components,
         settings.factorisations,
         max(settings.fft),
-        task.taggers[0].rate,
+        max(tagger.rate for tagger in task.taggers),
         settings.seed,
     )
 
@@ -299,7 +301,12 @@ def _infer_gates(
 ) -> Tensor:
     target_tags = [task.target_tags[query] for query in task.queries]
     return infer_gates(
-        components.audio, task.steering_taggers, target_tags, task.settings.padding, recording_shares
+        components.audio,
+        task.steering_taggers,
+        target_tags,
+        task.settings.padding,
+        recording_shares,
+        components.rate,
     )
 
 
@@ -309,3 +316,9 @@ def _make_latent_mask(task: Task, mono: Tensor, initial_audio: Tensor) -> Latent
     return LatentMask(
         generator, mono, settings.level, quantiser, settings.fft, settings.combine, initial_audio
     )
+
+
+def separate_by_gates(task: Task, on_step: OnStep | None) -> Separator:
+    """Make the separator for gates: inferred gates that no further step moves need no gradient."""
+    inferred_only = task.settings.begin == "heard" and task.settings.steps == 1
+    return TaggedComponents(task, on_step) if inferred_only else SteeredGates(task, on_step)

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.kernels import allocator, cuda_graphs
 from tagbox.kernels.adam import Adam
@@ -115,7 +114,7 @@ def evaluate_loss(
 
     Args:
         mixture: (samples,), or (sources, samples) where each source has its own; at `rate` Hz as `estimates`.
-        taggers: all at one rate.
+        taggers: at any rates.
         targets: for each tagger the target tags, multi-hot (sources, tags).
         objective: names the loss and the signals that it is computed from.
         padding: how windows of the taggers are filled up: "repeat" or "zeros".
@@ -125,8 +124,7 @@ def evaluate_loss(
         over views and windows.
     """
     signals = objective.signals(estimates, mixture)
-    flat = resample(signals.flatten(0, 1), rate, taggers[0].rate)
-    predictions = predict_logits(taggers, flat, padding=padding)
+    predictions = predict_logits(taggers, signals.flatten(0, 1), padding=padding, rate=rate)
     logits = [each.reshape(*signals.shape[:2], *each.shape[1:]) for each in predictions]
     loss = objective.loss(logits, targets)
     sources = estimates.shape[0]
@@ -160,7 +158,7 @@ def steer(
 
     Args:
         steerable: whose parameters are moved.
-        taggers: all at one rate.
+        taggers: at any rates.
         targets: for each tagger the target tags, multi-hot (sources, tags).
         settings: of these the objective, steps, lr, patience, padding and keep.
         on_step: called after every step.

@@ -14,7 +14,8 @@ from tagbox.models import load_generator, load_tagger
 from tagbox.settings import Settings
 from tagbox.taggers.names import TaggerName
 from tagbox.taggers.tagger import Tagger
-from tagbox.tags.query import check_queries, target_tags
+from tagbox.tags.query import check_queries, target_tags, words_of
+from tagbox.weights import store
 
 SHARE_NETWORK = TaggerName("rendered", "shares")
 
@@ -27,13 +28,15 @@ def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Tas
     """
     check_queries(queries)
     names = [TaggerName.parse(name) for name in settings.taggers]
+    vocabularies = [store.vocabulary_of(name) for name in settings.taggers]
     tags_by_query = {
-        query: tuple(target_tags(query, name.data, settings.vocabulary) for name in names)
+        query: tuple(target_tags(query, data, settings.vocabulary) for data in vocabularies)
         for query in queries
     }
+    words = tuple(dict.fromkeys(word for query in queries for word in words_of(query)))
     selected = devices.select_device(device)
     dtype = devices.select_dtype(settings.precision, selected)
-    taggers = tuple(load_tagger(name.architecture, name.data, selected) for name in names)
+    taggers = tuple(load_tagger(name.architecture, name.data, selected, words) for name in names)
     method = find_method(settings.steer)
     generator, share_network = None, None
     if method.needs_share_network:

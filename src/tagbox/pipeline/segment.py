@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tagbox.audio.downmix import downmix
+from tagbox.audio.downmix import downmix, with_channels
 from tagbox.audio.high_band import restore_high_band
 from tagbox.audio.resampling import resample
 from tagbox.generators.base import Generator
@@ -43,7 +43,8 @@ class _Prepared:
 
     Attributes:
         mixture: what is separated, (channels, samples).
-        initial_audio: what a generator's latents encode to begin with, (samples,).
+        initial_audio: what a generator's latents encode to begin with, (samples,), or (channels, samples)
+            for a generator of several channels.
         scale: what both were divided by.
     """
 
@@ -95,7 +96,8 @@ def _to_working_rate(segment: Tensor, rate: int, task: Task, peak: float | None)
     if settings.normalise:
         scale = mixture.abs().amax() if peak is None else torch.tensor(peak, device=task.device)
         mixture = mixture / scale
-    initial_audio = downmix(mixture)
+    channels = 1 if task.generator is None else task.generator.channels
+    initial_audio = downmix(mixture) if channels == 1 else with_channels(mixture, channels)
     if settings.mixture == "reconstruction":
         mixture = _reconstruct(task.require_generator(), initial_audio, settings.level)[None]
     return _Prepared(mixture, initial_audio, scale)
@@ -123,8 +125,8 @@ def _to_original_rate(
     return SegmentEstimate(segment, estimates.cpu(), rate, runs)
 
 
-def _reconstruct(generator: Generator, mono: Tensor, level: int) -> Tensor:
-    """Decode what the generator's codes keep of `mono` (samples,)."""
+def _reconstruct(generator: Generator, audio: Tensor, level: int) -> Tensor:
+    """Decode what the generator's codes keep of `audio`, (samples,) or (channels, samples): (samples,)."""
     with torch.no_grad():
-        _, latents = generator.quantise(encode_padded(generator, mono, level), level)
-        return generator.decode(latents, level)[0, 0, : mono.shape[-1]]
+        _, latents = generator.quantise(encode_padded(generator, audio, level), level)
+        return downmix(generator.decode(latents, level)[0, :, : audio.shape[-1]])

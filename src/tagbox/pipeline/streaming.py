@@ -21,7 +21,7 @@ from tagbox.audio.readers import Reader
 from tagbox.audio.resampling import pad_or_trim
 from tagbox.audio.segments import Segment, crossfade, plan_segments, rescale, segment_spans
 from tagbox.audio.writers import Writer
-from tagbox.methods.registry import find_method
+from tagbox.methods.registry import make_separator
 from tagbox.methods.separators import Preparation, Separator, SilentSources
 from tagbox.methods.steering import OnStep, Run
 from tagbox.methods.task import Task
@@ -129,7 +129,7 @@ def separate_stream(
         # The header promised more than there is.
         segments = segments_of(task, rate, samples)
     surveyed = time.monotonic()
-    separator = find_method(task.settings.steer).make(task, on_step)
+    separator = make_separator(task, on_step)
     is_surveyed = survey is not None and survey.peak > 0
     preparation = separator.prepare(survey) if survey is not None and is_surveyed else Preparation(separator)
     prepared = time.monotonic()
@@ -209,7 +209,7 @@ def _batch_size(task: Task, separator: Separator, rate: int, peak: float | None,
     if measure is None or not separator.batchable or why_not_batchable(task.settings) is not None:
         return 1
     one_step = replace(task, settings=replace(task.settings, steps=1))
-    trial_separator = find_method(task.settings.steer).make(one_step, None)
+    trial_separator = make_separator(one_step)
     return measure(task.device, partial(separate_segment, segment, rate, one_step, trial_separator, peak))
 
 

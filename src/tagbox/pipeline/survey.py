@@ -37,7 +37,7 @@ class ExcerptTagger:
     Args:
         spans: of the excerpts, in samples, none beginning before the one before ends.
         rate: of the blocks, Hz.
-        taggers: all at one rate.
+        taggers: at any rates.
         padding: of the taggers' windows.
     """
 
@@ -84,8 +84,7 @@ class ExcerptTagger:
         batch = torch.stack([excerpt[:shortest] for excerpt in self._complete]).to(self._taggers[0].device)
         self._complete = []
         with torch.no_grad():
-            mono = resample(batch, self._rate, self._taggers[0].rate)
-            predictions = predict_logits(self._taggers, mono, padding=self._padding)
+            predictions = predict_logits(self._taggers, batch, padding=self._padding, rate=self._rate)
         for probabilities, logits in zip(self._probabilities, predictions, strict=True):
             probabilities.append(torch.sigmoid(logits).mean(dim=1).cpu())
 

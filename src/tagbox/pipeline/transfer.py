@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from tagbox.audio.downmix import downmix
+from tagbox.audio.downmix import downmix, with_channels
 from tagbox.audio.resampling import pad_or_trim, resample
 from tagbox.audio.segments import crossfade
 from tagbox.generators.quantisers import make_quantiser
@@ -24,7 +24,7 @@ def resynthesise_recording(
     Ctrl-C ends it after the present segment; the rest is silent.
 
     Returns:
-        mono audio (samples,) at `rate`, and a run for each segment.
+        audio (generated channels, samples) at `rate`, and a run for each segment.
     """
     parts: list[Tensor] = []
     runs: list[Run] = []
@@ -33,25 +33,26 @@ def resynthesise_recording(
         read = channels[:, segment.read_start : segment.read_stop]
         audio, run = resynthesise_segment(read, rate, task, on_step)
         runs.append(replace(run, at=segment.read_start / rate))
-        own = audio[segment.start - segment.read_start : segment.stop - segment.read_start]
+        own = audio[:, segment.start - segment.read_start : segment.stop - segment.read_start]
         finished, tail = crossfade(tail, own, segment)
         parts.append(finished)
         if run.history.stopped == "interrupted":
             break
     if tail is not None:
         parts.append(tail)
-    return pad_or_trim(torch.cat(parts), channels.shape[-1]), tuple(runs)
+    return pad_or_trim(torch.cat(parts, dim=-1), channels.shape[-1]), tuple(runs)
 
 
 def resynthesise_segment(
     segment: Tensor, rate: int, task: Task, on_step: OnStep | None = None
 ) -> tuple[Tensor, Run]:
-    """Re-synthesise `segment` (channels, samples) at `rate` Hz: mono audio (samples,) at the same rate."""
+    """Re-synthesise `segment` (channels, samples) at `rate` Hz: (generated channels, samples) at `rate`."""
     settings, generator = task.settings, task.require_generator()
-    mono = resample(downmix(segment.to(task.device)), rate, generator.rate)
-    mono = pad_to_window(mono, max(settings.fft))
+    heard = segment.to(task.device)
+    heard = downmix(heard) if generator.channels == 1 else with_channels(heard, generator.channels)
+    heard = pad_to_window(resample(heard, rate, generator.rate), max(settings.fft))
     quantiser = make_quantiser(settings.quantiser, generator, settings.level, settings.seed)
-    latents = LatentSynthesis(generator, mono, settings.level, quantiser)
+    latents = LatentSynthesis(generator, heard, settings.level, quantiser)
     snapshot, history = steer(latents, task.steering_taggers, task.targets, settings, on_step)
     audio = pad_or_trim(resample(snapshot, generator.rate, rate), segment.shape[-1])
-    return audio.cpu(), Run(task.queries, history)
+    return audio.reshape(generator.channels, -1).cpu(), Run(task.queries, history)

@@ -3,17 +3,18 @@
 from typing import NamedTuple, Self
 
 from tagbox.errors import UnknownModelError
+from tagbox.plugins.descriptions import HUB_PREFIX
 
 
 class TaggerName(NamedTuple):
-    """A tagger's name, written data/architecture: "mtat/fcn"."""
+    """A tagger's name, written data/architecture: "mtat/fcn". An address on the hub is a name by itself."""
 
     data: str
     architecture: str
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Split `name` at its slash.
+        """Split `name` at its slash; of an address on the hub (hf:owner/name), `data` is empty.
 
         Raises:
             UnknownModelError: it is not of the form data/architecture.
@@ -21,6 +22,8 @@ class TaggerName(NamedTuple):
         >>> TaggerName.parse("mtat/fcn")
         TaggerName(data='mtat', architecture='fcn')
         """
+        if name.startswith(HUB_PREFIX):
+            return cls("", name)
         data, slash, architecture = name.partition("/")
         if not (data and slash and architecture):
             raise UnknownModelError(
@@ -29,4 +32,5 @@ class TaggerName(NamedTuple):
         return cls(data, architecture)
 
     def __str__(self) -> str:
-        return f"{self.data}/{self.architecture}"
+        is_address = self.architecture.startswith(HUB_PREFIX)
+        return self.architecture if is_address else f"{self.data}/{self.architecture}"

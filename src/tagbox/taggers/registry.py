@@ -1,14 +1,17 @@
-"""Taggers by name. A new one is a file with its network and one line here."""
+"""TagBox's own taggers: the networks for published weights, by the name of the architecture."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from tagbox.audio.validation import fingerprint
 from tagbox.errors import UnknownModelError
+from tagbox.plugins.descriptions import Model
 from tagbox.state_dict import check_state_dict
 from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, PonsMel, Waveform
 from tagbox.taggers.names import TaggerName
@@ -96,6 +99,22 @@ def find_architecture(name: str, data: str) -> Architecture:
     if data not in TAGS:
         raise UnknownModelError(f"no tag vocabulary is called {data!r}; choose one of {', '.join(TAGS)}")
     return ARCHITECTURES[name]
+
+
+def load_published(model: Model, path: Path, device: torch.device | str) -> Tagger:
+    """Load the tagger that `model` describes from a safetensors file.
+
+    Raises:
+        InvalidWeightsError: the file holds another model's weights.
+    """
+    from safetensors.torch import load_file
+
+    return from_state_dict(model.name, str(model.data), load_file(path), fingerprint(path)).to(device)
+
+
+def shapes_of(model: Model) -> dict[str, tuple[int, ...]] | None:
+    """Return names and shapes of the weights of `model`; None where TagBox has no network that runs it."""
+    return expected_shapes(model.name, str(model.data)) if model.name in ARCHITECTURES else None
 
 
 def expected_shapes(name: str, data: str) -> dict[str, tuple[int, ...]]:

@@ -5,13 +5,15 @@ through the network at once. Several taggers of the same audio share windows and
 """
 
 import copy
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.taggers import zero_padding
 from tagbox.taggers.names import TaggerName
@@ -61,6 +63,8 @@ class Tagger:
         frontend: transforms audio to the network's input.
         network: in evaluation mode, with frozen weights.
         weights_hash: SHA-256 of its weights.
+        hop: samples from one prediction to the next, where the network predicts several times in a window:
+            its output is then (windows, window // hop, tags). The window unless given, for (windows, tags).
     """
 
     name: str
@@ -71,11 +75,25 @@ class Tagger:
     frontend: FrontEnd
     network: nn.Module
     weights_hash: str
+    hop: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.window % self.prediction_samples:
+            raise TagBoxError(
+                f"{self.identifier} predicts every {self.hop} samples, which do not divide its window of "
+                f"{self.window}"
+            )
+
+    @property
+    def prediction_samples(self) -> int:
+        """Samples from one prediction to the next, where windows do not overlap."""
+        return self.hop or self.window
 
     @property
     def device(self) -> torch.device:
         """Where the network computes."""
-        return next(self.network.parameters()).device
+        weight = self._first_weight()
+        return torch.device("cpu") if weight is None else weight.device
 
     @property
     def identifier(self) -> str:
@@ -85,7 +103,8 @@ class Tagger:
     @property
     def input_dtype(self) -> torch.dtype:
         """The precision of the network's input. Later layers may compute in another (see `Float32Norm`)."""
-        return next(self.network.parameters()).dtype
+        weight = self._first_weight()
+        return torch.float32 if weight is None else weight.dtype
 
     def logits(self, audio: Tensor, padding: str = "repeat", overlap: float = 0.0) -> Tensor:
         """Predict the logits of every window.
@@ -96,7 +115,7 @@ class Tagger:
             overlap: of windows, from 0 to below 1.
 
         Returns:
-            (batch, windows, tags), inside the graph.
+            (batch, predictions, tags), inside the graph; there is a prediction for each window, or several.
 
         Raises:
             TagBoxError: the audio is not (batch, samples) or is empty, or a setting is unknown.
@@ -117,7 +136,8 @@ class Tagger:
 
     def to_precision(self, dtype: torch.dtype) -> "Tagger":
         """Return the same tagger with its network in `dtype`; audio, front end and logits stay float32."""
-        if dtype == [*self.network.parameters()][-1].dtype:
+        weights = [*self.network.parameters()]
+        if not weights or dtype == weights[-1].dtype:
             return self
         network = copy.deepcopy(self.network).to(dtype)
         for name in INPUT_NORMS:
@@ -125,6 +145,10 @@ class Tagger:
                 norm = copy.deepcopy(getattr(self.network, name))
                 setattr(network, name, Float32Norm(norm, dtype))
         return replace(self, network=network)
+
+    def _first_weight(self) -> Tensor | None:
+        """Return a weight or, of a network that computes by rule, a constant; None where it has neither."""
+        return next(itertools.chain(self.network.parameters(), self.network.buffers()), None)
 
 
 class Float32Norm(nn.Module):
@@ -145,36 +169,54 @@ class Float32Norm(nn.Module):
 
 
 def predict_logits(
-    taggers: Sequence[Tagger], audio: Tensor, padding: str = "repeat", overlap: float = 0.0
+    taggers: Sequence[Tagger],
+    audio: Tensor,
+    padding: str = "repeat",
+    overlap: float = 0.0,
+    rate: int | None = None,
 ) -> list[Tensor]:
     """Predict the logits of all taggers for the same audio; spectrograms that they share are computed once.
 
     Args:
-        taggers: all at one rate.
-        audio: (batch, samples) at that rate, any length, on the taggers' device.
+        taggers: any.
+        audio: (batch, samples), any length, on the taggers' device.
         padding: how short or left-over audio fills its window, "repeat" or "zeros".
         overlap: of windows, from 0 to below 1.
+        rate: of the audio, Hz; the taggers', which is then the same for all, unless given.
 
     Returns:
-        For each tagger its logits (batch, windows, tags), inside the graph.
+        For each tagger its logits (batch, predictions, tags), inside the graph.
 
     Raises:
-        TagBoxError: the taggers' rates differ, the audio is not (batch, samples) or is empty, or a setting is
-            unknown.
+        TagBoxError: the taggers' rates differ and none is given, the audio is not (batch, samples) or is
+            empty, or a setting is unknown.
     """
     rates = sorted({tagger.rate for tagger in taggers})
-    if len(rates) > 1:
-        raise TagBoxError(f"taggers of the same audio need one rate; these have {rates} Hz")
+    if len(rates) > 1 and rate is None:
+        raise TagBoxError(f"taggers at different rates ({rates} Hz) need to know the audio's; give rate")
     logits_by_position: dict[int, Tensor] = {}
-    for window in sorted({tagger.window for tagger in taggers}):
-        same_window = {i: tagger for i, tagger in enumerate(taggers) if tagger.window == window}
+    for own_rate in rates:
+        resampled = audio if rate is None else resample(audio, rate, own_rate)
+        of_rate = {i: tagger for i, tagger in enumerate(taggers) if tagger.rate == own_rate}
+        logits_by_position |= _predict_at_own_rate(of_rate, resampled, padding, overlap)
+    return [logits_by_position[i] for i in range(len(taggers))]
+
+
+def _predict_at_own_rate(
+    taggers: Mapping[int, Tagger], audio: Tensor, padding: str, overlap: float
+) -> dict[int, Tensor]:
+    """Predict the logits of `taggers`, by position, for audio (batch, samples) at their rate."""
+    logits_by_position: dict[int, Tensor] = {}
+    for window in sorted({tagger.window for tagger in taggers.values()}):
+        same_window = {i: tagger for i, tagger in taggers.items() if tagger.window == window}
         windows = cut_windows(audio, window, hop_length(window, overlap), padding)
         if padding == "zeros":
             same_window = {i: _skip_padding(tagger, audio.shape[1]) for i, tagger in same_window.items()}
         predictions = _forward(list(same_window.values()), windows.flatten(0, 1))
         for i, logits in zip(same_window, predictions, strict=True):
-            logits_by_position[i] = logits.reshape(*windows.shape[:2], -1)
-    return [logits_by_position[i] for i in range(len(taggers))]
+            # (batch windows, tags), or (batch windows, predictions of each, tags).
+            logits_by_position[i] = logits.reshape(windows.shape[0], -1, logits.shape[-1])
+    return logits_by_position
 
 
 def _skip_padding(tagger: Tagger, samples: int) -> Tagger:
@@ -184,7 +226,7 @@ def _skip_padding(tagger: Tagger, samples: int) -> Tagger:
 
 
 def _forward(taggers: Sequence[Tagger], windows: Tensor) -> list[Tensor]:
-    """Predict the logits (windows, tags) of each of `taggers` for `windows` (windows, samples)."""
+    """Predict the logits of each of `taggers` for `windows` (windows, samples)."""
     needs_gradient = torch.is_grad_enabled() and windows.requires_grad
     batch = len(windows) if needs_gradient else max(1, SAMPLES_PER_BATCH // windows.shape[1])
     predictions: list[list[Tensor]] = [[] for _ in taggers]

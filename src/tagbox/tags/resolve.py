@@ -6,6 +6,9 @@ Case, spaces, hyphens and a plural's "s" do not matter. A word is looked up in t
 2. The name of a tag group, or a synonym of it: "vocals", "singer", "Voice" are fourteen tags of mtat.
 3. Any tag of the vocabulary, without Jamendo's prefixes too: "film", "classical".
 4. An alias of a tag: "rap" for hip hop.
+
+Vocabularies of plug-ins say themselves what words mean to them; where one does not have a tag group, its tags
+are looked up. In an open vocabulary every word is a tag.
 """
 
 import difflib
@@ -15,13 +18,15 @@ from functools import cache
 
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.tags.synonyms import ALIASES, TAG_GROUPS, TagGroup
-from tagbox.tags.vocabularies import TAGS
+from tagbox.tags.vocabularies import TAGS, VOCABULARIES, is_open
 
 TAG_PREFIX = "tag:"
 """Marks a word as the spelling of a single tag."""
 MIN_SIMILARITY = 0.75
 """Of two spellings, by `difflib`, for one to be suggested for the other."""
 MAX_SUGGESTIONS = 3
+_GROUPED = frozenset(data for group in TAG_GROUPS for data in group.tags)
+"""The vocabularies of which the tag groups know every member."""
 
 
 def resolve(words: Sequence[str], data: str) -> tuple[int, ...]:
@@ -71,8 +76,8 @@ def check_vocabulary(data: str) -> None:
     Raises:
         TagBoxError: there is none.
     """
-    if data not in TAGS:
-        raise TagBoxError(f"there is no vocabulary {data!r}; choose {', '.join(TAGS)}")
+    if data not in VOCABULARIES:
+        raise TagBoxError(f"there is no vocabulary {data!r}; choose {', '.join(VOCABULARIES)}")
 
 
 def short_name(tag: str) -> str:
@@ -129,11 +134,18 @@ def _singular(word: str) -> str:
 
 
 def _look_up(word: str, data: str) -> tuple[str, ...]:
+    if is_open(data):
+        return (_without_prefix(word).strip(),)
     spelling = normalise_word(_without_prefix(word))
     if _has_prefix(word) or "---" in word:
         return _as_tuple(_tags_by_spelling(data).get(spelling))
     group = _groups_by_name().get(_singular(spelling))
-    if group is not None:
+    own = _own_words(data)
+    if own:
+        meant = own.get(_singular(normalise_word(group.name if group else word)))
+        if meant:
+            return meant
+    if group is not None and (data in group.tags or data in _GROUPED):
         return group.tags.get(data, ())
     tag = _tags_by_spelling(data).get(spelling) or _tags_by_singular(data).get(_singular(spelling))
     if tag is None and spelling in _aliases():
@@ -165,6 +177,13 @@ def _tags_by_singular(data: str) -> dict[str, str]:
 
 
 @cache
+def _own_words(data: str) -> dict[str, tuple[str, ...]]:
+    """Return what words mean by the vocabulary's own account, by their normalised spellings."""
+    words = VOCABULARIES[data].words
+    return {_singular(normalise_word(word)): tags for word, tags in words.items()}
+
+
+@cache
 def _groups_by_name() -> dict[str, TagGroup]:
     return {_singular(normalise_word(name)): group for group in TAG_GROUPS for name in group.names}
 
@@ -190,6 +209,8 @@ def _known_spellings(data: str | None, raw: bool) -> dict[str, str]:
                 spellings.setdefault(normalise_word(name), name)
     prefix = TAG_PREFIX if raw else ""
     for vocabulary in vocabularies:
-        for tag in TAGS[vocabulary]:
+        for word in () if raw else VOCABULARIES[vocabulary].words:
+            spellings.setdefault(normalise_word(word), word)
+        for tag in TAGS.get(vocabulary, ()):
             spellings.setdefault(normalise_word(short_name(tag)), prefix + short_name(tag))
     return spellings

@@ -6,7 +6,15 @@ ICML workshop on machine learning for music discovery, 2019) and the Last.fm tag
 
 Jamendo's taggers were trained with labels in alphabetical order, which is the order used here. The published
 code lists them in another order, by which "violin" (37) steers towards the electric piano.
+
+Plug-ins add vocabularies of their own.
 """
+
+from collections.abc import Callable, Iterator, Mapping
+
+from tagbox.plugins import discovery
+from tagbox.plugins.descriptions import Vocabulary
+from tagbox.plugins.discovery import Installed
 
 # fmt: off
 _MTAT = (
@@ -61,15 +69,49 @@ RENDERED_FAMILIES = {
 }
 """Tags that stand for several of the listener's classes."""
 
-TAGS: dict[str, tuple[str, ...]] = {
-    "mtat": _MTAT,
-    "jamendo": _JAMENDO,
-    "msd": _MSD,
-    "rendered": (*RENDERED_CLASSES, *RENDERED_FAMILIES),
-}
+OWN_VOCABULARIES = (
+    Vocabulary("mtat", _MTAT),
+    Vocabulary("jamendo", _JAMENDO),
+    Vocabulary("msd", _MSD),
+    Vocabulary(
+        "rendered", (*RENDERED_CLASSES, *RENDERED_FAMILIES), RENDERED_CLASSES, families=RENDERED_FAMILIES
+    ),
+)
+"""TagBox's own, named by its entry point."""
 
-EXCLUSIVE: dict[str, tuple[str, ...]] = {"rendered": RENDERED_CLASSES}
+VOCABULARIES = Installed(discovery.VOCABULARIES, Vocabulary)
+"""Every vocabulary that is installed, by name."""
+
+
+class _TagsByVocabulary(Mapping[str, tuple[str, ...]]):
+    """A field of every installed vocabulary by its name, left out where it is empty."""
+
+    def __init__(self, select: Callable[[Vocabulary], tuple[str, ...]]) -> None:
+        self._select = select
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        tags = self._select(VOCABULARIES[name])
+        if not tags:
+            raise KeyError(name)
+        return tags
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, each in VOCABULARIES.items() if self._select(each))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+TAGS: Mapping[str, tuple[str, ...]] = _TagsByVocabulary(lambda vocabulary: vocabulary.tags)
+"""By vocabulary, its tags; an open one has none."""
+
+EXCLUSIVE: Mapping[str, tuple[str, ...]] = _TagsByVocabulary(lambda vocabulary: vocabulary.exclusive)
 """By vocabulary, where taggers predict shares of energy: the tags whose shares add up to one."""
+
+
+def is_open(data: str) -> bool:
+    """Return whether any word can be asked for in the vocabulary `data`."""
+    return data in VOCABULARIES and VOCABULARIES[data].is_open
 
 
 def members(tag: str, data: str) -> tuple[str, ...]:
@@ -78,4 +120,4 @@ def members(tag: str, data: str) -> tuple[str, ...]:
     >>> members("synth", "rendered"), members("flute", "rendered")
     (('synth lead', 'synth pad'), ('flute',))
     """
-    return RENDERED_FAMILIES.get(tag, (tag,)) if data == "rendered" else (tag,)
+    return VOCABULARIES[data].families.get(tag, (tag,))

@@ -255,7 +255,7 @@ def _control_values(settings: Settings) -> dict[str, Any]:
 
 def _tagger_choices() -> list[tuple[str, str]]:
     """Return every tagger with the text to show, those whose weights are on this machine first."""
-    models = [model for model in catalogue.MODELS if model.kind == "tagger"]
+    models = catalogue.taggers()
     local = {model.identifier for model in models if store.availability(model) in ("inside", "cached")}
     ordered = sorted((model.identifier for model in models), key=lambda name: name not in local)
     return [(name if name in local else f"{name} (not downloaded)", name) for name in ordered]

@@ -18,6 +18,7 @@ from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
 from tagbox.ui import spectrograms, suggestions
 from tagbox.ui.limits import MAX_QUERIES
+from tagbox.weights import hub
 
 FORMATS = {
     "FLAC, 24 bits": ("flac", "24"),
@@ -202,7 +203,8 @@ def _write_mixture(request: JobRequest, folder: Path) -> Path:
 def _without_folders(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the manifest with the generator's file name in place of its path on the server."""
     settings = dict(manifest["settings"])
-    settings["generator"] = Path(settings["generator"]).name
+    if not hub.is_address(settings["generator"]):
+        settings["generator"] = Path(settings["generator"]).name
     return {**manifest, "settings": settings}
 
 

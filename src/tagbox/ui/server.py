@@ -15,6 +15,7 @@ from tagbox.errors import TagBoxError
 from tagbox.ui import gradio_offline
 from tagbox.ui.limits import Limits
 from tagbox.ui.session_files import SessionFolder
+from tagbox.weights import catalogue
 
 if TYPE_CHECKING:
     import gradio
@@ -36,7 +37,6 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
 )
-BUILT_IN_GENERATORS = ("embedded", "jukebox")
 # Gradio's own queue. Jobs wait in the page's `JobQueue`, which shows how many are before one.
 REQUESTS_PER_WAITING_JOB = 4
 
@@ -51,7 +51,7 @@ def serving(
         host: address to listen on; "127.0.0.1" is reachable from this machine only.
         port: of the server.
         limits: on recordings and waiting jobs.
-        generators: files to offer beside the embedded generator and Jukebox, by the name to show.
+        generators: files to offer beside the generators that are installed, by the name to show.
 
     Raises:
         TagBoxError: Gradio is not installed, or the port is not available.
@@ -69,7 +69,7 @@ def serving(
 
         logging.getLogger("httpx").setLevel(logging.WARNING)
         with gradio_offline.no_downloads(), JobQueue(limits.waiting) as queue:
-            names = {name: name for name in BUILT_IN_GENERATORS}
+            names = {model.name: model.name for model in catalogue.generators()}
             names |= {name: str(path) for name, path in (generators or {}).items()}
             blocks, address = _launch(host, port, PageContext(folder, limits, queue, names))
             try:

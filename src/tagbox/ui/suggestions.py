@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tagbox.taggers.names import TaggerName
 from tagbox.tagging import TagPredictions
 from tagbox.tags.query import target_tags
 from tagbox.tags.resolve import can_express, meaning, short_name
 from tagbox.tags.synonyms import TAG_GROUPS
 from tagbox.tags.vocabularies import TAGS
+from tagbox.weights.store import vocabulary_of
 
 NOT_A_SOURCE = ("no vocals",)
 MAX_SUGGESTIONS = 6
@@ -34,7 +34,7 @@ def source_words(data: str) -> list[str]:
 
 def known_words(taggers: Sequence[str]) -> list[str]:
     """Return every word that all of `taggers`, as data/architecture, can express; those for sources first."""
-    vocabularies = {TaggerName.parse(name).data for name in taggers}
+    vocabularies = {vocabulary_of(name) for name in taggers}
     names = [group.name for group in TAG_GROUPS]
     tags = [short_name(tag) for data in sorted(vocabularies) for tag in TAGS[data]]
     return [word for word in dict.fromkeys([*names, *tags]) if vocabularies <= set(can_express(word))]
@@ -49,5 +49,5 @@ def target_indices(query: str, taggers: Sequence[str], vocabulary: str) -> list[
     Raises:
         TagBoxError: the query is empty or means nothing to one of the taggers.
     """
-    vocabularies = [TaggerName.parse(name).data for name in taggers]
+    vocabularies = [vocabulary_of(name) for name in taggers]
     return [[TAGS[data].index(tag) for tag in target_tags(query, data, vocabulary)] for data in vocabularies]

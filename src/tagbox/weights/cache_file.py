@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tagbox.atomic_files import write_atomically
 from tagbox.errors import InvalidWeightsError
-from tagbox.weights.catalogue import Model
+from tagbox.plugins.descriptions import Model
 
 if TYPE_CHECKING:
     from torch import Tensor

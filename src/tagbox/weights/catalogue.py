@@ -1,12 +1,11 @@
-"""List the models that TagBox knows: licence, address and checksums of the weights of each."""
+"""List the models: TagBox's own, with licence, address and checksums, and those of plug-ins."""
 
 import difflib
-from dataclasses import dataclass
-from typing import Literal
 
 from tagbox.errors import UnknownModelError
-
-ModelKind = Literal["tagger", "generator"]
+from tagbox.plugins import discovery
+from tagbox.plugins.descriptions import Model
+from tagbox.plugins.discovery import Installed, Origin
 
 MIT = "MIT"
 ISC = "ISC"
@@ -20,58 +19,49 @@ TAGGER_URL = (
 """The commit fixes the content of every file below it, so that addresses and blob ids cannot drift apart."""
 
 
-@dataclass(frozen=True)
-class Model:
-    """The weights of one network.
+LOAD_TAGGER = "tagbox.taggers.registry:load_published"
+TAGGER_SHAPES = "tagbox.taggers.registry:shapes_of"
+TAGGER_RATE_HZ = 16_000
+SHARES_RATE_HZ = 44_100
+GENERATOR_RATE_HZ = 44_100
 
-    Attributes:
-        kind: "tagger" or "generator".
-        name: of the architecture or the generator.
-        data: what a tagger was trained on; None for generators.
-        licence: of the weights.
-        size: of the published file, bytes, where known.
-        source: address of the published file; None where none is known.
-        sha256: of the published file.
-        git_blob: git's name of the published file, the SHA-1 of ``blob SIZE\\0`` and its bytes.
-        certain: whether another checksum means another file. Where it is False, the checksum comes from a
-            single source; a difference is then a warning, and names and shapes of the weights decide.
-        inside: path in the package of a file that ships with TagBox.
-        terms: address of a licence that must be accepted before the download.
-    """
 
-    kind: ModelKind
-    name: str
-    data: str | None
-    licence: str
-    size: int | None = None
-    source: str | None = None
-    sha256: str | None = None
-    git_blob: str | None = None
-    certain: bool = True
-    inside: str | None = None
-    terms: str | None = None
-
-    @property
-    def identifier(self) -> str:
-        """Return the name by which users ask for the model: ``mtat/fcn``, ``jukebox``."""
-        return f"{self.data}/{self.name}" if self.data else self.name
+def _tagger(
+    identifier: str,
+    licence: str = MIT,
+    size: int | None = None,
+    source: str | None = None,
+    sha256: str | None = None,
+    git_blob: str | None = None,
+    inside: str | None = None,
+    rate: int = TAGGER_RATE_HZ,
+) -> Model:
+    """Describe a tagger of an architecture in `tagbox.taggers.registry`."""
+    data, name = identifier.split("/")
+    return Model(
+        "tagger",
+        name,
+        data,
+        licence,
+        size,
+        source,
+        sha256,
+        git_blob,
+        inside=inside,
+        rate=rate,
+        load=LOAD_TAGGER,
+        shapes=TAGGER_SHAPES,
+    )
 
 
 def _published(identifier: str, git_blob: str, size: int | None = None, sha256: str | None = None) -> Model:
     """Describe a tagger whose weights are downloaded from the commit of `TAGGER_URL`."""
-    data, name = identifier.split("/")
-    return Model("tagger", name, data, MIT, size, TAGGER_URL.format(identifier=identifier), sha256, git_blob)
+    return _tagger(identifier, MIT, size, TAGGER_URL.format(identifier=identifier), sha256, git_blob)
 
 
-def _unpublished(identifier: str) -> Model:
-    """Describe a tagger that only users who have a checkpoint of it can run."""
-    data, name = identifier.split("/")
-    return Model("tagger", name, data, MIT)
-
-
-MODELS: tuple[Model, ...] = (
-    Model("tagger", "pons-musicnn", "mtat", ISC, inside="taggers/data/mtat-pons-musicnn.safetensors"),
-    Model("tagger", "pons-vgg", "mtat", ISC, inside="taggers/data/mtat-pons-vgg.safetensors"),
+TAGGERS: tuple[Model, ...] = (
+    _tagger("mtat/pons-musicnn", ISC, inside="taggers/data/mtat-pons-musicnn.safetensors"),
+    _tagger("mtat/pons-vgg", ISC, inside="taggers/data/mtat-pons-vgg.safetensors"),
     _published("mtat/attention", "c348c8840a1d7b81011674032ee2393332521f19"),
     _published(
         "mtat/crnn",
@@ -136,13 +126,26 @@ MODELS: tuple[Model, ...] = (
     _published("msd/sample", "3888125187cd62bff2ec7f6763b474b916407d95"),
     _published("msd/se", "7d5eca8d6a5d47631126042c3d40d7dcf6a9a451"),
     _published("msd/short_res", "2566ed85f37150ac6f3dba4f5a39985b5acbf156"),
-    _unpublished("mtat/short"),
-    _unpublished("mtat/short_res"),
-    _unpublished("jamendo/short"),
-    _unpublished("msd/short"),
-    Model("tagger", "listener", "rendered", MIT, inside="taggers/data/rendered-listener.safetensors"),
-    Model("tagger", "shares", "rendered", MIT, inside="taggers/data/rendered-shares.safetensors"),
-    Model("generator", "embedded", None, MIT, inside="generators/data/embedded.safetensors"),
+    # Nobody publishes weights of these: only users who have a checkpoint can run them.
+    _tagger("mtat/short"),
+    _tagger("mtat/short_res"),
+    _tagger("jamendo/short"),
+    _tagger("msd/short"),
+    _tagger("rendered/listener", inside="taggers/data/rendered-listener.safetensors"),
+    _tagger("rendered/shares", inside="taggers/data/rendered-shares.safetensors", rate=SHARES_RATE_HZ),
+)
+"""TagBox's own, named by its entry point."""
+
+GENERATORS: tuple[Model, ...] = (
+    Model(
+        "generator",
+        "embedded",
+        None,
+        MIT,
+        inside="generators/data/embedded.safetensors",
+        rate=GENERATOR_RATE_HZ,
+        load="tagbox.generators.pretrained:load_embedded",
+    ),
     Model(
         "generator",
         "jukebox",
@@ -152,8 +155,36 @@ MODELS: tuple[Model, ...] = (
         sha256="69745413a48e887f8a3fe91b972a6f7f434021a1ce911a99187b331eb48c059a",
         certain=False,
         terms=NONCOMMERCIAL_TEXT,
+        rate=GENERATOR_RATE_HZ,
+        load="tagbox.generators.jukebox:load_jukebox",
+        shapes="tagbox.generators.jukebox:expected_shapes",
     ),
 )
+"""TagBox's own, named by its entry point."""
+
+_TAGGERS = Installed(discovery.TAGGERS, Model)
+_GENERATORS = Installed(discovery.GENERATORS, Model)
+
+
+def models() -> tuple[Model, ...]:
+    """Return every model that is installed: TagBox's own taggers, those of plug-ins, then the generators."""
+    return (*_TAGGERS.values(), *_GENERATORS.values())
+
+
+def taggers() -> tuple[Model, ...]:
+    """Return every tagger that is installed."""
+    return tuple(_TAGGERS.values())
+
+
+def generators() -> tuple[Model, ...]:
+    """Return every generator that is installed."""
+    return tuple(_GENERATORS.values())
+
+
+def origin(model: Model) -> Origin | None:
+    """Return the package that describes `model`; None of a model from a repository on the hub."""
+    installed = _TAGGERS if model.kind == "tagger" else _GENERATORS
+    return installed.origin(model.key) if model.key in installed else None
 
 
 def find_model(kind: str, name: str, data: str | None = None) -> Model:
@@ -162,7 +193,7 @@ def find_model(kind: str, name: str, data: str | None = None) -> Model:
     Raises:
         UnknownModelError: there is none.
     """
-    for model in MODELS:
+    for model in models():
         if (model.kind, model.name, model.data) == (kind, name, data or None):
             return model
     raise _unknown_model(f"{data}/{name}" if data else name)
@@ -174,7 +205,7 @@ def model_by_identifier(identifier: str) -> Model:
     Raises:
         UnknownModelError: there is none; the message names similar identifiers.
     """
-    for model in MODELS:
+    for model in models():
         if model.identifier == identifier.strip().lower():
             return model
     raise _unknown_model(identifier)
@@ -186,24 +217,25 @@ def models_trained_on(data: str) -> tuple[Model, ...]:
     Raises:
         UnknownModelError: there are none.
     """
-    models = tuple(model for model in MODELS if model.data == data)
-    if not models:
-        known = ", ".join(dict.fromkeys(model.data for model in MODELS if model.data))
+    found = tuple(model for model in models() if model.data == data)
+    if not found:
+        known = ", ".join(dict.fromkeys(model.data for model in models() if model.data))
         raise UnknownModelError(f"no model was trained on {data!r}; choose one of {known}")
-    return models
+    return found
 
 
 def model_by_git_blob(git_blob: str) -> Model | None:
     """Return the model whose published file has this git blob id, if any."""
-    return next((model for model in MODELS if model.git_blob == git_blob), None)
+    return next((model for model in models() if model.git_blob == git_blob), None)
 
 
 def _unknown_model(identifier: str) -> UnknownModelError:
-    known = [model.identifier for model in MODELS]
+    known = [model.identifier for model in models()]
     # The most common mistake is a bare architecture, which exists for several data sets.
     name = identifier.strip().lower().split("/")[-1]
     near = [each for each in known if each.split("/")[-1] == name]
     near = near or difflib.get_close_matches(identifier.lower(), known, n=3, cutoff=0.5)
     near = [each for each in near if each != identifier]
     hint = f"did you mean {' or '.join(near[:4])}?" if near else "`tagbox models` lists all"
-    return UnknownModelError(f"no model is called {identifier!r}; {hint}")
+    # The model may be one of a plug-in that is broken.
+    return UnknownModelError("; ".join([f"no model is called {identifier!r}; {hint}", *discovery.faults()]))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tagbox.atomic_files import write_json
 from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsError, TagBoxError
-from tagbox.weights import cache_file, catalogue, verification
-from tagbox.weights.catalogue import Model
+from tagbox.plugins.descriptions import Model, ModelKind
+from tagbox.plugins.discovery import package_folder
+from tagbox.taggers.names import TaggerName
+from tagbox.weights import cache_file, catalogue, hub, verification
 from tagbox.weights.download import DownloadObserver, RetryPolicy, download, mirrored
 from tagbox.weights.file_lock import hold_lock
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Availability = Literal["inside", "cached", "to be downloaded", "absent"]
-PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class LoggingObserver:
@@ -44,30 +45,95 @@ def home() -> Path:
     return Path(pooch.os_cache("tagbox"))
 
 
+def describe(kind: ModelKind, name: str, data: str | None = None) -> Model:
+    """Return the model called `name`, which may be an address on the hub (see `tagbox.weights.hub`).
+
+    Args:
+        kind: "tagger" or "generator".
+        name: of the model, or its address.
+        data: a tagger's vocabulary; of no account for an address.
+
+    Raises:
+        UnknownModelError: there is no such model.
+        MissingWeightsError: it is on the hub, which cannot be reached.
+    """
+    return hub.describe(name, kind) if hub.is_address(name) else catalogue.find_model(kind, name, data)
+
+
+def describe_identifier(identifier: str) -> Model:
+    """Return the model with an identifier such as mtat/fcn or jukebox, or at an address on the hub.
+
+    Raises:
+        UnknownModelError: there is no such model.
+        MissingWeightsError: it is on the hub, which cannot be reached.
+    """
+    if hub.is_address(identifier):
+        return hub.describe(identifier)
+    return catalogue.model_by_identifier(identifier)
+
+
+def vocabulary_of(tagger: str) -> str:
+    """Return the name of the vocabulary of a tagger, given as data/architecture or as its address.
+
+    Raises:
+        UnknownModelError: it is neither.
+    """
+    if hub.is_address(tagger):
+        return str(hub.describe(tagger, "tagger").data)
+    return TaggerName.parse(tagger).data
+
+
 def weights_path(model: Model) -> Path:
-    """Return the path of the weights of `model`, whether they are there or not."""
+    """Return the path of the weights of `model`, whether they are there or not: a file, or a folder."""
     if model.inside:
-        return PACKAGE / model.inside
+        return package_folder(model.package) / model.inside
+    if is_on_hub(model):
+        address = hub.Address.parse(str(model.source))
+        return hub.cached_snapshot(address) or hub.cache_folder()
     return home() / f"{model.kind}s" / f"{model.identifier}.safetensors"
 
 
 def availability(model: Model) -> Availability:
     """Tell where the weights of `model` are, by file names alone; `verify` reads the files."""
+    if model.weightless:
+        return "inside"
+    if is_on_hub(model):
+        cached = hub.cached_snapshot(hub.Address.parse(str(model.source)))
+        return "to be downloaded" if cached is None else "cached"
     if weights_path(model).is_file():
         return "inside" if model.inside else "cached"
     return "to be downloaded" if model.source else "absent"
 
 
+def is_on_hub(model: Model) -> bool:
+    """Return whether the weights of `model` come from a repository on the hub."""
+    return model.source is not None and hub.is_address(model.source)
+
+
 def locate(kind: str, name: str, data: str | None = None) -> Path:
-    """Return the path of a model's weights, a safetensors file, after verifying it.
+    """Return the path of the weights of the model of this kind, name and data (see `locate_model`)."""
+    return locate_model(catalogue.find_model(kind, name, data))
+
+
+def locate_model(model: Model) -> Path:
+    """Return the path of a model's weights, after verifying them: a safetensors file, or a folder of files.
+
+    What is named by its address on the hub is downloaded, if its licence allows every use.
 
     Raises:
-        UnknownModelError: there is no such model.
         MissingWeightsError: its weights are not on this machine; the message names the command that gets
             them.
         InvalidWeightsError: its file is damaged.
+        TagBoxError: it has a licence that was not accepted.
     """
-    model = catalogue.find_model(kind, name, data)
+    if model.weightless:
+        raise MissingWeightsError(f"{model.identifier} computes by rule and has no weights")
+    if is_on_hub(model):
+        if licence_acceptance(model) is None:
+            _require_acceptance(model, accepted=False)
+        if availability(model) == "cached" or hub.is_address(model.name):
+            return hub.fetch(model)
+        raise _missing_weights(model)
     path = weights_path(model)
     if not path.is_file():
         raise _missing_weights(model)
@@ -102,8 +168,14 @@ def pull(
         TagBoxError: the licence is not accepted.
     """
     observer = observer or LoggingObserver()
-    if model.inside or (source is None and model.source is None):
-        return locate(model.kind, model.name, model.data)
+    if model.inside or model.weightless or (source is None and model.source is None):
+        return locate_model(model)
+    if is_on_hub(model):
+        _require_acceptance(model, accept_license or licence_acceptance(model) is not None)
+        path = hub.fetch(model, observer.on_message)
+        if accept_license:
+            _keep_acceptance(model)
+        return path
     with _exclusive(model, observer):
         # Checked under the lock: another process may just have downloaded them.
         if _is_valid(model):
@@ -128,6 +200,8 @@ def import_file(model: Model, file: Path, *, observer: DownloadObserver | None =
     observer = observer or LoggingObserver()
     if model.inside:
         raise TagBoxError(f"{model.identifier} ships inside TagBox and cannot be replaced")
+    if is_on_hub(model) or model.weightless:
+        raise TagBoxError(f"{model.identifier} takes no file; `tagbox models` says where its weights are")
     if not file.is_file():
         raise MissingWeightsError(
             f"there is no file {file}; give a checkpoint (.pth, .pt, .tar or .safetensors)"
@@ -144,7 +218,13 @@ def verify(model: Model) -> Path:
         MissingWeightsError: they are not on this machine.
         InvalidWeightsError: they changed, are not the published ones, or not this model's.
     """
-    path = locate(model.kind, model.name, model.data)
+    if model.weightless:
+        return weights_path(model)
+    path = locate_model(model)
+    if path.is_dir():
+        for file in sorted(path.glob("*.safetensors")):
+            verification.check_weights(model, verification.load_safetensors(file), str(file))
+        return path
     blob = cache_file.read_metadata(path).get("original_git_blob")
     if not model.inside and model.certain and model.git_blob and blob != model.git_blob:
         raise InvalidWeightsError(
@@ -164,6 +244,12 @@ def remove(model: Model) -> Path:
     """
     if model.inside:
         raise TagBoxError(f"{model.identifier} ships inside TagBox and cannot be removed")
+    if is_on_hub(model):
+        repository = hub.Address.parse(str(model.source)).repository
+        raise TagBoxError(
+            f"{model.identifier} is kept by huggingface_hub for all programs; remove it with: "
+            f"hf cache rm model/{repository}"
+        )
     path, part = weights_path(model), _part_path(model)
     if not path.is_file() and not part.is_file():
         raise MissingWeightsError(f"{model.identifier} is not in the cache; nothing to remove")
@@ -205,7 +291,15 @@ def _download_verified(
 
 def _keep(model: Model, weights: dict[str, "Tensor"], metadata: dict[str, str], accepted: bool) -> Path:
     path = weights_path(model)
-    if accepted and model.terms:
+    if accepted:
+        _keep_acceptance(model)
+    cache_file.write_cache_file(path, weights, metadata)
+    return path
+
+
+def _keep_acceptance(model: Model) -> None:
+    """Note that a licence was accepted, where it had to be."""
+    if model.terms:
         acceptance = {
             "model": model.identifier,
             "licence": model.licence,
@@ -213,11 +307,14 @@ def _keep(model: Model, weights: dict[str, "Tensor"], metadata: dict[str, str], 
             "accepted": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(acceptance, _acceptance_path(model), force=True)
-    cache_file.write_cache_file(path, weights, metadata)
-    return path
 
 
 def _acceptance_path(model: Model) -> Path:
+    if is_on_hub(model):
+        # A licence is that of a repository, whatever its revision, and may be another later.
+        repository = hub.Address.parse(str(model.source)).repository.replace("/", "--")
+        licence = "".join(letter if letter.isalnum() else "-" for letter in model.licence)
+        return home() / "hub" / f"{repository}--{licence}.licence.json"
     return weights_path(model).with_suffix(".licence.json")
 
 
@@ -239,6 +336,12 @@ def _is_valid(model: Model) -> bool:
 
 def _require_acceptance(model: Model, accepted: bool) -> None:
     if model.terms and not accepted:
+        if is_on_hub(model):
+            licence = "no stated licence" if model.licence == "unknown" else f"the licence {model.licence}"
+            raise TagBoxError(
+                f"{model.identifier} is under {licence}, which may restrict its use; read {model.terms} and, "
+                f"if you accept it: tagbox models pull {model.identifier} --accept-license"
+            )
         raise TagBoxError(
             f"{model.identifier} is under the {model.licence}, which covers what is made with it too; "
             f"read {model.terms} and, if you accept it, add --accept-license"

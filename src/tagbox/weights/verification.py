@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tagbox.errors import InvalidWeightsError
+from tagbox.plugins.descriptions import Model
+from tagbox.plugins.discovery import import_code
 from tagbox.state_dict import check_finite_weights, check_state_dict
 from tagbox.weights import cache_file, catalogue, checkpoint_reader
-from tagbox.weights.catalogue import Model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,18 +85,13 @@ def load_verified(
 
 
 def expected_shapes(model: Model) -> dict[str, tuple[int, ...]] | None:
-    """Return the shape of each weight of `model`; None where TagBox has no network that runs it."""
-    if model.kind == "generator":
-        if model.name != "jukebox":
-            return None
-        from tagbox.generators.jukebox import expected_shapes as jukebox_shapes
-
-        return jukebox_shapes()
-    from tagbox.taggers import registry
-
-    if model.name not in registry.ARCHITECTURES or model.data is None:
+    """Return the shape of each weight of `model`; None where nobody says what they are."""
+    if model.shapes is None:
         return None
-    return registry.expected_shapes(model.name, model.data)
+    shapes: dict[str, tuple[int, ...]] | None = import_code(
+        model.shapes, catalogue.origin(model), model.identifier
+    )(model)
+    return shapes
 
 
 def check_weights(model: Model, weights: Mapping[str, "Tensor"], subject: str) -> None:

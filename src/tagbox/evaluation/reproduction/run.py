@@ -20,12 +20,12 @@ from tagbox.evaluation.reproduction.published_tables import TABLES, PublishedSys
 from tagbox.evaluation.runner import EvaluationPlan, run_plan
 from tagbox.evaluation.summary import ALL_SOURCES, Verdict, summarise
 from tagbox.evaluation.systems import System, TagBoxSystem
-from tagbox.generators.registry import GENERATORS
 from tagbox.kernels import devices
 from tagbox.models import load_generator, load_tagger
 from tagbox.presets import find, override
 from tagbox.settings import Settings
 from tagbox.taggers.names import TaggerName
+from tagbox.weights import catalogue, hub
 
 PRESETS = ("paper", "published-code")
 WITHOUT_PRESET = "as it is"
@@ -211,9 +211,11 @@ def _check_options(options: ReproductionOptions) -> None:
         raise TagBoxError(
             f"excerpts of {options.seconds:g} s cannot be judged; give {MIN_SECONDS} to {MAX_SECONDS}"
         )
-    if options.generator not in GENERATORS and not Path(options.generator).is_file():
+    generators = [model.name for model in catalogue.generators()]
+    is_known = options.generator in generators or hub.is_address(options.generator)
+    if not is_known and not Path(options.generator).is_file():
         raise TagBoxError(
-            f"no generator is called {options.generator!r}; choose one of {', '.join(GENERATORS)}, "
+            f"no generator is called {options.generator!r}; choose one of {', '.join(generators)}, "
             "or give a file"
         )
     for preset in PRESETS:

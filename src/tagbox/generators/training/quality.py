@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from tagbox.generators.base import Generator
+from tagbox.generators.base import CodebookGenerator
 from tagbox.generators.training.losses import STFT_SIZES, magnitudes
 from tagbox.generators.vqvae import VQVAE
 
@@ -30,13 +30,13 @@ class Quality:
 
 
 @torch.no_grad()
-def reconstruct(model: Generator | VQVAE, audio: Tensor, level: int) -> tuple[Tensor, Tensor]:
+def reconstruct(model: CodebookGenerator | VQVAE, audio: Tensor, level: int) -> tuple[Tensor, Tensor]:
     """Encode, quantise and decode `audio` (batch, 1, samples), whole frames; return audio and codes."""
     codes, entries = model.quantise(model.encode(audio, level), level)
     return model.decode(entries, level), codes
 
 
-def measure_quality(model: Generator | VQVAE, excerpts: Sequence[Tensor], level: int) -> Quality:
+def measure_quality(model: CodebookGenerator | VQVAE, excerpts: Sequence[Tensor], level: int) -> Quality:
     """Measure the quality at `level` on `excerpts` (samples,), trimmed to whole frames."""
     hop = (model.config if isinstance(model, VQVAE) else model).hops[level]
     codebook = model.codebook(level)
