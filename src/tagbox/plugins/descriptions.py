@@ -200,9 +200,7 @@ class Vocabulary:
 
 def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise TagBoxError(
-            f"{name!r} cannot be a name; use lower-case letters, digits and any of . - _ +"
-        )
+        raise TagBoxError(f"{name!r} cannot be a name; use lower-case letters, digits and any of . - _ +")
 
 
 def _check_code(code: str, field: str, name: str) -> None:
