@@ -296,6 +296,7 @@ def test_the_page_plays_offline_and_fits_a_phone(gallery: Path, browser: Any) ->
     opened = context.new_page()
     requested: list[str] = []
     opened.on("request", lambda request: requested.append(request.url))
+    opened.set_default_timeout(120_000)
     opened.goto((gallery / files.PAGE).as_uri())
     opened.wait_for_function(
         "[...document.querySelectorAll('audio')].every(each => each.readyState >= 1 || each.error)"

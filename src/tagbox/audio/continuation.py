@@ -1,12 +1,10 @@
 """Go on with a second decoder where the first gives up on a damaged recording."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from tagbox.audio.decoders import Decoder, Samples
+from tagbox.audio.decoding import Decoder, Samples
 
 SKIPPED_AT_ONCE = 1 << 16
 """Samples that are decoded at once where they are skipped."""
@@ -22,7 +20,7 @@ class ContinuedDecoder:
         open_second: opens the other decoder of the same recording; None where that is not possible.
     """
 
-    def __init__(self, first: "Decoder", open_second: "Callable[[], Decoder | None]") -> None:
+    def __init__(self, first: Decoder, open_second: Callable[[], Decoder | None]) -> None:
         self._first = first
         self._second: Decoder | None = None
         self._open_second: Callable[[], Decoder | None] | None = open_second
@@ -35,7 +33,7 @@ class ContinuedDecoder:
         """Return what the first decoder has to say of the damage; None where there is none."""
         return self._first.damage
 
-    def read(self, samples: int) -> "Samples":
+    def read(self, samples: int) -> Samples:
         """Decode the next `samples` samples; fewer, or none, at the end."""
         block = (self._second or self._first).read(samples)
         if len(block) < samples and self._first.damage is not None and self._open_second is not None:
@@ -58,7 +56,7 @@ class ContinuedDecoder:
         if self._second is not None:
             self._second.close()
 
-    def _opened_at(self, position: int, open_second: "Callable[[], Decoder | None]") -> "Decoder | None":
+    def _opened_at(self, position: int, open_second: Callable[[], Decoder | None]) -> Decoder | None:
         """Open the second decoder and skip `position` samples; None where it cannot go on from the first."""
         second = open_second()
         if second is None:

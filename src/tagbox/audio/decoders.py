@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 import numpy as np
 import soundfile
@@ -25,12 +25,10 @@ import soundfile
 from tagbox.audio import mpeg, ogg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
 from tagbox.audio.continuation import ContinuedDecoder
+from tagbox.audio.decoding import Decoder, Samples
 from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
 from tagbox.audio.quiet_libraries import CHATTY_FORMATS, decoders_silenced
 from tagbox.errors import UnreadableRecordingError
-
-Samples = np.ndarray[Any, np.dtype[np.float32]]
-"""(samples, channels), full scale at -1 and 1."""
 
 BLOCK_SAMPLES = 1 << 16
 """Decoded at once where samples are skipped or counted."""
@@ -52,41 +50,6 @@ MAX_CHANNELS = 256
 """More are a damaged header, and a block of them fills the memory."""
 PROBE_SECONDS = 60.0
 """ffprobe reads the beginning of a file, which takes it a fraction of a second."""
-
-
-class Decoder(Protocol):
-    """A recording that is being decoded.
-
-    Attributes:
-        rate: Hz.
-        channels: how many, in the order of WAVE files.
-        promised: samples that the header speaks of; None where it says nothing or what cannot be.
-        is_exact: whether the bytes of the file bear out what the header promises.
-        mask: of the speakers, as WAVE_FORMAT_EXTENSIBLE has it, where the file names them.
-    """
-
-    rate: int
-    channels: int
-    promised: int | None
-    is_exact: bool
-    mask: int | None
-
-    def read(self, samples: int) -> Samples:
-        """Decode the next `samples` samples; fewer, or none, at the end."""
-        ...
-
-    def skip(self, samples: int) -> None:
-        """Move forwards by `samples`."""
-        ...
-
-    @property
-    def damage(self) -> str | None:
-        """Return why decoding ended before the end of the file; None where it did not."""
-        ...
-
-    def close(self) -> None:
-        """Close the file or end the program that decodes it; closing twice does no harm."""
-        ...
 
 
 class _ForwardSoundFile(soundfile.SoundFile):  # type: ignore[misc]

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from tagbox.atomic_files import failed_write, refuse_to_overwrite, write_atomically
 from tagbox.audio.arrays import check_finite
-from tagbox.audio.decoders import BLOCK_SAMPLES, Decoder, decode_away, open_decoder
+from tagbox.audio.decoders import BLOCK_SAMPLES, decode_away, open_decoder
+from tagbox.audio.decoding import Decoder
 from tagbox.audio.layouts import set_wave_mask
 from tagbox.audio.metadata import Metadata, write_metadata
 from tagbox.audio.validation import require_regular_file
