@@ -32,7 +32,13 @@ from torch import Tensor
 import tagbox
 from tagbox.audio import resample
 from tagbox.evaluation.metrics import si_sdr
-from tagbox.methods.share_masks import apply_masks, less_shy, masks_of, product_of_masks, source_shares
+from tagbox.methods.share_masks import (
+    apply_masks,
+    masks_of,
+    product_of_masks,
+    raise_small_sources,
+    source_shares,
+)
 from tagbox.taggers.networks.share_unet import GRID, RATE, ShareUNet, folded, power, shares
 from tagbox.tags.vocabularies import RENDERED_CLASSES, members
 
@@ -175,7 +181,7 @@ def estimates(
             "network, prior": source_shares(answers[0], energy[0], classes),
         }
         masks = {way: GRID.over_bins(part, spectrum.shape[-1]) for way, part in divided.items()}
-        masks["alone"] = less_shy(masks["network, prior"], power(spectrum).sum(dim=0))
+        masks["alone"] = raise_small_sources(masks["network, prior"], power(spectrum).sum(dim=0))
         made[tag] = {way: apply_masks(mask[:1], spectrum, samples)[0] for way, mask in masks.items()}
         if beside:
             other = beside(tag)

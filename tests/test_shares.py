@@ -14,10 +14,10 @@ from tagbox.methods.share_masks import (
     LEAST_ASKED,
     apply_masks,
     asked_prior,
-    less_shy,
     masks_of,
     mean_shares,
     product_of_masks,
+    raise_small_sources,
     source_shares,
 )
 from tagbox.models import load_tagger
@@ -111,8 +111,8 @@ def test_where_one_is_unsure_the_other_decides() -> None:
 def test_a_quiet_source_is_raised_and_a_loud_one_is_left() -> None:
     mask = torch.tensor([[[0.2, 0.2]], [[0.8, 0.8]]])
     # A fifth of the energy: the odds, one to four, are doubled.
-    assert torch.allclose(less_shy(mask, torch.ones(1, 2))[0], torch.tensor(1 / 3), atol=1e-6)
-    assert torch.allclose(less_shy(mask.flip(0), torch.ones(1, 2)), mask.flip(0), atol=1e-6)
+    assert torch.allclose(raise_small_sources(mask, torch.ones(1, 2))[0], torch.tensor(1 / 3), atol=1e-6)
+    assert torch.allclose(raise_small_sources(mask.flip(0), torch.ones(1, 2)), mask.flip(0), atol=1e-6)
 
 
 # The tagger

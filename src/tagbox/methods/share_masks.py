@@ -118,7 +118,7 @@ def product_of_masks(network: Tensor, components: Tensor, energy: Tensor) -> Ten
     return raised(network**NETWORK_EXPONENT * components, part)
 
 
-def less_shy(masks: Tensor, energy: Tensor) -> Tensor:
+def raise_small_sources(masks: Tensor, energy: Tensor) -> Tensor:
     """Raise the odds of sources that have little of the energy: the network leaves too much to the residual.
 
     Args:

@@ -16,7 +16,13 @@ from tagbox.errors import TagBoxError
 from tagbox.methods.gate_inference import class_shares, share_taggers
 from tagbox.methods.objectives import find_objective
 from tagbox.methods.separators import Preparation, RecordingSurvey, Separated, TaggedComponents
-from tagbox.methods.share_masks import apply_masks, less_shy, masks_of, product_of_masks, source_shares
+from tagbox.methods.share_masks import (
+    apply_masks,
+    masks_of,
+    product_of_masks,
+    raise_small_sources,
+    source_shares,
+)
 from tagbox.methods.steering import (
     History,
     OnStep,
@@ -58,7 +64,7 @@ class PatchShares:
         """Mask every channel; the loss is reported, not minimised."""
         start = time.monotonic()
         heard = hear(self.task, mixture, self.recording_shares)
-        masks = less_shy(heard.masks, power(heard.spectrum).sum(dim=0))
+        masks = raise_small_sources(heard.masks, power(heard.spectrum).sum(dim=0))
         estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)[..., : mixture.shape[-1]]
         run = unsteered_run(self.task, estimates, mixture, start, self.on_step)
         return estimates, (run,)
