@@ -73,7 +73,7 @@ def test_what_follows_the_damage_is_read(name: str, ffmpeg: None, tmp_path: Path
     done = subprocess.run(command, capture_output=True, check=True)
     theirs = torch.frombuffer(bytearray(done.stdout), dtype=torch.float32)
     whole = files.read(path)
-    assert "is damaged" in str(whole.note)
+    assert whole.note is not None
     torch.testing.assert_close(whole.samples, theirs.reshape(-1, 2).T, atol=1e-5, rtol=0)
     reader, first = FileReader.of(path, 0.05), round(0.05 * whole.rate)
     spans = [(0, 3_000), (1_000, 4_001), (6_000, reader.samples)]
@@ -89,7 +89,7 @@ def test_without_ffmpeg_the_rest_of_a_damaged_file_is_missed(
         if target.name in ("flac", "ogg (Vorbis)"):
             path = tmp_path / f"damaged.{target.ending}"
             path.write_bytes(changed(target.data, 3 * len(target.data) // 4))
-            assert "is damaged" in str(files.inspect(path).note)
+            assert files.inspect(path).note is not None
 
 
 def test_mp3_frames_between_and_behind_something_else_are_read(tmp_path: Path) -> None:
