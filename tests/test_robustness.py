@@ -223,6 +223,21 @@ def test_a_manifest_never_describes_files_of_another_run(
     assert not (tmp_path / "run.json").exists()
 
 
+def test_a_move_that_is_refused_puts_back_what_was_there(tmp_path: Path) -> None:
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    (out / "z.wav").mkdir(parents=True)  # A file cannot take the place of a folder.
+    temporary.mkdir()
+    for name in ("a.wav", "run.json"):
+        (out / name).write_text("earlier")
+    names = ("a.wav", "new.wav", "z.wav", "run.json")
+    for name in names:
+        (temporary / name).write_text("new")
+    with pytest.raises(OSError, match="directory"):
+        move_together({temporary / name: out / name for name in names}, out / "run.json")
+    assert {path.name for path in out.iterdir()} == {"a.wav", "run.json", "z.wav"}
+    assert (out / "a.wav").read_text() == (out / "run.json").read_text() == "earlier"
+
+
 @pytest.mark.parametrize("name", ["flac", "stems in flac"])
 def test_small_disks(name: str, tmp_path: Path) -> None:
     try:

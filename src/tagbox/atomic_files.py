@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +75,39 @@ def move_together(files: Mapping[Path, Path], manifest: Path) -> None:
     """Move finished temporary files to their places, `manifest`, one of these places, last.
 
     A manifest that is there already is removed first: where a kill ends this halfway, no manifest describes
-    files of another run.
+    files of another run. Where the system refuses a move, what was there before is put back, on file systems
+    that have hard links.
+
+    Raises:
+        OSError: the system refused a move.
     """
-    manifest.unlink(missing_ok=True)
-    for temporary, place in sorted(files.items(), key=lambda item: item[1] == manifest):
-        make_readable(temporary)
-        temporary.replace(place)
+    earlier = _link_earlier(files)
+    moved: list[Path] = []
+    try:
+        manifest.unlink(missing_ok=True)
+        for temporary, place in sorted(files.items(), key=lambda item: item[1] == manifest):
+            make_readable(temporary)
+            temporary.replace(place)
+            moved.append(place)
+    except OSError:
+        for place in moved:
+            if place not in earlier:
+                place.unlink(missing_ok=True)
+        for place, link in sorted(earlier.items(), key=lambda item: item[0] == manifest):
+            with suppress(OSError):
+                link.replace(place)
+        raise
+
+
+def _link_earlier(files: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Link what is at the places of temporary files beside these; return the links by place."""
+    links = {}
+    for temporary, place in files.items():
+        link = temporary.with_name(f"{temporary.name}.earlier")
+        with suppress(OSError):
+            os.link(place, link, follow_symlinks=False)
+            links[place] = link
+    return links
 
 
 @contextmanager
