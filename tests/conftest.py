@@ -23,8 +23,9 @@ hypothesis.settings.load_profile("repeatable")
 
 INTEGRATION = (
     "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "cuda_graphs", "docs",
-    "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots", "pons",
-    "rendering", "reproduction", "separation", "streaming", "taggers", "threads", "training", "ui", "weights",
+    "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
+    "plugin_example", "pons", "rendering", "reproduction", "separation", "streaming", "taggers", "threads",
+    "training", "ui", "weights",
 )  # fmt: skip
 """Files of tests that start programs, servers or browsers, or separate whole recordings."""
 
