@@ -339,11 +339,16 @@ def close_written(file: soundfile.SoundFile, path: Path) -> None:
     Raises:
         FailedWriteError: the disk is full, or fails.
     """
+    written = file.frames
     try:
         file.flush()
         file.close()
+        # libsndfile does not say when the last write, that of the header, has failed.
+        found = soundfile.info(file.name).frames
     except (soundfile.SoundFileError, OSError) as error:
         raise failed_audio_write(path, error) from error
+    if found != written:
+        raise FailedWriteError(f"cannot write {path}: the disk fails; choose a folder on another one")
 
 
 def quantise(values: Tensor, bits: Bits, path: Path) -> np.ndarray:
