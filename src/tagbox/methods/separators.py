@@ -100,6 +100,39 @@ class Preparation:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
+@torch.no_grad()
+def unsteered_run(
+    task: Task, estimates: Tensor, mixture: Tensor, rate: int, start: float, on_step: OnStep | None
+) -> Run:
+    """Measure the loss of estimates that nothing steered, and report it as the one step of a run.
+
+    Args:
+        task: whose taggers predict.
+        estimates: of all sources, mono, (sources, samples).
+        mixture: mono, (samples,).
+        rate: of both, Hz.
+        start: when the separation began, on `time.monotonic`.
+        on_step: called with the step.
+
+    Raises:
+        TagBoxError: the loss is not finite.
+    """
+    loss, probabilities = evaluate_loss(
+        estimates[:, None],
+        mixture,
+        rate,
+        task.steering_taggers,
+        task.targets,
+        find_objective(task.settings.objective),
+        task.settings.padding,
+    )
+    if not bool(torch.isfinite(loss)):
+        raise first_loss_not_finite()
+    step = Step(0, float(loss), tuple(each.cpu() for each in probabilities), time.monotonic() - start)
+    asked_to_stop = on_step is not None and bool(on_step(step))
+    return Run(task.queries, History((step,), "request" if asked_to_stop else "steps", 0))
+
+
 @dataclass(frozen=True, eq=False)
 class TaggedComponents:
     """Give each component to the sources that taggers predict for it.
@@ -134,21 +167,15 @@ class TaggedComponents:
         task, start = self.task, time.monotonic()
         components = _decompose(task, downmix(mixture))
         gates = _infer_gates(task, components, self.recording_shares)[:-1]
-        loss, probabilities = evaluate_loss(
-            (gates @ components.audio)[:, None],
+        run = unsteered_run(
+            task,
+            gates @ components.audio,
             components.audio.sum(dim=0),
             components.rate,
-            task.steering_taggers,
-            task.targets,
-            find_objective(task.settings.objective),
-            task.settings.padding,
+            start,
+            self.on_step,
         )
-        if not bool(torch.isfinite(loss)):
-            raise first_loss_not_finite()
-        step = Step(0, float(loss), tuple(each.cpu() for each in probabilities), time.monotonic() - start)
-        asked_to_stop = self.on_step is not None and bool(self.on_step(step))
-        history = History((step,), "request" if asked_to_stop else "steps", 0)
-        return mask_components(components, gates, mixture), (Run(task.queries, history),)
+        return mask_components(components, gates, mixture), (run,)
 
 
 @dataclass(frozen=True, eq=False)

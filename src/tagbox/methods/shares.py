@@ -14,8 +14,7 @@ from torch.nn import functional
 from tagbox.audio.downmix import downmix
 from tagbox.errors import TagBoxError
 from tagbox.methods.gate_inference import class_shares, share_taggers
-from tagbox.methods.objectives import find_objective
-from tagbox.methods.separators import Preparation, RecordingSurvey, Separated, TaggedComponents
+from tagbox.methods.separators import Preparation, RecordingSurvey, Separated, TaggedComponents, unsteered_run
 from tagbox.methods.share_masks import (
     apply_masks,
     masks_of,
@@ -23,14 +22,7 @@ from tagbox.methods.share_masks import (
     raise_small_sources,
     source_shares,
 )
-from tagbox.methods.steering import (
-    History,
-    OnStep,
-    Run,
-    Step,
-    evaluate_loss,
-    first_loss_not_finite,
-)
+from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
 from tagbox.taggers.networks.share_unet import GRID, ShareUNet, power, shares_of_spectrum
 from tagbox.tags.query import target_tags
@@ -66,7 +58,8 @@ class PatchShares:
         heard = hear(self.task, mixture, self.recording_shares)
         masks = raise_small_sources(heard.masks, power(heard.spectrum).sum(dim=0))
         estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)[..., : mixture.shape[-1]]
-        run = unsteered_run(self.task, estimates, mixture, start, self.on_step)
+        mono = torch.stack([downmix(own) for own in estimates])
+        run = unsteered_run(self.task, mono, downmix(mixture), self.task.rate, start, self.on_step)
         return estimates, (run,)
 
 
@@ -139,32 +132,3 @@ def class_matrix(queries: tuple[str, ...], data: str) -> Tensor:
     """Return the classes of the vocabulary `data` that each query means, multi-hot (sources, classes)."""
     meant = [{one for tag in target_tags(query, data) for one in members(tag, data)} for query in queries]
     return torch.tensor([[float(one in source) for one in EXCLUSIVE[data]] for source in meant])
-
-
-def unsteered_run(
-    task: Task, estimates: Tensor, mixture: Tensor, start: float, on_step: OnStep | None
-) -> Run:
-    """Measure the loss of estimates (sources, channels, samples) that nothing steered.
-
-    Args:
-        task: whose taggers predict.
-        estimates: of all sources.
-        mixture: (channels, samples).
-        start: when the separation began, on `time.monotonic`.
-        on_step: called with the one step.
-    """
-    with torch.no_grad():
-        loss, probabilities = evaluate_loss(
-            torch.stack([downmix(own) for own in estimates])[:, None],
-            downmix(mixture),
-            task.rate,
-            task.steering_taggers,
-            task.targets,
-            find_objective(task.settings.objective),
-            task.settings.padding,
-        )
-    if not bool(torch.isfinite(loss)):
-        raise first_loss_not_finite()
-    step = Step(0, float(loss), tuple(each.cpu() for each in probabilities), time.monotonic() - start)
-    asked_to_stop = on_step is not None and bool(on_step(step))
-    return Run(task.queries, History((step,), "request" if asked_to_stop else "steps", 0))
