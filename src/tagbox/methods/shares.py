@@ -56,7 +56,7 @@ class PatchShares:
         """Mask every channel; the loss is reported, not minimised."""
         start = time.monotonic()
         heard = hear(self.task, mixture, self.recording_shares)
-        masks = raise_small_sources(heard.masks, power(heard.spectrum).sum(dim=0))
+        masks = raise_small_sources(heard.masks, heard.energy)
         estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)[..., : mixture.shape[-1]]
         mono = torch.stack([downmix(own) for own in estimates])
         run = unsteered_run(self.task, mono, downmix(mixture), self.task.rate, start, self.on_step)
@@ -86,9 +86,7 @@ class SharesAndComponents:
         """Separate by both."""
         by_components, runs = self.components.separate(mixture, initial_audio)
         heard = hear(self.shares.task, mixture, self.shares.recording_shares)
-        masks = product_of_masks(
-            heard.masks, masks_of(by_components, heard.spectrum), power(heard.spectrum).sum(dim=0)
-        )
+        masks = product_of_masks(heard.masks, masks_of(by_components, heard.spectrum), heard.energy)
         estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)
         return estimates[..., : mixture.shape[-1]], runs
 
@@ -99,11 +97,13 @@ class Heard:
 
     Attributes:
         spectrum: of the mixture, (channels, bins, frames).
+        energy: of all channels together, (bins, frames).
         masks: (sources and residual, bins, frames).
         samples: of the mixture, which is as long as a window at least.
     """
 
     spectrum: Tensor
+    energy: Tensor
     masks: Tensor
     samples: int
 
@@ -121,11 +121,12 @@ def hear(task: Task, mixture: Tensor, recording_shares: Tensor | None) -> Heard:
         raise TagBoxError("this needs the share network; choose a preset or --steer that has it")
     padded = functional.pad(mixture[None], (0, max(0, GRID.fft - mixture.shape[-1])))
     spectrum = GRID.stft(padded)
-    energy = GRID.into_patches(GRID.into_bands(power(spectrum).sum(dim=1)))[0]
+    energy = power(spectrum).sum(dim=1)
+    of_patches = GRID.into_patches(GRID.into_bands(energy))[0]
     answers = shares_of_spectrum(network.network, spectrum)[0]
     classes = class_matrix(task.queries, network.data).to(answers)
-    divided = source_shares(answers, energy, classes, recording_shares)
-    return Heard(spectrum[0], GRID.over_bins(divided, spectrum.shape[-1]), padded.shape[-1])
+    divided = source_shares(answers, of_patches, classes, recording_shares)
+    return Heard(spectrum[0], energy[0], GRID.over_bins(divided, spectrum.shape[-1]), padded.shape[-1])
 
 
 def class_matrix(queries: tuple[str, ...], data: str) -> Tensor:
