@@ -68,7 +68,7 @@ PRESETS = {
         ),
         Preset(
             "shares+components",
-            "shares and components decide together; better than either on real recordings",
+            "shares and components decide together; for real recordings",
             Settings(steer="shares+gates", factorisations=2),
         ),
         Preset(
