@@ -43,8 +43,8 @@ def pytest_configure() -> None:
     # Without a GPU, Triton's kernels are interpreted: it asks when somebody imports it first.
     if not torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"
-    # A shell has the programs that it starts in the background ignore Ctrl-C, nohup those that it starts ignore
-    # the end of a terminal, and so would all that the tests start, some of which are ended in these ways.
+    # A shell has the programs that it starts in the background ignore Ctrl-C, and nohup has them ignore the
+    # end of the terminal; so would all that the tests start, some of which are ended in these ways.
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
