@@ -17,7 +17,7 @@ from tagbox.ui.limits import Limits
 from tagbox.ui.processing import FORMATS, JobRequest, setting_values
 from tagbox.weights import catalogue, store
 
-MAX_STEPS = 1000
+MAX_STEPS = 10_000
 MAX_LEARNING_RATE = 1000.0
 MAX_COMPONENTS = 64
 MAX_FACTORISATIONS = 64
