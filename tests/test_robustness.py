@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.robustness import full_disk
 from benchmarks.robustness.child import read_damaged
+from benchmarks.robustness.failing_calls import preloaded
 from benchmarks.robustness.seeds import Target, make_targets
 from tagbox.atomic_files import failed_write, move_together, write_atomically, write_json, written_together
 from tagbox.audio import files, mpeg
@@ -267,6 +268,47 @@ def test_a_file_that_may_not_grow_is_said_in_a_line(tmp_path: Path) -> None:
     )
     assert len(done.stdout.splitlines()) == 2
     assert list(tmp_path.iterdir()) == []
+
+
+WRITE_WITH_FAILING_CALLS = """
+import errno, os, sys
+from pathlib import Path
+import soundfile, torch
+from benchmarks.robustness.failing_calls import State
+from tagbox.audio import files
+from tagbox.audio.metadata import Metadata
+from tagbox.errors import FailedWriteError
+
+state, disk = State(Path(os.environ["FAILING_CALLS_STATE"])), Path(os.environ["FAILING_CALLS_FOLDER"])
+music = torch.rand(2, 5_000, generator=torch.Generator().manual_seed(0)) - 0.5
+for ending, bits in (("wav", "float"), ("wav", "16"), ("flac", "24")):
+    path, number, calls = disk / f"a.{ending}", 0, 1
+    while number <= calls:
+        state.begin(number, errno.EIO)
+        try:
+            files.write(path, music, 44_100, bits, metadata=Metadata({"TITLE": "Song"}))
+            done = True
+        except FailedWriteError:
+            done = False
+        calls = max(calls, state.calls())
+        state.begin(0)
+        whole = path.exists() and soundfile.info(path).frames == 5_000 and files.read(path).note is None
+        if done != whole or len(list(disk.iterdir())) != done:
+            print(ending, bits, "call", number, "of", calls, done, whole, list(disk.iterdir()))
+        path.unlink(missing_ok=True)
+        number += 1
+    assert number > 5, "no call failed"
+"""
+
+
+@pytest.mark.integration
+def test_no_file_is_called_done_of_which_a_write_was_lost(tmp_path: Path) -> None:
+    environment = preloaded(tmp_path)
+    if isinstance(environment, str):
+        pytest.skip(environment)
+    command = [sys.executable, "-c", WRITE_WITH_FAILING_CALLS]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr[-500:]
 
 
 def _allocate(error: Exception) -> None:

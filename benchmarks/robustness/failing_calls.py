@@ -53,25 +53,10 @@ def run(only: str | None, report: Callable[[Mapping[str, Any]], None]) -> dict[s
         only: commands whose names hold this.
         report: called with all counts whenever a command is done.
     """
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None or not sys.platform.startswith("linux"):
-        return {"skipped": "it takes a C compiler and Linux"}
     with tempfile.TemporaryDirectory() as folder:
-        library, state = Path(folder, "failing_calls.so"), Path(folder, "state")
-        command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return {"skipped": f"the library cannot be compiled: {done.stderr.strip().splitlines()[-1:]}"}
-        state.write_bytes(bytes(STATE_BYTES))
-        place = Path(folder, "disk")
-        place.mkdir()
-        environment = {
-            **os.environ,
-            "LD_PRELOAD": str(library),
-            "FAILING_CALLS_STATE": str(state),
-            "FAILING_CALLS_FOLDER": str(place),
-            "OMP_NUM_THREADS": "1",
-        }
+        environment = preloaded(Path(folder))
+        if isinstance(environment, str):
+            return {"skipped": environment}
         module = [sys.executable, "-m", "benchmarks.robustness.failing_calls", only or ""]
         counts: dict[str, Any] = {}
         with subprocess.Popen(module, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
@@ -84,7 +69,31 @@ def run(only: str | None, report: Callable[[Mapping[str, Any]], None]) -> dict[s
         return counts
 
 
-class _State:
+def preloaded(folder: Path) -> dict[str, str] | str:
+    """Compile the library in `folder`; return the environment that loads it, or why there is none.
+
+    Calls on files below `folder`/disk, which is made, can then be made to fail.
+    """
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        return "it takes a C compiler and Linux"
+    library, state, disk = folder / "failing_calls.so", folder / "state", folder / "disk"
+    command = [compiler, "-O1", "-shared", "-fPIC", "-o", str(library), str(SOURCE), "-ldl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return f"the library cannot be compiled: {done.stderr.strip().splitlines()[-1:]}"
+    state.write_bytes(bytes(STATE_BYTES))
+    disk.mkdir()
+    return {
+        **os.environ,
+        "LD_PRELOAD": str(library),
+        "FAILING_CALLS_STATE": str(state),
+        "FAILING_CALLS_FOLDER": str(disk),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+class State:
     """The numbers that are shared with the library."""
 
     def __init__(self, path: Path) -> None:
@@ -105,7 +114,7 @@ def main() -> None:
     from benchmarks.robustness.jobs import make_jobs
 
     only = sys.argv[1]
-    state = _State(Path(os.environ["FAILING_CALLS_STATE"]))
+    state = State(Path(os.environ["FAILING_CALLS_STATE"]))
     place = Path(os.environ["FAILING_CALLS_FOLDER"])
     tempfile.tempdir = str(place)
     with make_jobs(place.parent / "inputs", RECORDING_SECONDS) as jobs:
@@ -116,7 +125,7 @@ def main() -> None:
                 print(json.dumps({job.name: asdict(counts)}), flush=True)
 
 
-def _try_job(job: Any, place: Path, state: _State, result: FailingCalls) -> None:
+def _try_job(job: Any, place: Path, state: State, result: FailingCalls) -> None:
     from benchmarks.robustness.jobs import in_fork
 
     out = place / "out"

@@ -7,7 +7,8 @@ k / 2^(n-1) in both directions: a file that is read and written again with its o
 import math
 import os
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +26,7 @@ from tagbox.audio.decoding import Decoder
 from tagbox.audio.layouts import set_wave_mask
 from tagbox.audio.metadata import Metadata, write_metadata
 from tagbox.audio.validation import require_regular_file
-from tagbox.audio.wave_chunks import clear_peak_time
+from tagbox.audio.wave_chunks import clear_peak_time, data_bytes
 from tagbox.errors import (
     FailedWriteError,
     OutOfMemoryError,
@@ -37,6 +38,8 @@ from tagbox.errors import (
 Bits = Literal["16", "24", "float"]
 SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "float": "FLOAT"}
 """libsndfile's name of each bit depth."""
+SAMPLE_BYTES = {"PCM_16": 2, "PCM_24": 3, "FLOAT": 4}
+"""Of a sample in a WAVE file."""
 FORMATS = ("wav", "flac")
 """The formats in which audio is written."""
 
@@ -282,23 +285,52 @@ def write(
     container = "FLAC" if format == "flac" else "WAVEX" if mask else "WAV"
     integers = np.ascontiguousarray(quantise(values, bits, path).T)
     with write_atomically(path, force) as temporary:
-        try:
-            name, channels = os.fsencode(temporary), values.shape[0]
-            file = soundfile.SoundFile(name, "w", rate, channels, SUBTYPES[bits], format=container)
-        except (soundfile.SoundFileError, ValueError) as error:
-            if is_system_error(error):
-                raise failed_audio_write(path, error) from error
-            raise UnwritableOutputError(
-                f"{path} cannot hold {values.shape[0]} channels at {rate} Hz ({_reason(error)}); try wav"
-            ) from error
-        append_samples(file, integers, path)
-        close_written(file, path)
+        with open_written(temporary, path, rate, values.shape[0], SUBTYPES[bits], container) as file:
+            append_samples(file, integers, path)
         if mask and format == "wav":
             set_wave_mask(temporary, mask)
         if bits == "float":
             clear_peak_time(temporary)
         if metadata is not None:
             write_metadata(temporary, metadata)
+
+
+@contextmanager
+def open_written(
+    temporary: Path, path: Path, rate: int, channels: int, subtype: str | None, format: str, **options: float
+) -> Iterator[soundfile.SoundFile]:
+    """Yield an audio file to be written, which is closed and checked if the block ends without an error.
+
+    Args:
+        temporary: where it is written.
+        path: what is written, for messages.
+        rate: Hz.
+        channels: how many.
+        subtype: libsndfile's name of the coding; the default of the format where it is None.
+        format: libsndfile's name of it.
+        options: others that `soundfile.SoundFile` takes.
+
+    Raises:
+        UnwritableOutputError: the format cannot hold audio of this kind.
+        FailedWriteError: the disk is full, or fails.
+    """
+    try:
+        file = soundfile.SoundFile(
+            os.fsencode(temporary), "w", rate, channels, subtype, format=format, **options
+        )
+    except (soundfile.SoundFileError, ValueError) as error:
+        if is_system_error(error):
+            raise failed_audio_write(path, error) from error
+        raise UnwritableOutputError(
+            f"{path} cannot hold {channels} channels at {rate} Hz ({_reason(error)}); try wav"
+        ) from error
+    try:
+        yield file
+        close_written(file, path)
+    finally:
+        # What cannot be written any more belongs to a block that has failed already.
+        with suppress(soundfile.SoundFileError):
+            file.close()
 
 
 def is_system_error(error: Exception) -> bool:
@@ -334,20 +366,29 @@ def append_samples(file: soundfile.SoundFile, samples: np.ndarray[Any, Any], pat
 
 
 def close_written(file: soundfile.SoundFile, path: Path) -> None:
-    """Close a file that was written; check that all that libraries held back has been written, too.
+    """Close a file that was written; check that it is on the disk, and as long as its header says.
+
+    libsndfile reads a WAVE file whose header was never completed as if it were whole; other programs, and
+    libsndfile itself once another chunk follows, find nothing in it.
+
+    Args:
+        file: of a name, not a file object.
+        path: what is written, for messages.
 
     Raises:
         FailedWriteError: the disk is full, or fails.
     """
-    written = file.frames
+    written, name = file.frames, Path(os.fsdecode(file.name))
+    width = SAMPLE_BYTES.get(file.subtype, 0) * file.channels
     try:
-        file.flush()
         file.close()
-        # libsndfile does not say when the last write, that of the header, has failed.
-        found = soundfile.info(file.name).frames
+        # libsndfile hides what the system says to its last writes, those of the header among them.
+        with name.open("r+b") as written_file:
+            os.fsync(written_file.fileno())
+        found, promised = soundfile.info(os.fsencode(name)).frames, data_bytes(name)
     except (soundfile.SoundFileError, OSError) as error:
         raise failed_audio_write(path, error) from error
-    if found != written:
+    if found != written or (promised is not None and promised != written * width):
         raise FailedWriteError(f"cannot write {path}: the disk fails; choose a folder on another one")
 
 

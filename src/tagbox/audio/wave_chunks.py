@@ -9,7 +9,7 @@ PEAK_TIME_OFFSET = 4
 
 
 def find_chunk(path: Path, name: bytes) -> int | None:
-    """Return where the content of the chunk `name` begins, if it stands before the samples of a WAVE file."""
+    """Return where the content of the chunk `name` begins in a WAVE file; nothing behind the samples counts."""
     with path.open("rb") as file:
         header = file.read(12)
         if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
@@ -22,6 +22,20 @@ def find_chunk(path: Path, name: bytes) -> int | None:
                 return None
             file.seek(size + size % 2, 1)
     return None
+
+
+def data_bytes(path: Path) -> int | None:
+    """Return how many bytes of samples the header of a WAVE file promises; None for other files."""
+    position = find_chunk(path, b"data")
+    if position is None:
+        return None
+    sizes = find_chunk(path, b"ds64")
+    with path.open("rb") as file:
+        if sizes is None:
+            file.seek(position - 4)
+            return int.from_bytes(file.read(4), "little")
+        file.seek(sizes + 8)
+        return int.from_bytes(file.read(8), "little")
 
 
 def clear_peak_time(path: Path) -> None:

@@ -22,6 +22,7 @@ from tagbox.audio.files import (
     default_bits,
     failed_audio_write,
     file_name,
+    open_written,
     peak,
     quantise,
 )
@@ -276,16 +277,10 @@ def _convert_to_integers(source: Path, target: Path, bits: Bits, mask: int | Non
         for start in range(0, reader.samples, BLOCK_SAMPLES)
     ]
     container = "FLAC" if target.suffix == ".flac" else "WAVEX" if mask else "WAV"
-    try:
-        file = soundfile.SoundFile(
-            os.fsencode(target), "w", reader.rate, reader.channels, SUBTYPES[bits], format=container
-        )
-    except soundfile.SoundFileError as error:
-        raise failed_audio_write(target.parent.parent, error) from error
-    with file:
+    place = target.parent.parent
+    with open_written(target, place, reader.rate, reader.channels, SUBTYPES[bits], container) as file:
         for block in reader.read_spans(blocks):
-            append_samples(file, quantise(block.double(), bits, target).T, target.parent.parent)
-        close_written(file, target.parent.parent)
+            append_samples(file, quantise(block.double(), bits, target).T, place)
 
 
 def _remove_empty(folders: Sequence[Path]) -> None:

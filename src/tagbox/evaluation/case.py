@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
 import torch
 from torch import Tensor
 
 from tagbox.atomic_files import write_atomically
-from tagbox.audio.files import append_samples, close_written, file_name, peak
+from tagbox.audio.files import append_samples, file_name, open_written, peak
 from tagbox.audio.resampling import pad_or_trim
 from tagbox.errors import TagBoxError
 from tagbox.evaluation.datasets.track import Track
@@ -251,7 +250,6 @@ def _write_signal(folder: Path, name_parts: tuple[str, ...], signal: Tensor, rat
     format, subtype = ("MP3", None) if mp3 else ("WAV", "PCM_16")
     # Several processes may write the same mixture.
     with write_atomically(path, force=True) as temporary:
-        file = soundfile.SoundFile(temporary, "w", rate, values.shape[1], subtype, format=format)
-        append_samples(file, values, path)
-        close_written(file, path)
+        with open_written(temporary, path, rate, values.shape[1], subtype, format) as file:
+            append_samples(file, values, path)
     return f"{folder.name}/{path.name}"

@@ -10,10 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
-from tagbox.audio.files import append_samples, close_written
+from tagbox.audio.files import append_samples, open_written
 from tagbox.errors import TagBoxError
 from tagbox.rendering import midi
 from tagbox.rendering.fluidsynth import RATE, render
@@ -128,9 +127,8 @@ def write_track(
 
 
 def _write_flac(path: Path, samples: NDArray[np.int32]) -> None:
-    with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16", compression_level=1.0) as file:
+    with open_written(path, path, RATE, 1, "PCM_16", "FLAC", compression_level=1.0) as file:
         append_samples(file, samples.astype(np.int16), path)
-        close_written(file, path)
 
 
 def require_yaml() -> ModuleType:
