@@ -82,6 +82,16 @@ def test_what_follows_the_damage_is_read(name: str, ffmpeg: None, tmp_path: Path
         torch.testing.assert_close(part, whole.samples[:, first + start : first + stop], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("sizes", [bytes.fromhex("ffffffff"), bytes.fromhex("00101000"), bytes(4)])
+def test_a_flac_header_with_a_wrong_block_size_is_not_believed(sizes: bytes, tmp_path: Path) -> None:
+    whole = next(each for each in targets() if each.name == "flac").data
+    good, wrong = tmp_path / "good.flac", tmp_path / "wrong.flac"
+    good.write_bytes(whole)
+    wrong.write_bytes(whole[:8] + sizes + whole[12:])
+    assert torch.equal(files.read(wrong).samples, files.read(good).samples)
+    assert files.inspect(wrong).note is None
+
+
 def test_without_ffmpeg_the_rest_of_a_damaged_file_is_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
 """Try damaged inputs, kills, failing calls and full disks; print a table, and write it as JSON.
 
-    python -m benchmarks.robustness [--only damage kills calls disks] [--count 10000] [--kills 200] [--seed 0]
+    python -m benchmarks.robustness [--only damage ffmpeg kills calls disks] [--count 10000] [--kills 200]
 
 The same seed gives the same damaged inputs. Kills fall at moments that depend on the machine. Small disks are
 mounted, which takes the rights of root; without them that part is left out, and the table says so.
@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks import reports
 from tagbox.atomic_files import write_json
 
-PARTS = ("damage", "kills", "calls", "disks")
+PARTS = ("damage", "ffmpeg", "kills", "calls", "disks")
 RESULT = Path(__file__).resolve().parents[1] / "results" / "robustness.json"
 
 
@@ -35,6 +35,13 @@ def run_part(name: str, args: argparse.Namespace, report: Report) -> dict[str, A
 
         counts = damaged_inputs.run(args.count, args.seed, args.format, args.jobs, args.input, report_counts)
         return {key: asdict(each) for key, each in counts.items()}
+    if name == "ffmpeg":
+        from benchmarks.robustness import against_ffmpeg
+
+        compared = against_ffmpeg.run(args.compared, args.seed, args.format, args.input, report_counts)
+        if isinstance(compared, str):
+            return {"skipped": compared}
+        return {key: asdict(each) for key, each in compared.items()}
     if name == "kills":
         from benchmarks.robustness import kills
 
@@ -80,6 +87,7 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of it")
     parser.add_argument("--count", type=int, default=10_000, help="damaged inputs")
+    parser.add_argument("--compared", type=int, default=40, help="files of each format, with ffmpeg")
     parser.add_argument("--kills", type=int, default=200, help="kills")
     parser.add_argument("--seconds", type=float, help="after which no further command is killed")
     parser.add_argument("--step", type=int, default=1, help="pages by which disks differ in size")

@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 import soundfile
 
-from tagbox.audio import mpeg, ogg
+from tagbox.audio import flac, mpeg, ogg
 from tagbox.audio.containers import DECODED_BY_LIBSNDFILE, HEADER_BYTES, container_of, id3_bytes
 from tagbox.audio.continuation import ContinuedDecoder
 from tagbox.audio.decoding import Decoder, Samples
@@ -298,12 +298,10 @@ def _open_sndfile(path: Path, container: str | None) -> SndfileDecoder:
         position, following = data
         file = io.BufferedReader(_PatchedHeader(path, position, following.to_bytes(4, "little")))
         return SndfileDecoder(file, wave_mask(path), on_close=file.close)
-    if container == "flac" and (length := _flac_length(path)) is not None:
-        # libsndfile stops where a header says that there is no more, and reads to the end where it says
-        # nothing.
-        file = io.BufferedReader(_PatchedHeader(path, length.position, length.unknown), FLAC_BUFFER_BYTES)
+    if container == "flac" and (header := flac.read_header(path)) is not None:
+        file = io.BufferedReader(_PatchedHeader(path, header.position, header.patch), FLAC_BUFFER_BYTES)
         decoder = SndfileDecoder(file, on_close=file.close)
-        decoder.promised = length.samples or None
+        decoder.promised = header.samples or None
         return decoder
     decoder = SndfileDecoder(os.fsencode(path), wave_mask(path) if container in ("wav", "rf64") else None)
     if decoder.promised is not None and not 0 < decoder.promised <= size * MAX_SAMPLES_PER_BYTE:
@@ -377,27 +375,6 @@ def _endless_wave(path: Path) -> tuple[int, int] | None:
                 return (file.tell() - 4, following) if length == 0 and following else None
             file.seek(length + length % 2, 1)
     return None
-
-
-@dataclass(frozen=True)
-class _FlacLength:
-    """Where a FLAC header has the number of samples, that number, and the bytes that leave it open."""
-
-    position: int
-    samples: int
-    unknown: bytes
-
-
-def _flac_length(path: Path) -> _FlacLength | None:
-    """Find the 36 bits of the length in STREAMINFO, the first block of a FLAC file."""
-    with path.open("rb") as file:
-        tag = id3_bytes(file.read(HEADER_BYTES))
-        file.seek(tag)
-        header = file.read(26)
-    if len(header) < 26 or header[4] & 0x7F:
-        return None
-    samples = int.from_bytes(header[21:26]) & (1 << 36) - 1
-    return _FlacLength(tag + 21, samples, bytes([header[21] & 0xF0, 0, 0, 0, 0]))
 
 
 class _PatchedHeader(io.RawIOBase):

@@ -9,7 +9,7 @@ PEAK_TIME_OFFSET = 4
 
 
 def find_chunk(path: Path, name: bytes) -> int | None:
-    """Return where the content of the chunk `name` begins in a WAVE file; nothing behind the samples counts."""
+    """Return where the content of the chunk `name` of a WAVE file begins; None behind the samples."""
     with path.open("rb") as file:
         header = file.read(12)
         if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":

@@ -249,7 +249,9 @@ def _write_signal(folder: Path, name_parts: tuple[str, ...], signal: Tensor, rat
     values = (signal / max(peak(signal), 1.0)).T.contiguous().numpy()
     format, subtype = ("MP3", None) if mp3 else ("WAV", "PCM_16")
     # Several processes may write the same mixture.
-    with write_atomically(path, force=True) as temporary:
-        with open_written(temporary, path, rate, values.shape[1], subtype, format) as file:
-            append_samples(file, values, path)
+    with (
+        write_atomically(path, force=True) as temporary,
+        open_written(temporary, path, rate, values.shape[1], subtype, format) as file,
+    ):
+        append_samples(file, values, path)
     return f"{folder.name}/{path.name}"
