@@ -13,7 +13,16 @@ PACKAGE = Path(__file__).resolve().parents[1] / "src" / "tagbox"
 
 LAYERS = (
     (
-        *("errors", "settings", "tags", "atomic_files", "temporary_files", "memory", "state_dict"),
+        *(
+            "corrections",
+            "errors",
+            "settings",
+            "tags",
+            "atomic_files",
+            "temporary_files",
+            "memory",
+            "state_dict",
+        ),
         *("registry", "numerics", "audio", "plugins"),
     ),
     ("kernels",),
@@ -22,7 +31,7 @@ LAYERS = (
     ("models", "methods"),
     ("presets",),
     ("pipeline",),
-    ("api", "results", "manifest", "tagging", "plots"),
+    ("api", "projects", "results", "manifest", "tagging", "plots"),
     ("evaluation", "rendering"),
     ("cli", "ui"),
     ("__main__",),
@@ -30,7 +39,16 @@ LAYERS = (
 """From the lowest to the highest; a module may import its own layer and those below it."""
 
 LIGHT = (
-    *("settings", "presets", "errors", "audio.validation", "taggers.names", "tags.query", "tags.resolve"),
+    *(
+        "settings",
+        "presets",
+        "corrections",
+        "errors",
+        "audio.validation",
+        "taggers.names",
+        "tags.query",
+        "tags.resolve",
+    ),
     *("plugins", "plugins.discovery", "methods.registry", "weights.catalogue", "weights.store"),
     *("weights.hub", "weights.verification"),
 )

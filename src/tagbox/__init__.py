@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tagbox.api import separate, separate_file, transfer
     from tagbox.evaluation.evaluate import evaluate
     from tagbox.models import load_tagger
+    from tagbox.projects import open_project as open
     from tagbox.results import Separation, Transfer
     from tagbox.tagging import tag
 
@@ -21,6 +22,7 @@ _LAZY = {
     "Transfer": ("tagbox.results", "Transfer"),
     "evaluate": ("tagbox.evaluation.evaluate", "evaluate"),
     "load_tagger": ("tagbox.models", "load_tagger"),
+    "open": ("tagbox.projects", "open_project"),
     "separate": ("tagbox.api", "separate"),
     "separate_file": ("tagbox.api", "separate_file"),
     "tag": ("tagbox.tagging", "tag"),
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_tagger",
+    "open",
     "separate",
     "separate_file",
     "tag",

@@ -81,8 +81,8 @@ def separate(
         out = output_format(task, reader)
         writer = TensorWriter(task.sources + 1, out.channels, out.samples)
         report = separate_stream(reader, task, writer, on_step, on_segment)
-        described = _describe_separation(task, preset, reader, source or {}, report, begin, loaded)
-        described |= _describe_residual(instrumental)
+        described = describe_separation(task, preset, reader, source or {}, report, begin, loaded)
+        described |= describe_residual(instrumental)
         sources = dict(zip(task.queries, writer.values[:-1], strict=True))
         return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
@@ -168,8 +168,8 @@ def separate_file(
             metadata,
         ) as writer:
             report = separate_stream(reader, task, writer, on_step, on_segment)
-            described = _describe_separation(task, preset, reader, known, report, begin, loaded)
-            described |= {"output": {"format": format, "bits": bits}, **_describe_residual(instrumental)}
+            described = describe_separation(task, preset, reader, known, report, begin, loaded)
+            described |= {"output": {"format": format, "bits": bits}, **describe_residual(instrumental)}
             paths, note = writer.finish(described)
             described["files"] = [path.name for path in paths]
         return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
@@ -225,7 +225,7 @@ def transfer(
         return Transfer(result, rate, history, described, stopped)
 
 
-def _describe_separation(
+def describe_separation(
     task: Task,
     preset: str,
     reader: Reader,
@@ -234,6 +234,17 @@ def _describe_separation(
     begin: float,
     loaded: float,
 ) -> dict[str, Any]:
+    """Describe a separation for run.json.
+
+    Args:
+        task: the sources, settings and models.
+        preset: on which the settings are based.
+        reader: of the recording.
+        source: what else is known of the recording.
+        report: of the separation.
+        begin: when it began, on `time.monotonic`.
+        loaded: when the models were loaded, likewise.
+    """
     known = _describe_input(reader, source, [report.level_note])
     seconds = {
         "loading": loaded - begin,
@@ -245,7 +256,7 @@ def _describe_separation(
     return described if report.notes is None else {**described, "streamed": report.notes}
 
 
-def _describe_residual(instrumental: str | None) -> dict[str, Any]:
+def describe_residual(instrumental: str | None) -> dict[str, Any]:
     """Say in the manifest that the residual is what was asked for."""
     if instrumental is None:
         return {}

@@ -83,15 +83,49 @@ def infer_gates(
     Raises:
         TagBoxError: no tagger predicts shares.
     """
+    heard = hear_components(components, taggers, padding, rate)
+    return gates_of(heard, taggers, target_tags, recording_shares)
+
+
+Heard = tuple[tuple[Tensor, Tensor], ...]
+"""For each tagger that predicts shares, what `component_shares` returns."""
+
+
+def hear_components(
+    components: Tensor, taggers: Sequence[Tagger], padding: str, rate: int | None = None
+) -> Heard:
+    """Predict the classes of each of `components` by every tagger that predicts shares.
+
+    The arguments are those of `infer_gates`.
+
+    Raises:
+        TagBoxError: no tagger predicts shares.
+    """
     sharing = share_taggers(taggers)
     if not sharing:
         raise TagBoxError(
             "gates can begin as heard only where a tagger predicts shares; add rendered/listener to the "
             "taggers, or take the preset steered"
         )
+    return tuple(component_shares(components, taggers[i], padding, rate) for i in sharing)
+
+
+def gates_of(
+    heard: Heard,
+    taggers: Sequence[Tagger],
+    target_tags: Sequence[Sequence[Sequence[str]]],
+    recording_shares: Sequence[Tensor] | None = None,
+) -> Tensor:
+    """Compute the gates (sources and residual, components) from what taggers predict for the components.
+
+    Args:
+        heard: by `hear_components`.
+        taggers: the same.
+        target_tags: see `infer_gates`.
+        recording_shares: see `infer_gates`.
+    """
     inferred = []
-    for position, i in enumerate(sharing):
-        shares, energy = component_shares(components, taggers[i], padding, rate)
+    for position, (i, (shares, energy)) in enumerate(zip(share_taggers(taggers), heard, strict=True)):
         classes = _class_matrix(taggers[i], [tags[i] for tags in target_tags])
         if recording_shares is None:
             inferred.append(gates_within_segment(shares, energy, classes))

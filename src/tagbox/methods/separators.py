@@ -8,15 +8,17 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from tagbox.audio.downmix import downmix
+from tagbox.audio.stft import istft, stft
 from tagbox.generators.quantisers import make_quantiser
-from tagbox.methods.components import Components, decompose, mask_components, separate_with_dictionary
-from tagbox.methods.gate_inference import class_shares, infer_gates, share_taggers
+from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
+from tagbox.methods.components import Components, decompose, mean_gate_mask, separate_with_dictionary
+from tagbox.methods.gate_inference import class_shares, gates_of, hear_components, infer_gates, share_taggers
 from tagbox.methods.gates import Gates
 from tagbox.methods.latents import LatentMask
 from tagbox.methods.objectives import find_objective
@@ -82,6 +84,27 @@ class Separator(Protocol):
         A batch of mixtures has a batch of initial audio, and estimates (sources x batch, channels, samples),
         source by source.
         """
+        ...
+
+
+@runtime_checkable
+class Correctable(Separator, Protocol):
+    """A separator whose decisions can be adjusted without factorising or asking a network again."""
+
+    def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
+        """Separate `mixture` (channels, samples) as `separate` does; return what decisions rest on, too."""
+        ...
+
+    def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
+        """Decide anew about a `mixture` (channels, samples) that was analysed."""
+        ...
+
+    def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
+        """Apply masks to the `mixture` of which they are: (sources, channels, samples)."""
+        ...
+
+    def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
+        """Compute the gates of components, (sources and residual, components)."""
         ...
 
 
@@ -161,21 +184,62 @@ class TaggedComponents:
         }
         return Preparation(replace(self, recording_shares=shares), notes={"made_of": named})
 
-    @torch.no_grad()
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Decompose, infer the gates, and mask every channel; the loss is reported, not minimised."""
+        return self.analyse_and_separate(mixture)[2]
+
+    @torch.no_grad()
+    def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
+        """Separate a mixture; keep the factors, and what was predicted for the components."""
         task, start = self.task, time.monotonic()
         components = _decompose(task, downmix(mixture))
-        gates = _infer_gates(task, components, self.recording_shares)[:-1]
+        heard = hear_components(
+            components.audio, task.steering_taggers, task.settings.padding, components.rate
+        )
+        analysis = Analysis(
+            components.factors, tuple(shares for shares, _ in heard), tuple(energy for _, energy in heard)
+        )
         run = unsteered_run(
             task,
-            gates @ components.audio,
+            self.gates(analysis)[:-1] @ components.audio,
             components.audio.sum(dim=0),
             components.rate,
             start,
             self.on_step,
         )
-        return mask_components(components, gates, mixture), (run,)
+        masks = self.masks(analysis, mixture)
+        return analysis, masks, (self.apply(masks, mixture), (run,))
+
+    def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
+        """Compute the gates (sources and residual, components) of a mixture that was analysed."""
+        task = self.task
+        heard = tuple(zip(analysis.shares, analysis.energies, strict=True))
+        target_tags = [task.target_tags[query] for query in task.queries]
+        gates = gates_of(heard, task.steering_taggers, target_tags, self.recording_shares)
+        if adjustments.components is not None:
+            gates = tilted(gates, adjustments.components)
+        for component, source in adjustments.moved.items():
+            gates[:, component] = 0
+            gates[source, component] = 1
+        return gates
+
+    @torch.no_grad()
+    def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
+        """Decide anew by the factors, and by what was predicted for the components."""
+        n_fft = max(self.task.settings.fft)
+        gates = self.gates(analysis, adjustments)
+        sources = torch.stack([mean_gate_mask(analysis.factors, gate) for gate in gates[:-1]])
+        values = torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+        values = adjusted(values, adjustments, self.task.rate, n_fft // 2)
+        return Masks(values, stft(mixture, n_fft), n_fft // 2)
+
+    @torch.no_grad()
+    def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
+        """Mask every channel."""
+        spectra, samples = masks.spectrum, mixture.shape[-1]
+        return torch.stack(
+            [istft(mask * spectra, 2 * masks.hop_length, samples) for mask in masks.values[:-1]]
+        )
 
 
 @dataclass(frozen=True, eq=False)

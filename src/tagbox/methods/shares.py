@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tagbox.audio.downmix import downmix
 from tagbox.errors import TagBoxError
+from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.gate_inference import class_shares, share_taggers
 from tagbox.methods.separators import Preparation, RecordingSurvey, Separated, TaggedComponents, unsteered_run
 from tagbox.methods.share_masks import (
@@ -24,7 +25,8 @@ from tagbox.methods.share_masks import (
 )
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
-from tagbox.taggers.networks.share_unet import GRID, ShareUNet, power, shares_of_spectrum
+from tagbox.taggers.networks.share_unet import GRID, RATE, ShareUNet, power, shares_of_spectrum
+from tagbox.taggers.tagger import Tagger
 from tagbox.tags.query import target_tags
 from tagbox.tags.vocabularies import EXCLUSIVE, members
 
@@ -54,13 +56,34 @@ class PatchShares:
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Mask every channel; the loss is reported, not minimised."""
+        return self.analyse_and_separate(mixture)[2]
+
+    def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
+        """Separate a mixture; keep the network's answers."""
         start = time.monotonic()
-        heard = hear(self.task, mixture, self.recording_shares)
-        masks = raise_small_sources(heard.masks, heard.energy)
-        estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)[..., : mixture.shape[-1]]
+        spectrum = spectrum_of(mixture)
+        analysis = Analysis(answers=ask(self.task, spectrum))
+        masks = self.masks(analysis, mixture)
+        estimates = self.apply(masks, mixture)
         mono = torch.stack([downmix(own) for own in estimates])
         run = unsteered_run(self.task, mono, downmix(mixture), self.task.rate, start, self.on_step)
-        return estimates, (run,)
+        return analysis, masks, (estimates, (run,))
+
+    @torch.no_grad()
+    def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
+        """Decide anew by the network's answers."""
+        heard = hear(self.task, analysis, mixture, self.recording_shares)
+        return _adjusted(raise_small_sources(heard.masks, heard.energy), heard.spectrum, adjustments)
+
+    @torch.no_grad()
+    def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
+        """Mask every channel."""
+        samples = mixture.shape[-1]
+        return apply_masks(masks.values[:-1], masks.spectrum, max(samples, GRID.fft))[..., :samples]
+
+    def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
+        """Return no gates, as there are no components: (sources and residual, 0)."""
+        return torch.zeros(self.task.sources + 1, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +107,37 @@ class SharesAndComponents:
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Separate by both."""
-        by_components, runs = self.components.separate(mixture, initial_audio)
-        heard = hear(self.shares.task, mixture, self.shares.recording_shares)
+        return self.analyse_and_separate(mixture)[2]
+
+    def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
+        """Separate a mixture; keep what both found out about it."""
+        analysis, _, (by_components, runs) = self.components.analyse_and_separate(mixture)
+        analysis = replace(analysis, answers=ask(self.shares.task, spectrum_of(mixture)))
+        masks = self._product(analysis, mixture, by_components, UNADJUSTED)
+        return analysis, masks, (self.apply(masks, mixture), runs)
+
+    @torch.no_grad()
+    def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
+        """Decide anew by both."""
+        of_components = replace(adjustments, spans=(), edits=())
+        masks = self.components.masks(analysis, mixture, of_components)
+        return self._product(analysis, mixture, self.components.apply(masks, mixture), adjustments)
+
+    def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
+        """Mask every channel."""
+        return self.shares.apply(masks, mixture)
+
+    def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
+        """Compute the gates of components, (sources and residual, components)."""
+        return self.components.gates(analysis, adjustments)
+
+    @torch.no_grad()
+    def _product(
+        self, analysis: Analysis, mixture: Tensor, by_components: Tensor, adjustments: Adjustments
+    ) -> Masks:
+        heard = hear(self.shares.task, analysis, mixture, self.shares.recording_shares)
         masks = product_of_masks(heard.masks, masks_of(by_components, heard.spectrum), heard.energy)
-        estimates = apply_masks(masks[:-1], heard.spectrum, heard.samples)
-        return estimates[..., : mixture.shape[-1]], runs
+        return _adjusted(masks, heard.spectrum, adjustments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,13 +148,11 @@ class Heard:
         spectrum: of the mixture, (channels, bins, frames).
         energy: of all channels together, (bins, frames).
         masks: (sources and residual, bins, frames).
-        samples: of the mixture, which is as long as a window at least.
     """
 
     spectrum: Tensor
     energy: Tensor
     masks: Tensor
-    samples: int
 
 
 def shares_and_components(task: Task, on_step: OnStep | None) -> SharesAndComponents:
@@ -113,20 +160,54 @@ def shares_and_components(task: Task, on_step: OnStep | None) -> SharesAndCompon
     return SharesAndComponents(PatchShares(task), TaggedComponents(task, on_step))
 
 
-@torch.no_grad()
-def hear(task: Task, mixture: Tensor, recording_shares: Tensor | None) -> Heard:
-    """Ask the task's share network for the sources' masks of a mixture (channels, samples)."""
-    network = task.share_network
-    if network is None or not isinstance(network.network, ShareUNet):
-        raise TagBoxError("this needs the share network; choose a preset or --steer that has it")
+def spectrum_of(mixture: Tensor) -> Tensor:
+    """Transform a mixture (channels, samples), which is padded to a window, to (channels, bins, frames)."""
     padded = functional.pad(mixture[None], (0, max(0, GRID.fft - mixture.shape[-1])))
-    spectrum = GRID.stft(padded)
-    energy = power(spectrum).sum(dim=1)
-    of_patches = GRID.into_patches(GRID.into_bands(energy))[0]
-    answers = shares_of_spectrum(network.network, spectrum)[0]
-    classes = class_matrix(task.queries, network.data).to(answers)
-    divided = source_shares(answers, of_patches, classes, recording_shares)
-    return Heard(spectrum[0], energy[0], GRID.over_bins(divided, spectrum.shape[-1]), padded.shape[-1])
+    return GRID.stft(padded)[0]
+
+
+@torch.no_grad()
+def ask(task: Task, spectrum: Tensor) -> Tensor:
+    """Ask the task's share network about a mixture's spectrum (channels, bins, frames).
+
+    Returns:
+        the classes' shares of every patch, (classes, rows, columns).
+
+    Raises:
+        TagBoxError: the task has no share network.
+    """
+    return shares_of_spectrum(share_network(task)[1], spectrum[None])[0]
+
+
+def share_network(task: Task) -> tuple[Tagger, ShareUNet]:
+    """Return the task's share network.
+
+    Raises:
+        TagBoxError: it has none.
+    """
+    tagger = task.share_network
+    if tagger is None or not isinstance(tagger.network, ShareUNet):
+        raise TagBoxError("this needs the share network; choose a preset or --steer that has it")
+    return tagger, tagger.network
+
+
+@torch.no_grad()
+def hear(task: Task, analysis: Analysis, mixture: Tensor, recording_shares: Tensor | None) -> Heard:
+    """Turn the network's answers about a mixture (channels, samples) into the sources' masks."""
+    assert analysis.answers is not None
+    spectrum = spectrum_of(mixture)
+    energy = power(spectrum).sum(dim=0)
+    of_patches = GRID.into_patches(GRID.into_bands(energy))
+    classes = class_matrix(task.queries, share_network(task)[0].data).to(analysis.answers)
+    divided = source_shares(analysis.answers, of_patches, classes, recording_shares)
+    return Heard(spectrum, energy, GRID.over_bins(divided, spectrum.shape[-1]))
+
+
+def _adjusted(masks: Tensor, spectrum: Tensor, adjustments: Adjustments) -> Masks:
+    """Adjust masks (sources and residual, bins, frames) of a mixture's spectrum."""
+    if adjustments.patches is not None:
+        masks = tilted(masks, GRID.over_bins(adjustments.patches, masks.shape[-1]))
+    return Masks(adjusted(masks, adjustments, RATE, GRID.hop_length), spectrum, GRID.hop_length)
 
 
 def class_matrix(queries: tuple[str, ...], data: str) -> Tensor:

@@ -38,7 +38,7 @@ class SegmentEstimate:
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
+class Prepared:
     """A segment at the working rate.
 
     Attributes:
@@ -61,7 +61,7 @@ def separate_segment(
     Args:
         peak: of the whole recording, where the settings normalise; the segment's own unless given.
     """
-    prepared = _to_working_rate(segment, rate, task, peak)
+    prepared = to_working_rate(segment, rate, task, peak)
     estimates, runs = separator.separate(prepared.mixture, prepared.initial_audio)
     return _to_original_rate(prepared, estimates, runs, segment, rate, task)
 
@@ -73,7 +73,7 @@ def separate_batch(
 
     The separator has to be batchable. The first estimate has the runs of all of them.
     """
-    prepared = [_to_working_rate(segment, rate, task, peak) for segment in segments]
+    prepared = [to_working_rate(segment, rate, task, peak) for segment in segments]
     mixtures = torch.stack([each.mixture for each in prepared])
     estimates, runs = separator.separate(mixtures, torch.stack([each.initial_audio for each in prepared]))
     # (sources x batch, channels, samples), source by source.
@@ -89,7 +89,8 @@ def pad_to_window(audio: Tensor, samples: int) -> Tensor:
     return functional.pad(audio, (0, max(0, samples - audio.shape[-1])))
 
 
-def _to_working_rate(segment: Tensor, rate: int, task: Task, peak: float | None) -> _Prepared:
+def to_working_rate(segment: Tensor, rate: int, task: Task, peak: float | None) -> Prepared:
+    """Bring `segment` (channels, samples) at `rate` Hz to the working rate, as the settings want it."""
     settings = task.settings
     mixture = pad_to_window(resample(segment.to(task.device), rate, task.rate), max(settings.fft))
     scale = torch.ones((), device=task.device)
@@ -100,11 +101,11 @@ def _to_working_rate(segment: Tensor, rate: int, task: Task, peak: float | None)
     initial_audio = downmix(mixture) if channels == 1 else with_channels(mixture, channels)
     if settings.mixture == "reconstruction":
         mixture = _reconstruct(task.require_generator(), initial_audio, settings.level)[None]
-    return _Prepared(mixture, initial_audio, scale)
+    return Prepared(mixture, initial_audio, scale)
 
 
 def _to_original_rate(
-    prepared: _Prepared,
+    prepared: Prepared,
     estimates: Tensor,
     runs: tuple[Run, ...],
     segment: Tensor,

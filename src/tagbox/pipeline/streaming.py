@@ -6,7 +6,7 @@ writer takes the estimates and the residual. A short recording is a stream of on
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -108,45 +108,94 @@ def segments_of(task: Task, rate: int, samples: int) -> list[Segment]:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is settled before the first segment of a recording is separated.
+
+    Attributes:
+        segments: to be separated, in their order.
+        samples: of the recording.
+        survey: of a recording longer than a segment.
+        preparation: the separator that was prepared by it.
+        seconds: by what they were spent on.
+    """
+
+    segments: tuple[Segment, ...]
+    samples: int
+    survey: Survey | None
+    preparation: Preparation
+    seconds: Mapping[str, float]
+
+
+ChooseSeparator = Callable[[Separator, Segment], Separator]
+"""The separator that was prepared, and a segment, to the separator of this segment."""
+
+
+def plan_stream(reader: Reader, task: Task, on_step: OnStep | None = None) -> Plan:
+    """Plan the segments of a recording, survey it where there are several, and prepare the separator.
+
+    Raises:
+        TagBoxError: the recording is damaged, or a segment has no room for what it needs.
+    """
+    begin = time.monotonic()
+    segments = segments_of(task, reader.rate, reader.samples)
+    survey = survey_recording(reader, task) if len(segments) > 1 else None
+    samples = reader.samples if survey is None else survey.samples
+    if samples != reader.samples:
+        # The header promised more than there is.
+        segments = segments_of(task, reader.rate, samples)
+    surveyed = time.monotonic()
+    separator = make_separator(task, on_step)
+    is_surveyed = survey is not None and survey.peak > 0
+    preparation = separator.prepare(survey) if survey is not None and is_surveyed else Preparation(separator)
+    seconds = {"survey": surveyed - begin, "digest": time.monotonic() - surveyed}
+    return Plan(tuple(segments), samples, survey, preparation, seconds)
+
+
 def separate_stream(
     reader: Reader,
     task: Task,
     writer: Writer,
     on_step: OnStep | None = None,
     on_segment: OnSegment | None = None,
+    plan: Plan | None = None,
+    choose: ChooseSeparator | None = None,
+    predicts: bool = True,
 ) -> StreamReport:
     """Separate a recording into `writer`: the sources in the order of the queries, then the residual.
+
+    Args:
+        reader: of the recording.
+        task: the sources, settings and models.
+        writer: of the results.
+        on_step: called after every step of the steering loop.
+        on_segment: told how many segments are done, of how many.
+        plan: by `plan_stream`; of some segments only, where no more are wanted.
+        choose: for each segment that is not silent, the separator to use in the place of the prepared one.
+        predicts: whether taggers are asked about the results.
 
     Raises:
         TagBoxError: the recording is damaged, or a segment has no room for what it needs.
     """
-    begin = time.monotonic()
     rate = reader.rate
-    segments = segments_of(task, rate, reader.samples)
-    survey = survey_recording(reader, task) if len(segments) > 1 else None
-    samples = reader.samples if survey is None else survey.samples
-    if samples != reader.samples:
-        # The header promised more than there is.
-        segments = segments_of(task, rate, samples)
-    surveyed = time.monotonic()
-    separator = make_separator(task, on_step)
-    is_surveyed = survey is not None and survey.peak > 0
-    preparation = separator.prepare(survey) if survey is not None and is_surveyed else Preparation(separator)
+    plan = plan or plan_stream(reader, task, on_step)
+    segments, samples, survey, preparation = plan.segments, plan.samples, plan.survey, plan.preparation
     prepared = time.monotonic()
 
     out = output_format(task, reader)
     out_samples = samples if out.rate == rate else -(-samples * out.rate // rate)
     ratio = resampling.ratio(rate, out.rate)
-    taggers = _excerpt_taggers(task, survey, ratio, out.rate, out_samples)
+    taggers = _excerpt_taggers(task, survey, ratio, out.rate, out_samples) if predicts else {}
     peak = None if survey is None else survey.peak
     runs = list(preparation.runs)
     tail: Tensor | None = None
     stopped, done, largest_batch, loudest = False, 0, 1, 0.0
     read = zip(segments, reader.read_spans(segment_spans(segments)), strict=True)
     for batch in batches(read, partial(_batch_size, task, preparation.separator, rate, peak)):
-        estimates = _separate_batch(
-            [audio for _, audio in batch], rate, task, preparation.separator, peak, stopped
-        )
+        separator = preparation.separator
+        if choose is not None:
+            separator = choose(separator, batch[0][0])
+        estimates = _separate_batch([audio for _, audio in batch], rate, task, separator, peak, stopped)
         largest_batch = max(largest_batch, len(batch))
         for (segment, _), estimate in zip(batch, estimates, strict=True):
             runs += [replace(run, at=segment.read_start / rate) for run in estimate.runs]
@@ -168,20 +217,16 @@ def separate_stream(
     }
     if survey is not None:
         probabilities["mixture"] = [each.mean(dim=0) for each in survey.predictions]
-    names = ["mixture", *task.queries, "residual"]
+    names = [name for name in ("mixture", *task.queries, "residual") if name in probabilities]
     notes = None
     seconds = {"steering": time.monotonic() - prepared}
     if survey is not None:
         notes = {
-            **_segment_notes(segments, survey, rate, task),
+            **_segment_notes(list(segments), survey, rate, task),
             **preparation.notes,
             "side_by_side": largest_batch,
         }
-        seconds = {
-            "survey": surveyed - begin,
-            "digest": prepared - surveyed,
-            "streaming": time.monotonic() - prepared,
-        }
+        seconds = {**plan.seconds, "streaming": time.monotonic() - prepared}
     by_name = {name: probabilities[name] for name in names}
     return StreamReport(tuple(runs), by_name, seconds, notes, level_note(loudest))
 
