@@ -3,6 +3,7 @@
 Each validates what it is given, prepares the models, runs the pipeline, and describes the result.
 """
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from tagbox.audio.metadata import read_metadata
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
+from tagbox.corrections import Correction, check, to_json
 from tagbox.errors import TagBoxError, UnreadableRecordingError
 from tagbox.kernels.threads import threads_that_pay
 from tagbox.memory import explain_out_of_memory
@@ -26,6 +28,7 @@ from tagbox.methods.registry import find_method
 from tagbox.methods.steering import OnStep
 from tagbox.methods.task import Task
 from tagbox.numerics import standard_numerics
+from tagbox.pipeline.correcting import separate_corrected
 from tagbox.pipeline.prepare import prepare_task
 from tagbox.pipeline.streaming import OnSegment, StreamReport, is_long, output_format, separate_stream
 from tagbox.pipeline.transfer import resynthesise_recording
@@ -102,6 +105,7 @@ def separate_file(
     force: bool = False,
     on_step: OnStep | None = None,
     on_segment: OnSegment | None = None,
+    corrections: Sequence[Correction] = (),
     **overrides: Any,
 ) -> SavedSeparation:
     """Separate what `tags` name from a file of any length, from disk to disk.
@@ -118,6 +122,7 @@ def separate_file(
             written as float wav instead, and `SavedSeparation.note` says so.
         force: replace files that exist.
         on_segment: told how many segments are done, of how many.
+        corrections: made one after the other (see `tagbox.corrections`); run.json lists them.
 
     The other arguments and errors are `separate`'s. Nothing is written where anything goes wrong.
 
@@ -140,8 +145,11 @@ def separate_file(
                 "give another recording, or a longer --duration"
             )
         check_output(folder, queries, header.channels, format, bits, force, residual)
+        for correction in corrections:
+            check(correction, queries, header.samples / header.rate)
         known = {
             "file": path.name,
+            "found_at": path_from(folder, path),
             "sha256": fingerprint(path),
             "start": start,
             "duration": duration,
@@ -167,8 +175,13 @@ def separate_file(
             residual,
             metadata,
         ) as writer:
-            report = separate_stream(reader, task, writer, on_step, on_segment)
+            if corrections:
+                report = separate_corrected(reader, task, writer, corrections, on_segment)
+            else:
+                report = separate_stream(reader, task, writer, on_step, on_segment)
             described = describe_separation(task, preset, reader, known, report, begin, loaded)
+            if corrections:
+                described["corrections"] = to_json(corrections)
             described |= {"output": {"format": format, "bits": bits}, **describe_residual(instrumental)}
             paths, note = writer.finish(described)
             described["files"] = [path.name for path in paths]
@@ -223,6 +236,15 @@ def transfer(
         described = manifest.describe(task, preset, known, runs, probabilities, seconds)
         history, stopped = runs[0].history, runs[-1].history.stopped
         return Transfer(result, rate, history, described, stopped)
+
+
+def path_from(folder: Path, path: Path) -> str:
+    """Return where a recording lies, seen from the folder of its results, so that `refine` finds it."""
+    try:
+        return os.path.relpath(path.resolve(), folder.resolve())
+    except ValueError:
+        # On Windows, another drive.
+        return str(path.resolve())
 
 
 def describe_separation(

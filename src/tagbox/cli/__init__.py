@@ -12,6 +12,7 @@ from tagbox.cli.evaluate import evaluate
 from tagbox.cli.models import app as models
 from tagbox.cli.output import print_error
 from tagbox.cli.presets import presets
+from tagbox.cli.refine import refine
 from tagbox.cli.reproduce import reproduce
 from tagbox.cli.separate import separate
 from tagbox.cli.signals import EndedBySignal, ended_by_signals
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 
 app.command()(separate)
+app.command()(refine)
 app.command()(transfer)
 app.command()(tag)
 app.command()(tags)

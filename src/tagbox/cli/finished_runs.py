@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tagbox
+from tagbox.corrections import Correction, to_json
 from tagbox.errors import OutputExistsError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Request:
         bits: of the files.
         plot: whether a plot is wanted as well.
         residual: what the residual is called, where it is what was asked for.
+        corrections: to make.
     """
 
     tags: tuple[str, ...]
@@ -46,6 +48,7 @@ class Request:
     bits: str | None
     plot: bool
     residual: str | None = None
+    corrections: tuple[Correction, ...] = ()
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -88,7 +91,8 @@ def refuse_or_replace(
         return True
     if (folder / MANIFEST_NAME).exists():
         raise OutputExistsError(
-            f"{folder} holds the results of another run (another recording, tags, settings or version); "
+            f"{folder} holds the results of another run (another recording, tags, settings, corrections or "
+            "version); "
             "give --force to replace them, or another folder"
         )
     return False
@@ -148,5 +152,6 @@ def _answers(manifest: Mapping[str, Any], sha256: str, request: Request) -> bool
         and residual.get("name") == request.residual
         and manifest.get("preset") == request.preset
         and manifest.get("settings") == settings
+        and manifest.get("corrections", []) == json.loads(json.dumps(to_json(request.corrections)))
         and (output.get("format"), output.get("bits")) == (request.format, request.bits)
     )

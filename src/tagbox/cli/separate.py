@@ -11,6 +11,7 @@ from tagbox import presets
 from tagbox.cli.checks import check_folder, check_no_tag_among, check_recordings, check_tags
 from tagbox.cli.console import is_terminal
 from tagbox.cli.finished_runs import Request
+from tagbox.cli.marks import AbsentOption, IsOption, NotOption, read_corrections
 from tagbox.cli.options import (
     Begin,
     Bits,
@@ -68,6 +69,9 @@ def separate(
     format: Annotated[str, typer.Option(help="File format: wav or flac.")] = "wav",
     bits: Bits = None,
     plot: Plot = False,
+    is_: IsOption = None,
+    not_: NotOption = None,
+    absent: AbsentOption = None,
     force: Force = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -107,6 +111,9 @@ def separate(
     does not stop the others, and one that is done already, by the same command,
     is left alone.
 
+    --is, --not and --absent correct the result; tagbox refine goes on from a
+    finished one.
+
     karaoke, instrumental, accompaniment and "backing track" mean the residual
     of vocals.
 
@@ -115,6 +122,8 @@ def separate(
       tagbox separate duet.flac --tags violin -o out
 
       tagbox separate band.flac --tags drums --tags guitar -o out --plot
+
+      tagbox separate song.flac --tags violin -o out --is violin:3.0-5.5 --not violin:8-9.2
 
       tagbox separate song.mp3 --tags vocals -o out --preset paper --start 30 --duration 20
 
@@ -130,6 +139,11 @@ def separate(
         check_folder(out)
     queries, instrumental = split_instrumental(tags)
     check_tags(queries, presets.find(preset).settings)
+    corrections = read_corrections(is_, not_, absent, queries)
+    if corrections and len(recordings) > 1:
+        raise TagBoxError(
+            "corrections are of one recording; give one, not several, with --is, --not or --absent"
+        )
     if len(recordings) == 1 and not is_pipe(recordings[0].path):
         check_recordings([recordings[0].path])
 
@@ -155,12 +169,15 @@ def separate(
         "format": format,
         "bits": bits,
         "force": force,
+        "corrections": corrections,
         **overrides,
     }
     if out is None:
         separate_to_stdout(recordings[0], instrumental or tags[0], arguments, printer)
         return
-    request = Request(queries, preset, settings, start, duration, format, bits, plot, instrumental)
+    request = Request(
+        queries, preset, settings, start, duration, format, bits, plot, instrumental, corrections
+    )
     separate_batch(recordings, out, request, arguments, printer)
 
 

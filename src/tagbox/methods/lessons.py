@@ -34,7 +34,7 @@ from torch import Tensor
 from tagbox.methods.analysis import Analysis, Edit, Masks, Span, span_log_odds
 from tagbox.taggers.networks.share_unet import GRID, Grid
 
-WEIGHT_DEVIATION = 4.0
+WEIGHT_DEVIATION = 6.0
 MARK_EXPONENT = 2.0
 SPAN_LOG_ODDS = 0.25
 REGION_WEIGHT = 2.0

@@ -7,6 +7,8 @@ from math import inf
 import torch
 from torch import Tensor
 
+from tagbox.audio.readers import Reader
+from tagbox.audio.writers import Writer
 from tagbox.corrections import RESIDUAL, Absent, Correction, Is, IsNot, MoveComponent, Region
 from tagbox.errors import TagBoxError
 from tagbox.methods.analysis import Adjustments, Analysis, Edit, Span, moved, span_log_odds
@@ -21,7 +23,9 @@ from tagbox.methods.lessons import (
     patch_features,
     span_of,
 )
-from tagbox.pipeline.deciding import Analysed
+from tagbox.methods.task import Task
+from tagbox.pipeline.deciding import Analysed, analyse_recording, decide_again
+from tagbox.pipeline.streaming import OnSegment, StreamReport
 
 ALIKE = 0.9
 """The least cosine of the angle between the square roots of two components' spectra that are alike."""
@@ -75,6 +79,37 @@ def decided(analysed: Analysed, before: Decisions, correction: Correction) -> De
         edits = (*edits, _edit(correction, source))
     weights = learn(points, heard, edits)
     return replace(before, corrections=corrections, heard=heard, edits=edits, weights=weights)
+
+
+def separate_corrected(
+    reader: Reader,
+    task: Task,
+    writer: Writer,
+    corrections: Sequence[Correction],
+    on_segment: OnSegment | None = None,
+) -> StreamReport:
+    """Separate a recording into `writer`, as `separate_stream` does, with corrections.
+
+    Raises:
+        TagBoxError: the recording is damaged, a correction cannot be made, or the method cannot be corrected.
+    """
+    analysed, first = analyse_recording(reader, task, _NoWriter(), on_segment, predicts=False)
+    try:
+        decisions = Decisions()
+        for correction in corrections:
+            decisions = decided(analysed, decisions, correction)
+        report = decide_again(analysed, adjustments_of(analysed, decisions), writer, predicts=True)
+    finally:
+        analysed.analyses.close()
+    correcting = report.seconds.get("streaming", report.seconds.get("steering", 0.0))
+    return replace(report, runs=first.runs, seconds={**first.seconds, "correcting": correcting})
+
+
+class _NoWriter:
+    """Takes what nobody wants to hear."""
+
+    def add(self, block: Tensor) -> None:
+        """Do nothing with `block` (tracks, channels, samples)."""
 
 
 def source_number(analysed: Analysed, name: str) -> int:

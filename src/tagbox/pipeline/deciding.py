@@ -145,9 +145,15 @@ def require_correctable(separator: Separator, task: Task) -> Correctable:
 
 
 def analyse_recording(
-    reader: Reader, task: Task, writer: Writer, on_segment: OnSegment | None = None
+    reader: Reader,
+    task: Task,
+    writer: Writer,
+    on_segment: OnSegment | None = None,
+    predicts: bool = True,
 ) -> tuple[Analysed, StreamReport]:
-    """Separate a recording into `writer`, as `separate_stream` does, and keep what its decisions rest on.
+    """Separate a recording into `writer`, and keep what the decisions rest on.
+
+    The arguments are those of `separate_stream`.
 
     Raises:
         TagBoxError: the recording is damaged, or the method's decisions cannot be corrected.
@@ -160,7 +166,9 @@ def analyse_recording(
     def keep(_: Separator, segment: Segment) -> Separator:
         return _Keeping(separator, store, points, task, numbers[segment], segment.read_start / reader.rate)
 
-    report = separate_stream(reader, task, writer, on_segment=on_segment, plan=plan, choose=keep)
+    report = separate_stream(
+        reader, task, writer, on_segment=on_segment, plan=plan, choose=keep, predicts=predicts
+    )
     return Analysed(reader, task, plan, store, points), report
 
 
