@@ -23,7 +23,7 @@ LAYERS = (
             "memory",
             "state_dict",
         ),
-        *("registry", "numerics", "audio", "plugins"),
+        *("registry", "numerics", "audio", "plugins", "snapshots"),
     ),
     ("kernels",),
     ("taggers", "generators"),
@@ -50,7 +50,7 @@ LIGHT = (
         "tags.resolve",
     ),
     *("plugins", "plugins.discovery", "methods.registry", "weights.catalogue", "weights.store"),
-    *("weights.hub", "weights.verification"),
+    *("weights.hub", "weights.codecs", "weights.verification"),
 )
 """Modules that the command line reads before it knows whether PyTorch is needed."""
 

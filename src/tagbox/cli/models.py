@@ -340,6 +340,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tagbox.plugins.discovery import DISTRIBUTION
     from tagbox.weights import store
 
     console = Console(highlight=False)
@@ -348,14 +349,17 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         table.add_column(kind, no_wrap=True)
         for heading in ("kHz", "size"):
             table.add_column(heading, justify="right", no_wrap=True)
-        for heading in ("licence", "from", "where"):
+        # Where the terminal is narrow, long licences take two lines.
+        table.add_column("licence")
+        for heading in ("from", "where"):
             table.add_column(heading, no_wrap=True)
         for row in rows:
             if row["kind"] == kind:
                 rate = f"{row['rate'] / 1000:g}" if row["rate"] else ""
                 size = _megabytes(row["size"]) if row["size"] else ""
                 licence = row["licence"].removesuffix(" Use License")
-                origin = f"{row['distribution']} {row['version']}"
+                own = row["distribution"] == DISTRIBUTION
+                origin = row["distribution"] if own else f"{row['distribution']} {row['version']}"
                 table.add_row(
                     row["model"], rate, size, licence, origin, row["where"], style=STYLES[row["where"]]
                 )

@@ -47,9 +47,10 @@ class Generator(Protocol):
         ...
 
     def decode(self, latents: Tensor, level: int = 0) -> Tensor:
-        """Decode latents (batch, dimensions, frames) to audio (batch, channels, frames * hop).
+        """Decode latents (batch, dimensions, frames) to audio (batch, channels, samples).
 
-        Gradients reach the latents.
+        There are frames * hop samples, or at least as many as were encoded where frames overlap. Gradients
+        reach the latents.
         """
         ...
 

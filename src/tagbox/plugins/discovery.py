@@ -33,7 +33,10 @@ DISTRIBUTION = "tagbox"
 
 OWN: Mapping[str, Mapping[str, str]] = {
     TAGGERS: {"tagbox": "tagbox.weights.catalogue:TAGGERS"},
-    GENERATORS: {"tagbox": "tagbox.weights.catalogue:GENERATORS"},
+    GENERATORS: {
+        "tagbox": "tagbox.weights.catalogue:GENERATORS",
+        "codecs": "tagbox.weights.codecs:CODECS",
+    },
     SEPARATORS: {"tagbox": "tagbox.methods.registry:OWN_METHODS"},
     VOCABULARIES: {"tagbox": "tagbox.tags.vocabularies:OWN_VOCABULARIES"},
 }

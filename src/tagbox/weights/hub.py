@@ -7,7 +7,6 @@ needs no network.
 """
 
 import fnmatch
-import json
 import os
 import re
 import socket
@@ -24,13 +23,9 @@ from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsE
 from tagbox.plugins import discovery
 from tagbox.plugins.descriptions import HUB_PREFIX, HubClass, Model, ModelKind
 from tagbox.plugins.discovery import Installed
+from tagbox.snapshots import CONFIG, INDEX_SUFFIX, read_config, weight_files
 
-CONFIG = "config.json"
 CARD = "README.md"
-WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
-"""What the libraries call the weights where they are one file."""
-INDEX_SUFFIX = ".safetensors.index.json"
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 DEFAULT_REVISION = "main"
 CONNECT_SECONDS = 5.0
 HUB_MISSING = "models from the hub need huggingface_hub; install it with: pip install 'tagbox[hf]'"
@@ -181,7 +176,7 @@ def cached_snapshot(address: Address) -> Path | None:
         return None
     folder = _snapshot_folder(address.at(commit)) / address.folder
     try:
-        wanted = _choose_weights(_names_in(folder), folder, str(address))
+        wanted = weight_files(_names_in(folder), folder, str(address))
     except (InvalidWeightsError, OSError):
         return None
     return folder if all((folder / name).is_file() for name in wanted) else None
@@ -209,6 +204,8 @@ def fetch(model: Model, on_message: Any = None) -> Path:
         from huggingface_hub import HfApi
 
         info = HfApi(endpoint=_endpoint()).model_info(address.repository, revision=address.revision)
+    # Of a model that the catalogue describes, config.json may not be here yet.
+    resolve(str(address))
     every = [sibling.rfilename for sibling in info.siblings or ()]
     prefix = f"{address.folder}/" if address.folder else ""
     names = [name.removeprefix(prefix) for name in every if name.startswith(prefix)]
@@ -218,7 +215,7 @@ def fetch(model: Model, on_message: Any = None) -> Path:
     folder = _snapshot_folder(address) / address.folder
     for name in others:
         _download(address, address.within(name))
-    for name in _choose_weights(names, folder, str(address)):
+    for name in weight_files(names, folder, str(address)):
         if on_message is not None and not (folder / name).is_file():
             on_message(f"downloading {name} ({model.licence})")
         _download(address, address.within(name))
@@ -251,13 +248,7 @@ def _class_of(address: Address, config: Mapping[str, Any], kind: ModelKind | Non
 
 def _read_card(address: Address) -> Card:
     folder = _snapshot_folder(address)
-    path = folder / address.within(CONFIG)
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidWeightsError(f"{CONFIG} of {address} cannot be read; delete {path}") from error
-    if not isinstance(config, dict):
-        raise InvalidWeightsError(f"{CONFIG} of {address} holds no settings of a model")
+    config = read_config(folder / address.within(CONFIG), str(address))
     card = folder / CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
     return Card(config, _stated_licence(text))
@@ -271,43 +262,6 @@ def _stated_licence(card: str) -> str:
     fields = dict(re.findall(r"^(license|license_name):[ \t]*[\"']?([\w.+-]+)", header[1], re.MULTILINE))
     licence = str(fields.get("license", "unknown")).lower()
     return str(fields.get("license_name", licence)) if licence == "other" else licence
-
-
-def _choose_weights(names: Sequence[str], folder: Path, address: str) -> list[str]:
-    """Return the files of the weights among `names`, those in the model's folder.
-
-    Raises:
-        InvalidWeightsError: there are none in safetensors, or it is not clear which.
-    """
-    here = [name for name in names if "/" not in name]
-    for name in WEIGHTS:
-        if name in here:
-            return [name]
-    for name in here:
-        if name.endswith(INDEX_SUFFIX) and (folder / name).is_file():
-            return _shards(folder / name, address)
-    found = [name for name in here if name.endswith(".safetensors")]
-    if len(found) == 1:
-        return found
-    if found:
-        raise InvalidWeightsError(f"{address} has several weights, none of them called {WEIGHTS[0]}")
-    pickles = [name for name in here if name.endswith(PICKLES)]
-    held = f"its weights are in {pickles[0]}, which could run code" if pickles else "it holds no weights"
-    raise InvalidWeightsError(
-        f"{address} has no safetensors: {held}; give another repository, or a revision that has them "
-        "(hf:owner/name@revision)"
-    )
-
-
-def _shards(index: Path, address: str) -> list[str]:
-    try:
-        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        shards = sorted({str(name) for name in files})
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise InvalidWeightsError(f"{index.name} of {address} is damaged") from error
-    if not all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in shards):
-        raise InvalidWeightsError(f"{index.name} of {address} names files that are no safetensors")
-    return shards
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:

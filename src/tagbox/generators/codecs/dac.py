@@ -1,0 +1,59 @@
+"""The Descript Audio Codec (Kumar et al. 2023, arXiv 2306.06546), as the library transformers builds it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tagbox.errors import InvalidWeightsError
+from tagbox.generators.codecs.chunks import InChunks, chunk_frames
+from tagbox.generators.codecs.codec import Codec
+from tagbox.generators.codecs.loading import fill
+from tagbox.plugins.descriptions import Model
+from tagbox.snapshots import read_snapshot
+
+
+def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
+    """Load a DAC from the folder `path`.
+
+    Raises:
+        InvalidWeightsError: its settings or weights are another model's.
+    """
+    from transformers import DacConfig, DacModel
+
+    snapshot = read_snapshot(path, model.identifier)
+    try:
+        config = DacConfig.from_dict(snapshot.config)
+        with torch.device("meta"):
+            network: Any = DacModel(config)
+    except Exception as error:
+        # The library checks settings by several kinds of errors, some of its own.
+        raise InvalidWeightsError(f"config.json of {model.identifier} describes no DAC") from error
+    fill(network, snapshot.weights, model.identifier)
+    network.to(device)
+    hop, frames = config.hop_length, chunk_frames(config.sampling_rate, config.hop_length)
+    return Codec(
+        name=model.name,
+        rate=config.sampling_rate,
+        channels=1,
+        hop=hop,
+        encoder=InChunks.of(network.encoder, hop, 1, frames),
+        decoder=InChunks.of(network.decoder, 1, hop, frames),
+        quantiser=Quantiser(network.quantizer),
+        weights_hash=snapshot.sha256,
+        licence=model.licence,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Quantiser:
+    """All codebooks of a residual quantiser: the library's `DacResidualVectorQuantizer`."""
+
+    network: Any
+
+    def __call__(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes (batch, codebooks, frames) and what they stand for."""
+        entries, codes, *_ = self.network(latents)
+        return codes, entries
