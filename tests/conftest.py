@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 INTEGRATION = (
-    "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "cuda_graphs", "docs",
+    "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "codecs", "cuda_graphs", "docs",
     "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
     "plugin_example", "pons", "rendering", "reproduction", "separation", "streaming", "taggers", "threads",
     "training", "ui", "weights",

@@ -21,6 +21,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tagbox.plugins import HubClass, Model, discovery
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src/tagbox"
@@ -564,3 +566,31 @@ def test_links_of_the_site_resolve_and_nothing_is_loaded_from_elsewhere(site: Pa
             ):
                 broken.append((path.name, target))
     assert (broken, foreign) == ([], [])
+
+
+def test_the_table_of_models_lists_those_of_the_catalogue() -> None:
+    offers = [*discovery.discover(discovery.TAGGERS).offers.values()]
+    offers += discovery.discover(discovery.GENERATORS).offers.values()
+    own = [offer.item for offer in offers if offer.origin.is_own]
+    classes = {item.name for item in own if isinstance(item, HubClass)}
+    expected = {
+        model.identifier: (f"{model.rate / 1000:g}" if model.rate else "", model.licence)
+        for model in own
+        if isinstance(model, Model)
+    }
+    listed: list[tuple[str, tuple[str, str]]] = []
+    for heads, rows in tables((ROOT / "docs" / "models.md").read_text()):
+        for row in rows:
+            cells = dict(zip(heads, row, strict=True))
+            assert cells["class"].startswith("our own") or cells["class"] in {*classes, "unknown"}
+            names = re.findall(r"`(\S+)`", cells["model"])
+            listed += [(name, (cells["kHz"], cells["licence"])) for name in names]
+    assert len(listed) == len(dict(listed))
+    assert dict(listed) == expected
+
+
+def tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    """Yield heads and rows of each table of a page, as cells."""
+    for block in re.findall(r"(?:^\|.*\|$\n?)+", text, re.MULTILINE):
+        heads, _, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()]
+        yield heads, rows

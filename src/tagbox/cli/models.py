@@ -350,7 +350,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         for heading in ("kHz", "size"):
             table.add_column(heading, justify="right", no_wrap=True)
         # Where the terminal is narrow, long licences take two lines.
-        table.add_column("licence")
+        table.add_column("licence", min_width=len("Noncommercial"))
         for heading in ("from", "where"):
             table.add_column(heading, no_wrap=True)
         for row in rows:
@@ -370,4 +370,4 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.{1 if size < 100e6 else 0}f} MB"
