@@ -500,7 +500,7 @@ def test_extensions_work_as_the_page_says(checkout: Path, tmp_path: Path) -> Non
     script = "\n".join(["from tagbox.cli import app", run, *steps, "import tagbox", "print(tagbox.__file__)"])
     env = os.environ | {"PYTHONPATH": str(checkout / "src"), "TAGBOX_HOME": str(tmp_path / "home")}
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=checkout, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script], cwd=checkout, env=env, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip().endswith(str(checkout / "src/tagbox/__init__.py"))
