@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as benchmarks_command
-from benchmarks import evaluation_reports, reports, startup, work
+from benchmarks import ears, evaluation_reports, reports, startup, work
 from benchmarks.length import exponent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,3 +110,21 @@ def test_committed_tables_are_those_of_the_committed_records(request_file: Path,
     evaluation_reports.build_reports(tmp_path)
     for name in ("table.csv", "report.md"):
         assert (tmp_path / name).read_text() == (folder / name).read_text()
+
+
+def test_ears_measures_what_is_here_and_lists_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
+    shutil.copytree(ROOT / "examples" / "duet", tmp_path / "stems" / "duet")
+    models = [word for name in ("mtat/pons-musicnn", "embedded", "mtat/fcn") for word in ("--model", name)]
+    options = ["--seconds", "2", "--steps", "0", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["ears", str(tmp_path / "stems"), *models, *options])
+    ears.main()
+    rows = [line.split("|") for line in capsys.readouterr().out.splitlines()]
+    cells = {row[1].strip(): [cell.strip() for cell in row[2:-1]] for row in rows if len(row) > 3}
+    assert cells["`mtat/pons-musicnn`"][0] == "2"
+    # The embedded generator's latents say more than their codes, and both much.
+    plain, coded = map(float, cells["`embedded`"][:2])
+    assert plain > coded > 10
+    assert any("tagbox models pull mtat/fcn" in row[0] for row in rows)

@@ -31,7 +31,7 @@ LAYERS = (
     ("models", "methods"),
     ("presets",),
     ("pipeline",),
-    ("api", "projects", "results", "manifest", "tagging", "plots"),
+    ("api", "projects", "results", "manifest", "tagging", "plots", "export"),
     ("evaluation", "rendering"),
     ("cli", "ui"),
     ("__main__",),

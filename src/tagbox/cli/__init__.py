@@ -9,6 +9,7 @@ from tagbox.cli.console import lenient_streams, print_line
 from tagbox.cli.dataset import dataset
 from tagbox.cli.error_messages import CommandGroup, describe_error, exit_code, is_help, is_reported
 from tagbox.cli.evaluate import evaluate
+from tagbox.cli.export import export
 from tagbox.cli.models import app as models
 from tagbox.cli.output import print_error
 from tagbox.cli.presets import presets
@@ -39,6 +40,7 @@ app.command()(transfer)
 app.command()(tag)
 app.command()(tags)
 app.command()(presets)
+app.command()(export)
 app.command()(train_generator)
 app.command()(evaluate)
 app.command()(dataset)
