@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -174,7 +175,7 @@ def _of_word(logits: Tensor, tags: Sequence[str], model: Model, word: str) -> Te
     return torch.stack([logits[tags.index(tag)] for tag in wanted]).amax()
 
 
-def _gains(excerpt: Excerpt, words: Sequence[str], how: Steering, **options: object) -> list[float]:
+def _gains(excerpt: Excerpt, words: Sequence[str], how: Steering, **options: Any) -> list[float]:
     """Separate each of `words`, and return the improvements of SI-SDR (dB)."""
     gains = []
     for word in words:

@@ -4,7 +4,6 @@ ONNX has no complex numbers, so the STFT is made of real matrix products. The me
 sample rate, licence and weights.
 """
 
-import io
 import json
 import math
 import warnings
@@ -194,39 +193,36 @@ def export_tagger(path: Path, name: str = "rendered/listener", force: bool = Fal
         "weights": tagger.weights_hash,
         "tagbox": tagbox.__version__,
     }
-    content = _with_metadata(_convert(exportable, tagger), metadata)
     with write_atomically(path, force) as temporary:
-        temporary.write_bytes(content)
+        _convert(exportable, tagger, temporary)
+        _add_metadata(temporary, metadata)
 
 
-def _convert(exportable: Exportable, tagger: Tagger) -> bytes:
+def _convert(exportable: Exportable, tagger: Tagger, path: Path) -> None:
     shape = {"batch": 1, "channels": 2, "samples": tagger.window}
     example = torch.zeros([shape[axis] for axis in exportable.axes])
     dynamic = {i: axis for i, axis in enumerate(exportable.axes) if axis != "channels"}
-    converted = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # PyTorch's newer exporter needs one more package, and does not take these networks at any length.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             exportable.make(tagger).eval(),
             (example,),
-            converted,
+            path,
             input_names=["audio"],
             output_names=["shares"],
             dynamic_axes={"audio": dynamic, "shares": {0: "batch"}},
             opset_version=OPSET,
             dynamo=False,
         )
-    return converted.getvalue()
 
 
-def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+def _add_metadata(path: Path, metadata: Mapping[str, str]) -> None:
     import onnx
 
-    model = onnx.load_model_from_string(content)
+    model = onnx.load_model(path)
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
     onnx.checker.check_model(model)
-    changed: bytes = model.SerializeToString()
-    return changed
+    path.write_bytes(model.SerializeToString())
