@@ -19,7 +19,7 @@ from tagbox.audio.downmix import with_channels
 from tagbox.audio.metadata import read_metadata
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
-from tagbox.audio.writers import TensorWriter, check_output, open_stem_writer
+from tagbox.audio.writers import OnAudio, OverheardWriter, TensorWriter, check_output, open_stem_writer
 from tagbox.corrections import Correction, check, to_json
 from tagbox.errors import TagBoxError, UnreadableRecordingError
 from tagbox.kernels.threads import threads_that_pay
@@ -105,6 +105,7 @@ def separate_file(
     force: bool = False,
     on_step: OnStep | None = None,
     on_segment: OnSegment | None = None,
+    on_audio: OnAudio | None = None,
     corrections: Sequence[Correction] = (),
     **overrides: Any,
 ) -> SavedSeparation:
@@ -122,6 +123,7 @@ def separate_file(
             written as float wav instead, and `SavedSeparation.note` says so.
         force: replace files that exist.
         on_segment: told how many segments are done, of how many.
+        on_audio: told the samples of the sources and the residual as they are finished, front to back.
         corrections: made one after the other (see `tagbox.corrections`); run.json lists them.
 
     The other arguments and errors are `separate`'s. Nothing is written where anything goes wrong.
@@ -175,10 +177,11 @@ def separate_file(
             residual,
             metadata,
         ) as writer:
+            told = writer if on_audio is None else OverheardWriter(writer, on_audio)
             if corrections:
-                report = separate_corrected(reader, task, writer, corrections, on_segment)
+                report = separate_corrected(reader, task, told, corrections, on_segment)
             else:
-                report = separate_stream(reader, task, writer, on_step, on_segment)
+                report = separate_stream(reader, task, told, on_step, on_segment)
             described = describe_separation(task, preset, reader, known, report, begin, loaded)
             if corrections:
                 described["corrections"] = to_json(corrections)

@@ -1,8 +1,9 @@
 """Write results as they are finished: into memory, or into files that appear whole or not at all."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -38,6 +39,10 @@ MAX_WAV_BYTES = 2**32 - 2**16
 MAX_FLAC_CHANNELS = 8
 
 
+OnAudio = Callable[[Tensor], None]
+"""Told what is finished, front to back: (tracks, channels, samples), the residual last."""
+
+
 class Writer(Protocol):
     """Tracks of one sample rate and length that are written block by block."""
 
@@ -57,6 +62,19 @@ class TensorWriter:
         """Append `block` (tracks, channels, samples)."""
         self.values[..., self._written : self._written + block.shape[-1]] = block
         self._written += block.shape[-1]
+
+
+@dataclass(frozen=True)
+class OverheardWriter:
+    """Passes each block on to another writer, and then tells it."""
+
+    writer: Writer
+    on_audio: OnAudio
+
+    def add(self, block: Tensor) -> None:
+        """Append `block` (tracks, channels, samples)."""
+        self.writer.add(block)
+        self.on_audio(block)
 
 
 class StemWriter:

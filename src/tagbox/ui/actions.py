@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from tagbox.tagging import predict_windows
 from tagbox.ui import plots, suggestions
 from tagbox.ui.examples import PageExample
 from tagbox.ui.form import Form
-from tagbox.ui.jobs import Job, JobQueue
 from tagbox.ui.limits import Limits, without_folder
-from tagbox.ui.processing import JobRequest, JobResult, Process
+from tagbox.ui.processing import JobRequest, Process
 from tagbox.ui.progress_html import ProgressView
-from tagbox.ui.result_html import render_message, render_result
+from tagbox.ui.result_html import render_message, render_mixer, render_result
 from tagbox.ui.session_files import JobSignals, SessionFolder
+from tagbox.ui.songs import SongLibrary
 
 EMPTY = ""
 NO_RECORDING = "no recording is chosen; upload one, record one, or take an example"
@@ -64,18 +63,18 @@ class PageContext:
 
     Attributes:
         folder: of the sessions' files.
-        limits: on recordings.
-        queue: of the jobs of all pages.
+        limits: on recordings and waiting jobs.
+        songs: of all pages.
         generators: for each generator, by the name shown, the value of `Settings.generator`.
     """
 
     folder: SessionFolder
     limits: Limits
-    queue: JobQueue
+    songs: SongLibrary
     generators: Mapping[str, str]
 
     def close_page(self, request: gr.Request) -> None:
-        """Cancel the jobs of a page that was closed, and remove its files."""
+        """Cancel the jobs of a page that was closed, and remove its uploads."""
         self.folder.close_session(_session_key(request))
 
 
@@ -91,10 +90,10 @@ class Actions:
         """Draw a recording with its predicted tags, suggest words, and clear the previous results.
 
         Returns:
-            contents of the drawing, the suggested words, the message and the results.
+            contents of the drawing, the suggested words, the message, the mixer and the results.
         """
         if recording is None:
-            return EMPTY, _suggestions([]), EMPTY, EMPTY
+            return EMPTY, _suggestions([]), EMPTY, EMPTY, EMPTY
         path = Path(recording)
         self._context.folder.session(_session_key(request)).uploads.add(path)
         try:
@@ -103,10 +102,11 @@ class Actions:
                 excerpt.samples, excerpt.rate, [load_tagger()], subject=str(path)
             )
         except Exception as error:
-            return EMPTY, _suggestions([]), render_message(_user_message(error, path), "error"), EMPTY
+            message = render_message(_user_message(error, path), "error")
+            return EMPTY, _suggestions([]), message, EMPTY, EMPTY
         drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)
         note = EMPTY if excerpt.note is None else render_message(f"{excerpt.note}.")
-        return drawing, _suggestions(suggestions.suggest_sources(predictions)), note, EMPTY
+        return drawing, _suggestions(suggestions.suggest_sources(predictions)), note, EMPTY, EMPTY
 
     def take_example(self, request: gr.Request, title: str) -> tuple[str, list[str]]:
         """Copy the recording of the example with this title to the page's uploads.
@@ -124,13 +124,13 @@ class Actions:
         """Show at once that a job was asked for, and cancel the previous job of this tab.
 
         Returns:
-            contents of the message, the results and the three buttons, as from `run`.
+            contents of the message, the mixer, the results and the three buttons, as from `run`.
         """
         signals = self._context.folder.session(_session_key(request)).signals
         if self.spec.key in signals:
             signals[self.spec.key].cancel.set()
         signals[self.spec.key] = JobSignals()
-        return render_message("Submitted."), EMPTY, *_buttons(running=True)
+        return render_message("Submitted."), EMPTY, EMPTY, *_buttons(running=True)
 
     def run(
         self,
@@ -148,7 +148,8 @@ class Actions:
             values: of the form's controls.
 
         Yields:
-            contents of the message, the results and the three buttons.
+            contents of the message, the mixer, the results and the three buttons. The mixer is there as soon
+            as something is to be heard.
         """
         signals = self._signals(request)
         path = Path(recording or "")
@@ -158,22 +159,29 @@ class Actions:
             self._context.limits.check_file(path)
             wanted = self._form.request(path, self.spec.queries_of(_join_words(suggested, typed)), values)
             view = _progress_view(wanted)
-            job = self._submit(wanted, signals, request)
+            song = self._context.songs.submit(wanted, self.spec.process, signals)
         except Exception as error:
             yield _ended(render_message(_user_message(error, path), "error"))
             return
-        for status in job:
-            yield view.render(status), EMPTY, gr.skip(), gr.skip(), gr.skip()
+        is_shown = False
+        for status in song.job:
+            mixer = render_mixer(song.token) if song.tracks and not is_shown else gr.skip()
+            is_shown = is_shown or bool(song.tracks)
+            yield view.render(status), mixer, EMPTY, gr.skip(), gr.skip(), gr.skip()
         try:
-            result = job.result()
+            result = song.job.result()
         except CancelledError:
+            self._context.songs.remove(song)
             # The page may have submitted another job since, which owns the message now.
             if self._signals(request) is signals:
                 yield _ended(render_message("Cancelled."))
         except Exception as error:
+            self._context.songs.remove(song)
             yield _ended(render_message(_user_message(error, path), "error"))
         else:
-            yield _ended(view.render(job.status(), ended=True), render_result(result, path.name))
+            mixer = gr.skip() if is_shown else render_mixer(song.token)
+            message = view.render(song.job.status(), ended=True)
+            yield _ended(message, mixer, render_result(result, song.token, path.name))
 
     def stop(self, request: gr.Request) -> gr.Button:
         """Ask the job to end after its current step and keep the result so far."""
@@ -184,10 +192,6 @@ class Actions:
         """Ask the job to end without a result: after its current step, or at once while it waits."""
         self._signals(request).cancel.set()
         return gr.Button("Cancelling", interactive=False)
-
-    def _submit(self, wanted: JobRequest, signals: JobSignals, request: gr.Request) -> Job[JobResult]:
-        folder = self._context.folder.new_results(_session_key(request), self.spec.key)
-        return Job(partial(self.spec.process, wanted, folder), signals, self._context.queue)
 
     def _signals(self, request: gr.Request) -> JobSignals:
         session = self._context.folder.session(_session_key(request))
@@ -224,8 +228,8 @@ def _progress_view(wanted: JobRequest) -> ProgressView:
     return ProgressView(wanted.queries, targets, settings.steps)
 
 
-def _ended(message: str, results: str = EMPTY) -> tuple[Any, ...]:
-    return message, results, *_buttons(running=False)
+def _ended(message: str, mixer: Any = EMPTY, results: str = EMPTY) -> tuple[Any, ...]:
+    return message, mixer, results, *_buttons(running=False)
 
 
 def _buttons(running: bool) -> tuple[gr.Button, gr.Button, gr.Button]:

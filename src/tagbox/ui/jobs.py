@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 from tagbox.errors import TagBoxError
 from tagbox.methods.steering import OnStep, Step
@@ -16,6 +16,8 @@ from tagbox.ui.session_files import JobSignals
 T = TypeVar("T")
 Work = Callable[[OnStep, OnSegment], T]
 """What a job does; it calls the first function after every step, the second after every segment."""
+
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
 
 STATUS_INTERVAL_SECONDS = 0.4
 
@@ -125,6 +127,29 @@ class Job(Generic[T]):
             # The iteration ends early when the page is closed: nobody waits for the result any more.
             if not self._future.done():
                 self._signals.cancel.set()
+
+    @property
+    def state(self) -> State:
+        """Return how far the job is."""
+        if not self._future.done():
+            return "running" if self._started else "waiting"
+        if self._future.cancelled() or isinstance(self._future.exception(), CancelledError):
+            return "cancelled"
+        return "failed" if self._future.exception() else "done"
+
+    @property
+    def error(self) -> BaseException | None:
+        """Return what ended a job that failed."""
+        return self._future.exception() if self.state == "failed" else None
+
+    def cancel(self) -> None:
+        """Ask the job to end without a result: after its current step, or at once while it waits."""
+        self._signals.cancel.set()
+        self._future.cancel()
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Call `act` once the job has ended, whether well or not; at once where it has ended."""
+        self._future.add_done_callback(lambda _: act())
 
     def result(self) -> T:
         """Wait for the work and return its result.

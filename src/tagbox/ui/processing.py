@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
+
+from torch import Tensor
 
 from tagbox import api, audio, presets
 from tagbox.atomic_files import write_json
@@ -18,6 +20,7 @@ from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
 from tagbox.ui import spectrograms, suggestions
 from tagbox.ui.limits import MAX_QUERIES
+from tagbox.ui.tracks import FileTrack, GrowingTrack, OnTracks, Role, grow
 from tagbox.weights import hub
 
 FORMATS = {
@@ -72,17 +75,13 @@ class JobRequest:
 
 @dataclass(frozen=True)
 class ResultTrack:
-    """One track of a result, with what the page shows of it.
+    """What the page shows of a track beside its sound.
 
     Attributes:
-        name: "mixture", a query, "residual" or "result".
-        path: of the audio file.
         picture: its spectrogram, a PNG.
         probabilities: of the tags that the first tagger predicts.
     """
 
-    name: str
-    path: Path
     picture: Path
     probabilities: Mapping[str, float]
 
@@ -92,26 +91,26 @@ class JobResult:
     """What a job wrote into `folder`.
 
     Attributes:
-        folder: of the tracks, run.json and all.zip.
-        tracks: the mixture first.
+        folder: of the tracks, their pictures and run.json.
+        tracks: by name, the mixture first.
         manifest: the content of run.json.
         stopped: why the last loop ended (see `tagbox.methods.steering.Stopped`).
         note: where the files are not of the format that was asked for, why.
     """
 
     folder: Path
-    tracks: tuple[ResultTrack, ...]
+    tracks: Mapping[str, ResultTrack]
     manifest: Mapping[str, Any]
     stopped: str
     note: str | None = None
 
 
-Process = Callable[[JobRequest, Path, OnStep, OnSegment], JobResult]
-"""Do what is requested, write the files into a folder, and report steps and segments."""
+Process = Callable[[JobRequest, Path, OnTracks, OnStep, OnSegment], JobResult]
+"""Do what is requested, write the files into a folder, and report tracks, steps and segments."""
 
 
 def process_separation(
-    request: JobRequest, folder: Path, on_step: OnStep, on_segment: OnSegment
+    request: JobRequest, folder: Path, on_tracks: OnTracks, on_step: OnStep, on_segment: OnSegment
 ) -> JobResult:
     """Separate the queries of a request from its recording, into `folder`.
 
@@ -119,34 +118,55 @@ def process_separation(
         TagBoxError: as `tagbox.api.separate_file`.
     """
     format, bits = FORMATS[request.format]
-    result = api.separate_file(
-        request.path,
-        folder,
-        request.queries,
-        preset=request.preset,
-        device=request.device,
-        start=request.start,
-        duration=request.duration,
-        format=format,
-        bits=bits,
-        on_step=on_step,
-        on_segment=on_segment,
-        **request.overrides,
-    )
-    names = [MIXTURE, *request.queries, "residual"]
-    paths = [_write_mixture(request, folder), *result.paths]
+    mixture = FileTrack.of(MIXTURE, "recording", _write_mixture(request, folder))
+    roles: dict[str, Role] = {**dict.fromkeys(request.queries, "source"), "residual": "residual"}
+    with TemporaryDirectory(dir=folder, prefix=".") as temporary:
+        growing: list[GrowingTrack] = []
+
+        def add(block: Tensor) -> None:
+            if not growing:
+                growing.extend(_growing_tracks(roles, block, mixture, Path(temporary)))
+                on_tracks([mixture, *growing])
+            grow(growing, block)
+
+        on_tracks([mixture])
+        result = api.separate_file(
+            request.path,
+            folder,
+            request.queries,
+            preset=request.preset,
+            device=request.device,
+            start=request.start,
+            duration=request.duration,
+            format=format,
+            bits=bits,
+            on_step=on_step,
+            on_segment=on_segment,
+            # The parts of a reconstruction have a sample rate of their own, and are heard at the end.
+            on_audio=None if request.settings().mixture == "reconstruction" else add,
+            **request.overrides,
+        )
+        finished = [
+            FileTrack.of(name, role, path)
+            for (name, role), path in zip(roles.items(), result.paths, strict=True)
+        ]
+        on_tracks([mixture, *finished])
     manifest = _without_folders(result.manifest)
     write_json(manifest, folder / "run.json", force=True)
-    return _collect(dict(zip(names, paths, strict=True)), folder, manifest, result.stopped, result.note)
+    return _collect([mixture, *finished], folder, manifest, result.stopped, result.note)
 
 
-def process_transfer(request: JobRequest, folder: Path, on_step: OnStep, on_segment: OnSegment) -> JobResult:
+def process_transfer(
+    request: JobRequest, folder: Path, on_tracks: OnTracks, on_step: OnStep, on_segment: OnSegment
+) -> JobResult:
     """Re-synthesise the recording of a request, steered towards its queries, into `folder`.
 
     Raises:
         TagBoxError: as `tagbox.api.transfer`.
     """
     format, bits = FORMATS[request.format]
+    mixture = FileTrack.of(MIXTURE, "recording", _write_mixture(request, folder))
+    on_tracks([mixture])
     recording = audio.read(request.path, request.start, request.duration)
     source = {
         "file": request.path.name,
@@ -169,13 +189,13 @@ def process_transfer(request: JobRequest, folder: Path, on_step: OnStep, on_segm
     if bits != "float" and peak(result.audio) > 1:
         format, bits = "wav", "float"
         note = "Its peak is above full scale, where integers would clip: written as WAV with float samples."
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{file_name('+'.join(request.queries))}.{format}"
     metadata = read_metadata(request.path).of_stem("+".join(request.queries))
     audio.write(path, result.audio, result.rate, cast(Bits, bits), metadata=metadata)
     manifest = _without_folders(result.manifest)
     write_json(manifest, folder / "run.json", force=True)
-    tracks = {MIXTURE: _write_mixture(request, folder), "result": path}
+    tracks = [mixture, FileTrack.of("result", "result", path)]
+    on_tracks(tracks)
     return _collect(tracks, folder, manifest, result.history.stopped, note)
 
 
@@ -189,14 +209,26 @@ def setting_values(settings: Settings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
+def _growing_tracks(
+    roles: Mapping[str, Role], block: Tensor, mixture: FileTrack, folder: Path
+) -> list[GrowingTrack]:
+    """Return empty tracks of the mixture's length for what `block` (tracks, channels, samples) begins."""
+    return [
+        GrowingTrack(name, role, folder / str(i), mixture.rate, block.shape[1], mixture.samples)
+        for i, (name, role) in enumerate(roles.items())
+    ]
+
+
 def _write_mixture(request: JobRequest, folder: Path) -> Path:
-    """Write the requested excerpt of the recording, in a format that every browser plays."""
+    """Write the requested excerpt of the recording, in the format and with the metadata of its stems."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     format, bits = FORMATS[request.format]
     recording = audio.read(request.path, request.start, request.duration)
     if bits != "float" and peak(recording.samples) > 1:
         format, bits = "wav", "float"
     path = folder / f"{MIXTURE}.{format}"
-    audio.write(path, recording.samples, recording.rate, cast(Bits, bits))
+    metadata = read_metadata(request.path).of_stem(MIXTURE)
+    audio.write(path, recording.samples, recording.rate, cast(Bits, bits), metadata=metadata)
     return path
 
 
@@ -209,19 +241,16 @@ def _without_folders(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _collect(
-    paths: Mapping[str, Path], folder: Path, manifest: Mapping[str, Any], stopped: str, note: str | None
+    tracks: Sequence[FileTrack], folder: Path, manifest: Mapping[str, Any], stopped: str, note: str | None
 ) -> JobResult:
-    """Draw the spectrograms of all tracks and put everything into one archive."""
-    pictures = spectrograms.save_spectrograms(paths, folder)
+    """Draw the spectrograms of all tracks."""
+    pictures = spectrograms.save_spectrograms({track.name: track.path for track in tracks}, folder)
     probabilities = manifest["probabilities"]
-    tracks = tuple(
-        ResultTrack(name, path, pictures[name], _of_first_tagger(probabilities[name]))
-        for name, path in paths.items()
-    )
-    with zipfile.ZipFile(folder / "all.zip", "w", zipfile.ZIP_STORED) as archive:
-        for path in [*paths.values(), folder / "run.json"]:
-            archive.write(path, path.name)
-    return JobResult(folder, tracks, manifest, stopped, note)
+    shown = {
+        track.name: ResultTrack(pictures[track.name], _of_first_tagger(probabilities[track.name]))
+        for track in tracks
+    }
+    return JobResult(folder, shown, manifest, stopped, note)
 
 
 def _of_first_tagger(probabilities: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:

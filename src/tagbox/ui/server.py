@@ -1,4 +1,4 @@
-"""The page's server: a private folder, a route for results, and no request to any other machine."""
+"""The page's server: a private folder, our own routes, and no request to any other machine."""
 
 import logging
 import signal
@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,6 @@ from tagbox.weights import catalogue
 
 if TYPE_CHECKING:
     import gradio
-    from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from tagbox.ui.actions import PageContext
@@ -66,16 +63,19 @@ def serving(
             raise TagBoxError(GRADIO_MISSING) from error
         from tagbox.ui.actions import PageContext
         from tagbox.ui.jobs import JobQueue
+        from tagbox.ui.songs import SongLibrary, pruned_regularly
 
         logging.getLogger("httpx").setLevel(logging.WARNING)
         with gradio_offline.no_downloads(), JobQueue(limits.waiting) as queue:
+            songs = SongLibrary(folder.songs, queue)
             names = {model.name: model.name for model in catalogue.generators()}
             names |= {name: str(path) for name, path in (generators or {}).items()}
-            blocks, address = _launch(host, port, PageContext(folder, limits, queue, names))
+            blocks, address = _launch(host, port, PageContext(folder, limits, songs, names))
             try:
-                yield address
+                with pruned_regularly(songs):
+                    yield address
             finally:
-                folder.cancel_jobs()
+                songs.cancel_jobs()
                 blocks.close(verbose=False)
 
 
@@ -121,7 +121,7 @@ def _launch(host: str, port: int, context: "PageContext") -> "tuple[gradio.Block
             max_file_size=context.limits.megabytes * 1_000_000,
             theme=page.theme(),
             css_paths=[page.STYLE],
-            app_kwargs=_app_options(context.folder),
+            app_kwargs=_app_options(context),
         )
     except (OSError, gradio.exceptions.Error) as error:
         raise TagBoxError(
@@ -130,34 +130,20 @@ def _launch(host: str, port: int, context: "PageContext") -> "tuple[gradio.Block
     return blocks, address
 
 
-def _app_options(folder: SessionFolder) -> dict[str, Any]:
-    """Return options of the web application: a route for results, headers, and no pages about its API."""
+def _app_options(context: "PageContext") -> dict[str, Any]:
+    """Return options of the web application: our own routes, headers, and no pages about Gradio's API."""
     from starlette.middleware import Middleware
-    from starlette.routing import Route
 
-    from tagbox.ui.result_html import ROUTE
+    from tagbox.ui.api_routes import api_routes
+    from tagbox.ui.page import SEPARATION
+    from tagbox.ui.web_routes import web_routes
 
     return {
-        "routes": [Route(f"/{ROUTE}/{{token}}/{{name}}", _ResultFiles(folder).respond)],
+        "routes": [*web_routes(), *api_routes(context, SEPARATION.presets)],
         "middleware": [Middleware(_SecurityHeaders)],
         "docs_url": None,
         "redoc_url": None,
     }
-
-
-@dataclass(frozen=True)
-class _ResultFiles:
-    """Serves the files of results."""
-
-    folder: SessionFolder
-
-    async def respond(self, request: "Request") -> "Response":
-        from starlette.responses import FileResponse, PlainTextResponse
-
-        path = self.folder.find_result(request.path_params["token"], request.path_params["name"])
-        if path is None:
-            return PlainTextResponse("there is no such result", status_code=404)
-        return FileResponse(path, headers={"Cache-Control": "private, no-store"})
 
 
 class _SecurityHeaders:

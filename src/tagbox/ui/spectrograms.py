@@ -1,6 +1,11 @@
-"""Spectrograms of tracks of any length, on one colour scale so that they can be compared side by side."""
+"""Spectrograms of tracks of any length, on one scale of colours so that they can be compared with each other.
+
+A picture has no axes: it lies under a waveform, and is as long. Its rows are spaced evenly in mel, by
+O'Shaughnessy's formula (Speech Communication, 1987): mel = 2595 log10(1 + Hz / 700).
+"""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +15,12 @@ from tagbox.audio.readers import FileReader
 from tagbox.errors import TagBoxError
 from tagbox.plots import FLOOR_DB, HIGHEST_HZ, level_db
 
-COLUMNS = 600
+COLUMNS = 6000
+ROWS = 144
 BLOCK_SECONDS = 20
 REFERENCE_MAGNITUDE = 0.01
 """Of `level_db`; so small that its floor, `FLOOR_DB` below it, lies under the floor of every picture."""
+COLOURS = 256
 
 
 def save_spectrograms(tracks: Mapping[str, Path], folder: Path) -> dict[str, Path]:
@@ -23,33 +30,37 @@ def save_spectrograms(tracks: Mapping[str, Path], folder: Path) -> dict[str, Pat
         TagBoxError: matplotlib is not installed, or a track cannot be read.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        import matplotlib
+        from PIL import Image
     except ImportError as error:
         raise TagBoxError("plots need matplotlib; install it with: pip install 'tagbox[ui]'") from error
+    palette = matplotlib.colormaps["magma"].resampled(COLOURS)(np.arange(COLOURS))[:, :3]
     pictures = {}
     highest: float | None = None
     for name, path in tracks.items():
         reader = FileReader.of(path)
-        levels = pooled_levels(reader)
+        levels = mel_rows(pooled_levels(reader), reader.rate)
         highest = float(levels.max()) if highest is None else highest
-        seconds = reader.samples / reader.rate
-        figure = Figure(figsize=(4.4, 2.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        axes.imshow(
-            levels - highest,
-            origin="lower",
-            aspect="auto",
-            cmap="magma",
-            vmin=FLOOR_DB,
-            vmax=0,
-            extent=(0, seconds, 0, reader.rate / 2000),
-        )
-        axes.set(xlabel="s", ylabel="kHz", ylim=(0, min(reader.rate / 2, HIGHEST_HZ) / 1000))
+        shares = ((levels - highest) / -FLOOR_DB + 1).clip(0, 1)
+        image = Image.fromarray(np.flipud((shares * (COLOURS - 1)).astype(np.uint8)).copy(), "L")
+        image.putpalette((palette * 255).astype(np.uint8).tobytes())
         pictures[name] = folder / f"{path.stem}.png"
-        figure.savefig(pictures[name], dpi=110, format="png")
+        image.save(pictures[name])
     return pictures
+
+
+def top_frequency(rate: int) -> float:
+    """Return the frequency at the upper edge of a picture, Hz."""
+    return min(rate / 2, HIGHEST_HZ)
+
+
+def mel_rows(levels: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Return the highest of `levels` (bins, columns) in each of `ROWS` bands, the lowest band first."""
+    highest_mel = 2595 * np.log10(1 + top_frequency(rate) / 700)
+    edges = 700 * (10 ** (np.linspace(0, highest_mel, ROWS + 1) / 2595) - 1)
+    bins = np.clip(np.round(edges / (rate / 2) * (len(levels) - 1)).astype(int), 0, len(levels) - 1)
+    bands = [levels[low : max(low + 1, high)].max(axis=0) for low, high in pairwise(bins)]
+    return np.stack(bands)
 
 
 def pooled_levels(reader: FileReader) -> NDArray[np.float32]:

@@ -28,6 +28,7 @@ class TabControls:
     stop: gr.Button
     cancel: gr.Button
     message: gr.HTML
+    mixer: gr.HTML
     results: gr.HTML
 
 
@@ -69,9 +70,11 @@ def _lay_out(spec: TabSpec, context: PageContext) -> TabControls:
         stop = gr.Button("Stop and keep", visible=False, elem_id=f"{key}-stop", min_width=120)
         cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id=f"{key}-cancel", min_width=120)
     message = gr.HTML(elem_id=f"{key}-message", elem_classes="progress-box")
+    mixer = gr.HTML(elem_id=f"{key}-mixer", elem_classes="mixer")
     results = gr.HTML(elem_id=f"{key}-results", elem_classes="results")
+    shown = (message, mixer, results)
     return TabControls(
-        recording, tuple(examples), drawing, suggested, typed, form, start, stop, cancel, message, results
+        recording, tuple(examples), drawing, suggested, typed, form, start, stop, cancel, *shown
     )
 
 
@@ -79,14 +82,21 @@ def _connect(controls: TabControls, actions: Actions, context: PageContext) -> N
     show: dict[str, Any] = {
         "fn": actions.show_recording,
         "inputs": [controls.recording],
-        "outputs": [controls.drawing, controls.suggested, controls.message, controls.results],
+        "outputs": [
+            controls.drawing,
+            controls.suggested,
+            controls.message,
+            controls.mixer,
+            controls.results,
+        ],
         "concurrency_id": "show",
         "concurrency_limit": 1,
         "api_visibility": "private",
         "show_progress": "minimal",
         "show_progress_on": [controls.drawing],
     }
-    job_outputs = [controls.message, controls.results, controls.start, controls.stop, controls.cancel]
+    buttons = [controls.start, controls.stop, controls.cancel]
+    job_outputs = [controls.message, controls.mixer, controls.results, *buttons]
     run: dict[str, Any] = {
         "fn": actions.run,
         "inputs": [controls.recording, controls.suggested, controls.typed, *controls.form.controls],
