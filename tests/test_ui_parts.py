@@ -1,18 +1,23 @@
 """The parts of the web page that need no browser."""
 
 import dataclasses
+import io
+import math
 import os
 import socket
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import CancelledError
 from pathlib import Path
 
 import gradio
+import numpy as np
 import pytest
 import soundfile
 import torch
+from PIL import Image
 
 from tagbox import audio, presets
 from tagbox.audio.readers import FileReader
@@ -24,13 +29,17 @@ from tagbox.presets import Settings
 from tagbox.settings import PUBLISHED_FIELDS
 from tagbox.tagging import predict_windows
 from tagbox.tags.vocabularies import TAGS
-from tagbox.ui import form, plots, server, spectrograms, suggestions
+from tagbox.ui import form, peaks, plots, server, spectrograms, suggestions
+from tagbox.ui.archive import stream_zip
 from tagbox.ui.examples import separation_examples, transfer_examples
 from tagbox.ui.jobs import Job, JobQueue, JobStatus
 from tagbox.ui.limits import Limits, without_folder
-from tagbox.ui.processing import JobRequest
+from tagbox.ui.mixdown import Level, save_mix
+from tagbox.ui.processing import JobRequest, JobResult
 from tagbox.ui.progress_html import ProgressView
 from tagbox.ui.session_files import JobSignals, SessionFolder
+from tagbox.ui.songs import Song, SongLibrary
+from tagbox.ui.tracks import FileTrack, GrowingTrack, OnTracks, grow
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 
@@ -67,26 +76,115 @@ def test_a_recording_with_many_channels_is_refused_sooner(tmp_path: Path) -> Non
         Limits(seconds=1).check_file(path)
 
 
-def test_results_are_found_by_token_and_name_only(tmp_path: Path) -> None:
-    folder = SessionFolder(tmp_path)
-    folder.create()
-    results = folder.new_results("page", "separate")
-    results.mkdir()
-    (results / "violin.wav").write_bytes(b"sound")
-    (results / "link").symlink_to("/etc/hostname")
+def quick_process(
+    request: JobRequest, folder: Path, on_tracks: OnTracks, on_step: OnStep, on_segment: OnSegment
+) -> JobResult:
+    folder.mkdir()
+    (folder / "violin.wav").write_bytes(b"sound")
+    return JobResult(folder, {}, {}, "steps")
+
+
+def ended_song(library: SongLibrary) -> Song:
+    song = library.submit(JobRequest(DUET, ("violin",), "default"), quick_process)
+    song.job.result()
+    return song
+
+
+def test_songs_are_found_by_token_and_their_files_by_name_only(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
-    token = results.name
-    assert folder.find_result(token, "violin.wav") == results / "violin.wav"
-    for wrong, name in (
-        (token, "../../secret"),
-        (token, ".."),
-        (token, "link"),
-        (token, ""),
-        ("../results/" + token, "violin.wav"),
-        ("..", "secret"),
-        ("0" * 32, "violin.wav"),
-    ):
-        assert folder.find_result(wrong, name) is None
+    with JobQueue(4) as queue:
+        library = SongLibrary(tmp_path / "songs", queue)
+        (tmp_path / "songs").mkdir()
+        song = ended_song(library)
+    (song.folder / "link").symlink_to("/etc/hostname")
+    assert library.find(song.token) is song and library.find("0" * 32) is None
+    assert song.find_file("violin.wav") == song.folder / "violin.wav"
+    for wrong in ("../../secret", "..", "link", "", "violin"):
+        assert song.find_file(wrong) is None
+
+
+def test_songs_that_nobody_uses_are_removed(tmp_path: Path) -> None:
+    with JobQueue(9) as queue:
+        library = SongLibrary(tmp_path, queue)
+        first, second, third = (ended_song(library) for _ in range(3))
+        library.find(first.token)
+        library.prune(most=2)
+        assert [library.find(song.token) for song in (first, second, third)] == [first, None, third]
+        assert first.folder.exists() and not second.folder.exists()
+        library.prune(kept_seconds=-1)
+        assert library.find(first.token) is None and not first.folder.exists()
+
+
+def test_a_song_that_runs_is_cancelled_before_its_files_are_removed(tmp_path: Path) -> None:
+    def process(
+        request: JobRequest, folder: Path, on_tracks: OnTracks, on_step: OnStep, on_segment: OnSegment
+    ) -> JobResult:
+        folder.mkdir()
+        endless(on_step, on_segment)
+        return JobResult(folder, {}, {}, "steps")
+
+    with JobQueue(4) as queue:
+        library = SongLibrary(tmp_path, queue)
+        song = library.submit(JobRequest(DUET, ("violin",), "default"), process)
+        library.prune(kept_seconds=-1)
+        assert library.find(song.token) is song
+        library.remove(song)
+    assert song.job.state == "cancelled" and not song.folder.exists()
+
+
+def test_a_track_reads_the_same_while_it_grows_and_from_its_file(tmp_path: Path) -> None:
+    values = torch.arange(-500, 500).reshape(2, 500) / 2**15
+    growing = GrowingTrack("violin", "source", tmp_path / "raw", 8000, 2, 500)
+    assert growing.read(0, 10).shape == (0, 2)
+    for first, last in ((0, 300), (300, 500)):
+        grow([growing], values[None, :, first:last])
+    audio.write(tmp_path / "violin.flac", values, 8000)
+    finished = FileTrack.of("violin", "source", tmp_path / "violin.flac")
+    assert (finished.rate, finished.channels, finished.samples, finished.ready) == (8000, 2, 500, 500)
+    for start, stop in ((0, 500), (250, 350), (490, 600), (600, 700), (-5, 5)):
+        expected = values.T[max(start, 0) : stop].numpy()
+        assert (growing.read(start, stop) == expected).all() and (
+            finished.read(start, stop) == expected
+        ).all()
+
+
+def test_an_outline_has_the_extremes_of_each_hundredth_of_a_second(tmp_path: Path) -> None:
+    # A rate that is no multiple of 100 Hz, and more than one block.
+    rate, seconds = 1055, 45
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(2, rate * seconds, generator=generator) * 1.6 - 0.8
+    track = GrowingTrack("violin", "source", tmp_path / "raw", rate, 2, rate * seconds)
+    assert peaks.outline(track).shape == (0, 2)
+    grow([track], values[None])
+    outline = peaks.outline(track)
+    assert outline.shape == (100 * seconds, 2)
+    for i in (0, 1, 1999, 2000, 2001, 4499):
+        span = values[:, int(i * rate / 100) : int((i + 1) * rate / 100)]
+        assert outline[i].tolist() == [math.floor(span.min() * 127), math.ceil(span.max() * 127)]
+
+
+def test_a_mix_above_full_scale_is_not_clipped(tmp_path: Path) -> None:
+    tracks = []
+    for name in ("a", "b"):
+        audio.write(tmp_path / f"{name}.flac", torch.full((1, 100), 0.75), 8000)
+        tracks.append(FileTrack.of(name, "source", tmp_path / f"{name}.flac"))
+    levels = {"a": Level(1.0, 0.5), "b": Level(0.5)}
+    written = save_mix(tracks, levels, tmp_path / "mix.flac", "24")
+    # b is in the middle; a is to the right, where the left is half as loud.
+    assert written.suffix == ".wav"
+    assert torch.equal(audio.read(written).samples, torch.tensor([[0.75], [1.125]]).expand(2, 100))
+    quiet = save_mix(tracks, {"b": Level(0.5)}, tmp_path / "mix.flac", "24")
+    assert quiet.suffix == ".flac" and torch.equal(audio.read(quiet).samples, torch.full((1, 100), 0.375))
+
+
+def test_a_zip_archive_is_made_while_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(range(256)) * 9000)
+    (tmp_path / "b").write_bytes(b"")
+    blocks = list(stream_zip({"song/a": tmp_path / "a", "ü": tmp_path / "b"}))
+    assert len(blocks) > 3
+    with zipfile.ZipFile(io.BytesIO(b"".join(blocks))) as archive:
+        assert archive.testzip() is None
+        assert archive.read("song/a") == (tmp_path / "a").read_bytes() and archive.read("ü") == b""
 
 
 def test_a_closed_page_loses_its_files_except_those_that_others_share(tmp_path: Path) -> None:
@@ -99,25 +197,12 @@ def test_a_closed_page_loses_its_files_except_those_that_others_share(tmp_path: 
     first.uploads |= {shared, own}
     second.uploads.add(shared)
     signals = first.signals["separate"] = JobSignals()
-    results = folder.new_results("first", "separate")
-    results.mkdir()
     folder.close_session("first")
     assert signals.cancel.is_set()
-    assert shared.exists() and not own.exists() and not results.exists()
+    assert shared.exists() and not own.exists()
     folder.close_session("second")
     assert not shared.exists()
     folder.close_session("never seen")
-
-
-def test_new_results_replace_the_previous_ones_of_the_tab(tmp_path: Path) -> None:
-    folder = SessionFolder(tmp_path)
-    folder.create()
-    old = folder.new_results("page", "separate")
-    old.mkdir()
-    other = folder.new_results("page", "transfer")
-    other.mkdir()
-    assert folder.new_results("page", "separate") != old
-    assert other.exists() and not old.exists()
 
 
 def endless(on_step: OnStep, on_segment: OnSegment) -> str:
@@ -248,7 +333,12 @@ def test_spectrograms_of_long_recordings_are_pooled_and_not_cut(tmp_path: Path) 
     loud = levels.max(axis=0) > levels.max() - 6
     assert loud[-3:].all() and loud.mean() == pytest.approx(5 / seconds, abs=0.03)
     pictures = spectrograms.save_spectrograms({"late": tmp_path / "late.wav"}, tmp_path)
-    assert pictures["late"].read_bytes().startswith(b"\x89PNG")
+    with Image.open(pictures["late"]) as picture:
+        assert picture.size == (levels.shape[1], spectrograms.ROWS)
+        rows = np.asarray(picture)[:, -10:].argmax(axis=0)
+    # The tone of 1.5 rad a sample, counted from above: rows are even in mel up to half the sample rate.
+    mel = [2595 * math.log10(1 + hz / 700) for hz in (rate * 1.5 / (2 * math.pi), rate / 2)]
+    assert abs(rows - (1 - mel[0] / mel[1]) * spectrograms.ROWS).max() <= 1
 
 
 @pytest.mark.parametrize(

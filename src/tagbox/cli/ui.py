@@ -24,8 +24,8 @@ def ui(
     """Serve a web page for separating and transforming recordings without a command line.
 
     Everything stays on this machine: recordings and results are kept in a
-    private folder, which is emptied when a page is closed and when the server
-    stops (Ctrl-C). Runs take turns, one at a time.
+    private folder, which is removed when the server stops (Ctrl-C). Runs take
+    turns, one at a time.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The whole page: its two tabs and its looks."""
+"""The whole page: its tabs and its looks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,5 +64,7 @@ def build_page(context: PageContext) -> gr.Blocks:
         for spec in (SEPARATION, TRANSFER):
             with gr.Tab(spec.name, elem_id=f"{spec.key}-tab"):
                 build_tab(spec, context)
+        with gr.Tab("Several recordings", elem_id="songs-tab"):
+            gr.HTML('<iframe src="songs" title="Several recordings"></iframe>', elem_classes="mixer")
         blocks.unload(context.close_page)
     return blocks

@@ -2,7 +2,9 @@
 
 import { pause, requestJson, songAddress } from "./api.js";
 import { button, element, formatTime, setPressed, slider } from "./dom.js";
+import { fitFrame } from "./frame.js";
 import { listenToKeys } from "./keyboard.js";
+import { rememberSong } from "./known_songs.js";
 import { Lane } from "./lane.js";
 import { Player } from "./player.js";
 import { Samples } from "./samples.js";
@@ -222,17 +224,6 @@ class Mixer {
   }
 }
 
-// The frame around the page is as high as the page.
-function fitFrame() {
-  const frame = window.frameElement;
-  if (!frame) return;
-  document.documentElement.classList.add("framed");
-  const fit = () => {
-    frame.style.height = `${document.body.offsetHeight}px`;
-  };
-  new ResizeObserver(fit).observe(document.body);
-}
-
 async function main() {
   fitFrame();
   const token = new URLSearchParams(window.location.search).get("song");
@@ -244,6 +235,7 @@ async function main() {
         mixer = new Mixer(song);
         window.mixer = mixer;
         mixer.start();
+        rememberSong(token);
       }
       await mixer.update(song);
     }
