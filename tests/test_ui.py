@@ -369,6 +369,7 @@ def test_the_mixer_plays_exports_what_is_heard_and_is_found_as_it_was_left(
     mixer.mouse.up()
     mixer.wait_for_function("mixer.settings.selection !== null")
     selection = mixer.evaluate("mixer.settings.selection")
+    assert selection.pop("track") == "violin"
     assert selection == pytest.approx({"start": SECONDS / 3, "stop": SECONDS * 2 / 3}, abs=0.1)
     mixer.keyboard.press("l")
     screenshot(mixer, "mixer")

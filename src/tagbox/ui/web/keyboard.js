@@ -27,6 +27,10 @@ export function listenToKeys(mixer) {
   };
   document.addEventListener("keydown", (event) => {
     const act = keys[event.key];
+    if (event.key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      (event.shiftKey ? mixer.corrections.redo : mixer.corrections.undo).click();
+    }
     const taken = event.key === " " ? USES_SPACE : event.key.length === 1 ? null : USES_ARROWS;
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.matches(USES_LETTERS) || (taken && event.target.matches(taken))) return;

@@ -2,8 +2,9 @@
 
 import { request, songAddress } from "./api.js";
 import { button, element, setPressed, slider } from "./dom.js";
+import { watchDrags } from "./drag.js";
 import { HIGHEST_DB, LOWEST_DB } from "./settings.js";
-import { Spectrogram } from "./spectrogram.js";
+import { Spectrogram, frequencyAt, heightOf } from "./spectrogram.js";
 import RegionsPlugin from "./vendor/regions.esm.js";
 import TimelinePlugin from "./vendor/timeline.esm.js";
 import WaveSurfer from "./vendor/wavesurfer.esm.js";
@@ -34,7 +35,9 @@ export class Lane extends EventTarget {
     this.canvas.setAttribute("aria-label", `spectrogram of ${track.name}`);
     this.spectrogram = new Spectrogram(this.canvas);
     this.head = element("div", { className: "head" });
-    const body = element("div", { className: "body" }, this.wave, this.canvas, this.cursor);
+    this.band = element("div", { className: "band", hidden: true });
+    const picture = element("div", { className: "picture" }, this.canvas, this.band);
+    const body = element("div", { className: "body" }, this.wave, picture, this.cursor);
     this.root = element("section", { className: "lane", tabIndex: -1 }, this.head, body);
     this.root.dataset.track = track.name;
     this.root.setAttribute("aria-label", track.name);
@@ -107,6 +110,7 @@ export class Lane extends EventTarget {
     const [from, to] = this.visible;
     this.spectrogram.draw(from, to);
     this.drawCursor();
+    this.#drawBand();
   }
 
   drawCursor() {
@@ -176,21 +180,63 @@ export class Lane extends EventTarget {
     this.#peaks = new Int8Array(await answer.arrayBuffer());
   }
 
-  // A drag over the waveform selects a span of time for all lanes.
+  // A drag over the waveform selects a span of time for all lanes; over the spectrogram, one of frequencies, too.
   #connectSelection() {
+    const track = this.track.name;
     this.regions.enableDragSelection({ color: SELECTION_COLOUR }, DRAG_PIXELS);
     this.regions.on("region-created", (region) => {
       if (region.id === SELECTION) return;
-      const selection = { start: region.start, stop: region.end };
+      const selection = { start: region.start, stop: region.end, track };
       region.remove();
       this.#settings.set({ selection });
     });
-    this.regions.on("region-updated", ({ start, end }) => this.#settings.set({ selection: { start, stop: end } }));
+    this.regions.on("region-updated", ({ start, end }) => {
+      this.#settings.set({ selection: { ...this.#settings.selection, start, stop: end } });
+    });
+    watchDrags(this.canvas, {
+      onClick: (x) => {
+        this.#player.currentTime = this.#secondsAt(x);
+      },
+      onMove: (rectangle) => this.#drawRectangle(this.#selectionOf(rectangle)),
+      onDrag: (rectangle) => this.#settings.set({ selection: this.#selectionOf(rectangle) }),
+    });
+  }
+
+  // The time in seconds at a share of the width that is visible.
+  #secondsAt(x) {
+    const [from, to] = this.visible;
+    return (from + x * (to - from)) * this.#player.duration;
+  }
+
+  #selectionOf({ left, right, bottom, top }) {
+    const highest = this.track.top_frequency;
+    const band = highest ? { low: frequencyAt(bottom, highest), high: frequencyAt(top, highest) } : {};
+    return { start: this.#secondsAt(left), stop: this.#secondsAt(right), track: this.track.name, ...band };
+  }
+
+  // The selection over the spectrogram: a rectangle in its own lane, all frequencies in the others.
+  #drawBand() {
+    const { selection } = this.#settings;
+    this.band.hidden = !selection;
+    if (selection) this.#drawRectangle(selection);
+  }
+
+  #drawRectangle({ start, stop, low, high, track }) {
+    const [from, to] = this.visible;
+    const x = (seconds) => Math.max(0, Math.min(1, (seconds / this.#player.duration - from) / (to - from)));
+    const isOwn = low !== undefined && track === this.track.name && this.track.top_frequency;
+    const [bottom, top] = isOwn ? [low, high].map((hertz) => heightOf(hertz, this.track.top_frequency)) : [0, 1];
+    this.band.hidden = false;
+    this.band.style.left = `${100 * x(start)}%`;
+    this.band.style.width = `${100 * (x(stop) - x(start))}%`;
+    this.band.style.bottom = `${100 * bottom}%`;
+    this.band.style.height = `${100 * (top - bottom)}%`;
   }
 
   #showSelection() {
     const shown = this.regions.getRegions().find((region) => region.id === SELECTION);
     const { selection } = this.#settings;
+    this.#drawBand();
     if (!selection) shown?.remove();
     else if (!shown) {
       this.regions.addRegion({ id: SELECTION, start: selection.start, end: selection.stop, color: SELECTION_COLOUR, drag: false });

@@ -1,6 +1,7 @@
 // The mixer of one song: lanes, transport and keys around one player. The song is named in the address.
 
 import { pause, requestJson, songAddress } from "./api.js";
+import { CorrectionBar } from "./corrections.js";
 import { button, element, formatTime, setPressed, slider } from "./dom.js";
 import { fitFrame } from "./frame.js";
 import { listenToKeys } from "./keyboard.js";
@@ -27,12 +28,14 @@ class Mixer {
     this.settings = new Settings(song.song, song.mixer);
     this.player = new Player(song, new Samples(song.song), this.settings);
     this.#buildTransport();
+    this.#buildCorrections();
     this.lanesRoot = document.getElementById("lanes");
     this.settings.addEventListener("change", () => this.#showSettings());
     for (const name of ["play", "pause", "timeupdate"]) this.player.addEventListener(name, () => this.#showPosition());
     this.player.addEventListener("failure", (event) => this.#say(event.detail, true));
     window.addEventListener("resize", () => this.#showZoom());
     listenToKeys(this);
+    this.#showPosition();
   }
 
   // Show what has become of the song; new tracks get lanes.
@@ -46,6 +49,7 @@ class Mixer {
     await Promise.all(song.tracks.map((track, i) => this.#lanes[i].update(track, song.version)));
     await this.#drawWaves(hasNewSamples);
     this.#showState();
+    this.corrections.show(song);
     this.#showSettings();
     this.#showZoom();
   }
@@ -140,12 +144,31 @@ class Mixer {
     );
   }
 
+  #buildCorrections() {
+    this.corrections = new CorrectionBar(this.#token, this.settings);
+    this.corrections.show(this.song);
+    this.corrections.addEventListener("sent", () => this.follow().catch((error) => this.#say(error.message, true)));
+    this.corrections.addEventListener("failure", (event) => this.#say(event.detail, true));
+    document.getElementById("transport").append(this.corrections.root);
+  }
+
+  // Show what becomes of the song until nothing more is computed.
+  async follow() {
+    for (;;) {
+      const song = await requestJson(songAddress(this.#token));
+      await this.update(song);
+      if (ENDED.includes(song.state)) return;
+      await pause(POLL_MS);
+    }
+  }
+
   #showState() {
     const { state, progress, error, waits_for: others } = this.song;
     const segments = progress.of ? `, ${progress.done} of ${progress.of} segments` : "";
     const texts = {
       waiting: `waiting for ${others} other runs`,
       running: `computing${segments}; until a track is there, the recording is heard in its place`,
+      correcting: "computing what the correction changes",
       failed: error,
       cancelled: "cancelled",
       done: "",
@@ -219,29 +242,21 @@ class Mixer {
     }
   }
 
-  start() {
-    this.#showPosition();
-  }
 }
 
+// Wait until there is something to hear, then show it.
 async function main() {
   fitFrame();
   const token = new URLSearchParams(window.location.search).get("song");
-  let mixer = null;
-  for (;;) {
-    const song = await requestJson(songAddress(token));
-    if (song.tracks.length) {
-      if (!mixer) {
-        mixer = new Mixer(song);
-        window.mixer = mixer;
-        mixer.start();
-        rememberSong(token);
-      }
-      await mixer.update(song);
-    }
-    if (ENDED.includes(song.state)) break;
+  let song = await requestJson(songAddress(token));
+  while (!song.tracks.length && !ENDED.includes(song.state)) {
     await pause(POLL_MS);
+    song = await requestJson(songAddress(token));
   }
+  if (!song.tracks.length) throw new Error(song.error ?? song.state);
+  rememberSong(token);
+  window.mixer = new Mixer(song);
+  await window.mixer.follow();
 }
 
 main().catch((error) => {

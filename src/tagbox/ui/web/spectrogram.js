@@ -29,8 +29,13 @@ export class Spectrogram {
   }
 }
 
-// The frequency in Hz at a share of the height, from the bottom; as the server spaces its rows (spectrograms.py).
-export function frequencyAt(share, topFrequency) {
-  const highest = 2595 * Math.log10(1 + topFrequency / 700);
-  return 700 * (10 ** ((share * highest) / 2595) - 1);
+// Rows of the picture are even in mel, as in spectrograms.py; heights are shares from the bottom.
+const mel = (hertz) => 2595 * Math.log10(1 + hertz / 700);
+
+export function frequencyAt(height, topFrequency) {
+  return 700 * (10 ** ((height * mel(topFrequency)) / 2595) - 1);
+}
+
+export function heightOf(hertz, topFrequency) {
+  return mel(hertz) / mel(topFrequency);
 }

@@ -1,0 +1,39 @@
+// Drags over an element, by mouse, pen or finger, as rectangles of shares of its width and height.
+
+const DRAG_PIXELS = 5;
+
+// Call `onClick(x)` for a press without a drag, `onDrag(rectangle)` at the end of one, `onMove(rectangle)` meanwhile.
+// A finger that moves up or down scrolls the page instead.
+export function watchDrags(target, { onClick, onMove, onDrag }) {
+  let begin = null;
+  const place = (event) => {
+    const box = target.getBoundingClientRect();
+    const within = (value) => Math.max(0, Math.min(1, value));
+    return { x: within((event.clientX - box.left) / box.width), y: within(1 - (event.clientY - box.top) / box.height) };
+  };
+  const rectangle = (event) => {
+    const end = place(event);
+    return {
+      left: Math.min(begin.x, end.x), right: Math.max(begin.x, end.x),
+      bottom: Math.min(begin.y, end.y), top: Math.max(begin.y, end.y),
+    };
+  };
+  target.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    begin = { ...place(event), clientX: event.clientX, clientY: event.clientY, isDrag: false };
+    target.setPointerCapture(event.pointerId);
+  });
+  target.addEventListener("pointermove", (event) => {
+    if (!begin) return;
+    begin.isDrag ||= Math.hypot(event.clientX - begin.clientX, event.clientY - begin.clientY) > DRAG_PIXELS;
+    if (begin.isDrag) onMove(rectangle(event));
+  });
+  target.addEventListener("pointerup", (event) => {
+    if (begin?.isDrag) onDrag(rectangle(event));
+    else if (begin) onClick(begin.x);
+    begin = null;
+  });
+  target.addEventListener("pointercancel", () => {
+    begin = null;
+  });
+}
