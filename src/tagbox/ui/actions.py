@@ -164,10 +164,15 @@ class Actions:
             yield _ended(render_message(_user_message(error, path), "error"))
             return
         is_shown = False
-        for status in song.job:
-            mixer = render_mixer(song.token) if song.tracks and not is_shown else gr.skip()
-            is_shown = is_shown or bool(song.tracks)
-            yield view.render(status), mixer, EMPTY, gr.skip(), gr.skip(), gr.skip()
+        try:
+            for status in song.job:
+                mixer = render_mixer(song.token) if song.tracks and not is_shown else gr.skip()
+                is_shown = is_shown or bool(song.tracks)
+                yield view.render(status), mixer, EMPTY, gr.skip(), gr.skip(), gr.skip()
+        except GeneratorExit:
+            # The page was closed; what would be a song is nobody's.
+            self._context.songs.remove(song)
+            raise
         try:
             result = song.job.result()
         except CancelledError:
