@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from starlette.background import BackgroundTask
@@ -31,11 +31,12 @@ from tagbox.ui.mixdown import parse_levels, save_mix
 from tagbox.ui.peaks import outline
 from tagbox.ui.processing import FORMATS, JobRequest, process_separation
 from tagbox.ui.songs import RECORDINGS, Song
-from tagbox.ui.tracks import FileTrack
+from tagbox.ui.tracks import FileTrack, Track
 
 if TYPE_CHECKING:
     from tagbox.ui.actions import PageContext
 
+Values = TypeVar("Values")
 Answer = Callable[[Request], Awaitable[Response]]
 
 PRIVATE = {"Cache-Control": "private, no-store"}
@@ -159,14 +160,18 @@ class _Api:
         song, values = self._song(request), request.query_params
         start, stop = (int(_number(values.get(name, "0"), name)) for name in ("start", "stop"))
         stop = min(stop, start + MAX_SPAN_SAMPLES)
-        samples = await run_in_threadpool(_read_span, song, values.get("track", ""), start, stop)
-        return Response(samples, media_type="application/octet-stream", headers=PRIVATE)
+        samples = await run_in_threadpool(
+            _of_track, song, values.get("track", ""), lambda track: track.read(start, stop)
+        )
+        return Response(
+            samples.astype("<f4").tobytes(), media_type="application/octet-stream", headers=PRIVATE
+        )
 
     async def send_peaks(self, request: Request) -> Response:
         """Send the lowest and the highest sample of each 1/100 s so far: int8, full scale at 127."""
         song = self._song(request)
-        track = song.find_track(request.query_params.get("track", ""))
-        peaks = await run_in_threadpool(outline, track)
+        name = request.query_params.get("track", "")
+        peaks = await run_in_threadpool(_of_track, song, name, outline)
         return Response(peaks.tobytes(), media_type="application/octet-stream", headers=PRIVATE)
 
     async def send_file(self, request: Request) -> Response:
@@ -276,13 +281,13 @@ def _refuse_other_pages(request: Request) -> None:
         raise RefusedRequestError(403, "pages of other servers cannot use this one")
 
 
-def _read_span(song: Song, name: str, start: int, stop: int) -> bytes:
-    """Return samples of a track; a track that is finished meanwhile has moved to another file."""
+def _of_track(song: Song, name: str, compute: Callable[[Track], Values]) -> Values:
+    """Return what `compute` makes of a track."""
     try:
-        values = song.find_track(name).read(start, stop)
+        return compute(song.find_track(name))
     except FileNotFoundError:
-        values = song.find_track(name).read(start, stop)
-    return values.astype("<f4").tobytes()
+        # It was finished meanwhile, and has moved to another file.
+        return compute(song.find_track(name))
 
 
 def _result_files(song: Song) -> list[Path]:

@@ -21,6 +21,7 @@ export class Lane extends EventTarget {
   #player;
   #peaksReady = 0;
   #version = 0;
+  #shownVersion = 0; // of the spectrogram
   #peaks = null;
 
   constructor(token, track, colour, player, settings, isFirst) {
@@ -66,19 +67,19 @@ export class Lane extends EventTarget {
   // Take another description of the track; fetch its outline where more of it is ready, and its picture.
   async update(track, version) {
     const isNew = version !== this.#version;
-    const hasPicture = track.spectrogram && (isNew || !this.track.spectrogram || !this.canvas.dataset.shown);
-    const hasPeaks = isNew || track.ready !== this.#peaksReady;
     this.track = track;
-    this.#version = version;
     this.#showTags();
-    if (hasPeaks) {
-      this.#peaksReady = track.ready;
+    if (isNew || track.ready !== this.#peaksReady) {
       await this.#fetchPeaks();
+      this.#peaksReady = track.ready;
+      this.needsDrawing = true;
     }
-    if (hasPicture) {
+    if (track.spectrogram && this.#shownVersion !== version) {
       await this.spectrogram.show(songAddress(this.#token, `/files/${encodeURIComponent(track.spectrogram)}`, { version }));
+      this.#shownVersion = version;
       this.dispatchEvent(new Event("view"));
     }
+    this.#version = version;
   }
 
   // The largest sample of the outline, by which all lanes are scaled.
@@ -95,7 +96,7 @@ export class Lane extends EventTarget {
       high[i] = this.#peaks[2 * i + 1] / FULL_SCALE / scale;
     }
     await this.surfer.load("", [high, low], this.#player.duration).catch(() => {});
-    this.root.dataset.ready = String(this.#peaksReady);
+    this.needsDrawing = false;
     this.dispatchEvent(new Event("view"));
   }
 

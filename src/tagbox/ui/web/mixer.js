@@ -14,6 +14,7 @@ import { Settings } from "./settings.js";
 const POLL_MS = 600;
 const MOST_PIXELS_PER_SECOND = 300;
 const COLOURS = ["#7d838c", "#d95f02", "#16916a", "#7570b3", "#e0268a", "#5a9216", "#a6761d", "#3f83c9"];
+const MOST_FAILURES = 5;
 const ENDED = ["done", "failed", "cancelled"];
 
 class Mixer {
@@ -40,14 +41,13 @@ class Mixer {
 
   // Show what has become of the song; new tracks get lanes.
   async update(song) {
-    const hasNewSamples = song.version !== this.song.version;
     this.song = song;
     this.player.update(song);
     for (const [i, track] of song.tracks.entries()) {
       if (!this.#lanes[i]) this.#addLane(track, i);
     }
     await Promise.all(song.tracks.map((track, i) => this.#lanes[i].update(track, song.version)));
-    await this.#drawWaves(hasNewSamples);
+    await this.#drawWaves();
     this.#showState();
     this.corrections.show(song);
     this.#showSettings();
@@ -113,9 +113,9 @@ class Mixer {
   }
 
   // Draw the waveforms on one scale, so that a quiet track looks quiet.
-  async #drawWaves(isNew) {
+  async #drawWaves() {
     const scale = Math.max(this.#lanes[0].peak, 0.01);
-    const drawn = this.#lanes.filter((lane) => isNew || lane.root.dataset.ready !== String(lane.track.ready));
+    const drawn = this.#lanes.filter((lane) => lane.needsDrawing);
     await Promise.all(drawn.map((lane) => lane.drawWave(scale)));
   }
 
@@ -152,12 +152,18 @@ class Mixer {
     document.getElementById("transport").append(this.corrections.root);
   }
 
-  // Show what becomes of the song until nothing more is computed.
+  // Show what becomes of the song until nothing more is computed. A connection may fail now and then.
   async follow() {
-    for (;;) {
-      const song = await requestJson(songAddress(this.#token));
-      await this.update(song);
-      if (ENDED.includes(song.state)) return;
+    for (let failures = 0; ; ) {
+      try {
+        const song = await requestJson(songAddress(this.#token));
+        await this.update(song);
+        if (ENDED.includes(song.state)) return;
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        if (failures === MOST_FAILURES) throw error;
+      }
       await pause(POLL_MS);
     }
   }
