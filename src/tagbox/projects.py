@@ -24,7 +24,7 @@ from tagbox.api import MIN_SAMPLES, describe_residual, describe_separation
 from tagbox.audio.arrays import as_channels, check_rate
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
-from tagbox.audio.writers import TensorWriter
+from tagbox.audio.writers import OnAudio, OverheardWriter, TensorWriter
 from tagbox.corrections import Correction
 from tagbox.errors import TagBoxError, UnreadableRecordingError
 from tagbox.kernels.threads import threads_that_pay
@@ -128,6 +128,7 @@ class Project:
         tags: Sequence[str] | str,
         corrections: Sequence[Correction] = (),
         on_segment: OnSegment | None = None,
+        on_audio: OnAudio | None = None,
     ) -> Separation:
         """Separate what `tags` name, as `tagbox.separate` does; earlier corrections are forgotten.
 
@@ -135,6 +136,7 @@ class Project:
             tags: see `tagbox.separate`.
             corrections: to make at once, for example those of a run.json.
             on_segment: where the recording is longer than a segment, told how many are done, of how many.
+            on_audio: told the samples of the sources and the residual as they are finished, front to back.
 
         Raises:
             TagBoxError: a tag or a correction cannot be used; says which and what to do.
@@ -148,7 +150,8 @@ class Project:
             task = prepare_task(queries, self.settings, self._device)
             loaded = time.monotonic()
             writer = TensorWriter(task.sources + 1, self._reader.channels, self._reader.samples)
-            analysed, report = analyse_recording(self._reader, task, writer, on_segment)
+            told = writer if on_audio is None else OverheardWriter(writer, on_audio)
+            analysed, report = analyse_recording(self._reader, task, told, on_segment)
             self.close()
             self._analysed, self._report, self._instrumental = analysed, report, instrumental
             described = describe_separation(

@@ -22,14 +22,17 @@ from starlette.routing import Route
 
 from tagbox import presets
 from tagbox.audio.metadata import Metadata
+from tagbox.corrections import check, from_json
 from tagbox.errors import TagBoxError
 from tagbox.ui import suggestions
 from tagbox.ui.archive import stream_zip
+from tagbox.ui.correcting import Change, change_song
 from tagbox.ui.descriptions import describe_song
 from tagbox.ui.limits import without_folder
 from tagbox.ui.mixdown import parse_levels, save_mix
 from tagbox.ui.peaks import outline
-from tagbox.ui.processing import FORMATS, JobRequest, process_separation
+from tagbox.ui.processing import JobRequest, process_separation
+from tagbox.ui.result_files import FORMATS
 from tagbox.ui.songs import RECORDINGS, Song
 from tagbox.ui.tracks import FileTrack, Track
 
@@ -40,7 +43,7 @@ Values = TypeVar("Values")
 Answer = Callable[[Request], Awaitable[Response]]
 
 PRIVATE = {"Cache-Control": "private, no-store"}
-MAX_MIXER_BYTES = 20_000
+MAX_TEXT_BYTES = 20_000
 MAX_SPAN_SAMPLES = 1 << 21
 MAX_NAME = 100
 SUBMIT_QUERY = (
@@ -76,6 +79,9 @@ def api_routes(context: "PageContext", preset_names: tuple[str, ...]) -> list[Ro
         ("GET", "/api/songs/{song}", "", api.describe),
         ("DELETE", "/api/songs/{song}", "", api.remove),
         ("POST", "/api/songs/{song}/stop", "", api.stop),
+        ("POST", "/api/songs/{song}/corrections", "", api.correct),
+        ("POST", "/api/songs/{song}/undo", "", api.undo),
+        ("POST", "/api/songs/{song}/redo", "", api.redo),
         ("PUT", "/api/songs/{song}/mixer", "", api.keep_mixer),
         ("GET", "/api/songs/{song}/samples", "track=violin&start=0&stop=44100", api.send_samples),
         ("GET", "/api/songs/{song}/peaks", "track=violin", api.send_peaks),
@@ -144,15 +150,27 @@ class _Api:
         self._song(request).signals.stop.set()
         return JSONResponse({})
 
+    async def correct(self, request: Request) -> Response:
+        """Correct a song by a list of corrections, as run.json has them."""
+        song = self._song(request)
+        made = from_json(_json(await _read_body(request)))
+        for each in made:
+            if song.project is not None:
+                check(each, song.project.tags, song.project.seconds)
+        return self._change(song, lambda project: project.note(*made))
+
+    async def undo(self, request: Request) -> Response:
+        """Take a song's last correction back."""
+        return self._change(self._song(request), lambda project: project.undo())
+
+    async def redo(self, request: Request) -> Response:
+        """Make the correction again that was undone last."""
+        return self._change(self._song(request), lambda project: project.redo())
+
     async def keep_mixer(self, request: Request) -> Response:
         """Keep how the mixer is set, a JSON object, for whoever opens the song again."""
         song = self._song(request)
-        body = b""
-        async for block in request.stream():
-            body += block
-            if len(body) > MAX_MIXER_BYTES:
-                raise RefusedRequestError(413, "that is too much for the settings of a mixer")
-        song.mixer = _json_object(body.decode("utf-8", "replace"))
+        song.mixer = _json_object(await _read_body(request))
         return JSONResponse({})
 
     async def send_samples(self, request: Request) -> Response:
@@ -218,6 +236,13 @@ class _Api:
             files |= {f"{folder}/{song.download_name(p.name)}": p for p in _result_files(song)}
         return _zip_response(files, "TagBox")
 
+    def _change(self, song: Song, change: Change) -> Response:
+        """Have a song changed, and describe it as it is before."""
+        if song.project is None:
+            raise RefusedRequestError(409, f"{song.title} cannot be corrected; separate it anew")
+        self._context.songs.change(song, lambda before: change_song(song, before, change))
+        return JSONResponse(describe_song(song), 202, PRIVATE)
+
     def _song(self, request: Request) -> Song:
         return self._find(request.path_params["song"])
 
@@ -281,6 +306,16 @@ def _refuse_other_pages(request: Request) -> None:
         raise RefusedRequestError(403, "pages of other servers cannot use this one")
 
 
+async def _read_body(request: Request) -> str:
+    """Return a short text that was sent."""
+    body = b""
+    async for block in request.stream():
+        body += block
+        if len(body) > MAX_TEXT_BYTES:
+            raise RefusedRequestError(413, "that is too much text")
+    return body.decode("utf-8", "replace")
+
+
 def _of_track(song: Song, name: str, compute: Callable[[Track], Values]) -> Values:
     """Return what `compute` makes of a track."""
     try:
@@ -304,11 +339,15 @@ def _zip_response(files: dict[str, Path], title: str) -> Response:
     return StreamingResponse(stream_zip(files), media_type="application/zip", headers=headers)
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json(text: str) -> Any:
     try:
-        values = json.loads(text)
+        return json.loads(text)
     except ValueError as error:
         raise RefusedRequestError(400, "that is not JSON") from error
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    values = _json(text)
     if not isinstance(values, dict):
         raise RefusedRequestError(400, "that is not an object of JSON")
     return values

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tagbox.corrections import to_json
 from tagbox.errors import TagBoxError
 from tagbox.tags.resolve import short_name
 from tagbox.ui.limits import without_folder
@@ -16,13 +17,16 @@ SHOWN_TAGS = 2
 
 def describe_song(song: Song) -> dict[str, Any]:
     """Return what there is to say of a song: its state, its tracks, and how somebody left its mixer."""
-    result = song.result
+    # In this order: a song that is done has its last result.
+    state = song.state
+    result = song.result if state == "done" else None
+    project = song.project
     status = song.job.status()
     done, of = status.segments or (len(status.steps), 0)
     return {
         "song": song.token,
         "title": song.title,
-        "state": song.job.state,
+        "state": state,
         "error": _error_line(song),
         "words": list(song.request.queries),
         "preset": song.request.preset,
@@ -30,6 +34,9 @@ def describe_song(song: Song) -> dict[str, Any]:
         "progress": {"done": done, "of": of},
         "version": song.version,
         "tracks": [_describe_track(track, result) for track in song.tracks],
+        "can_correct": project is not None,
+        "corrections": [] if project is None else to_json(project.history),
+        "undone": 0 if project is None else len(project.undone),
         "mixer": dict(song.mixer),
     }
 
@@ -62,7 +69,7 @@ def _highest(probabilities: Mapping[str, float]) -> dict[str, float]:
 
 def _error_line(song: Song) -> str | None:
     """Return what went wrong in a line, without the server's folders."""
-    error = song.job.error
+    error = song.error
     if error is None:
         return None
     if isinstance(error, TagBoxError):

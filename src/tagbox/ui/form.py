@@ -14,7 +14,8 @@ from tagbox.methods.registry import METHODS
 from tagbox.presets import CHOICES, Settings
 from tagbox.settings import DEVICES, MIN_OVERLAP_SECONDS, MIN_SEGMENT_SECONDS
 from tagbox.ui.limits import Limits
-from tagbox.ui.processing import FORMATS, JobRequest, setting_values
+from tagbox.ui.processing import JobRequest, setting_values
+from tagbox.ui.result_files import FORMATS
 from tagbox.weights import catalogue, store
 
 MAX_STEPS = 10_000

@@ -169,7 +169,10 @@ class Job(Generic[T]):
     def _run(self) -> T:
         self._started = True
         self._raise_if_cancelled()
-        return self._work(self._on_step, self._on_segment)
+        result = self._work(self._on_step, self._on_segment)
+        # Work of one step may report nothing while it goes on.
+        self._raise_if_cancelled()
+        return result
 
     def _on_step(self, step: Step) -> bool:
         self._raise_if_cancelled()

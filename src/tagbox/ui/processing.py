@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -13,22 +13,28 @@ from torch import Tensor
 from tagbox import api, audio, presets
 from tagbox.atomic_files import write_json
 from tagbox.audio.files import Bits, file_name, peak
-from tagbox.audio.metadata import read_metadata
+from tagbox.audio.metadata import Metadata, read_metadata
+from tagbox.audio.writers import OnAudio
 from tagbox.errors import TagBoxError
 from tagbox.methods.steering import OnStep
 from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
-from tagbox.ui import spectrograms, suggestions
+from tagbox.projects import Project, open_project
+from tagbox.ui import suggestions
 from tagbox.ui.limits import MAX_QUERIES
-from tagbox.ui.tracks import FileTrack, GrowingTrack, OnTracks, Role, grow
+from tagbox.ui.result_files import (
+    FORMATS,
+    TOO_LOUD,
+    draw_tracks,
+    roles_of,
+    write_mixture,
+    write_separation,
+)
+from tagbox.ui.tracks import FileTrack, GrowingTrack, OnTracks, grow
 from tagbox.weights import hub
 
-FORMATS = {
-    "FLAC, 24 bits": ("flac", "24"),
-    "WAV, 16 bits": ("wav", "16"),
-    "WAV, float": ("wav", "float"),
-}
-MIXTURE = "mixture"
+CORRECTABLE_METHODS = ("gates", "shares", "shares+gates")
+"""Methods whose decisions can be corrected where they take one step."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,14 @@ class JobRequest:
     start: float = 0.0
     duration: float | None = None
     format: str = "FLAC, 24 bits"
+
+    def read(self) -> audio.Audio:
+        """Read the requested excerpt of the recording.
+
+        Raises:
+            TagBoxError: it cannot be read.
+        """
+        return audio.read(self.path, self.start, self.duration)
 
     def settings(self) -> Settings:
         """Return all settings, after cheap checks of them and of the queries.
@@ -96,6 +110,8 @@ class JobResult:
         manifest: the content of run.json.
         stopped: why the last loop ended (see `tagbox.methods.steering.Stopped`).
         note: where the files are not of the format that was asked for, why.
+        metadata: of the recording.
+        project: what corrects the separation, where it can be corrected.
     """
 
     folder: Path
@@ -103,6 +119,8 @@ class JobResult:
     manifest: Mapping[str, Any]
     stopped: str
     note: str | None = None
+    metadata: Metadata = field(default_factory=lambda: Metadata({}))
+    project: Project | None = None
 
 
 Process = Callable[[JobRequest, Path, OnTracks, OnStep, OnSegment], JobResult]
@@ -117,43 +135,27 @@ def process_separation(
     Raises:
         TagBoxError: as `tagbox.api.separate_file`.
     """
-    format, bits = FORMATS[request.format]
-    mixture = FileTrack.of(MIXTURE, "recording", _write_mixture(request, folder))
-    roles: dict[str, Role] = {**dict.fromkeys(request.queries, "source"), "residual": "residual"}
+    settings = request.settings()
+    metadata = read_metadata(request.path)
+    mixture = write_mixture(request.read(), metadata, folder, request.format)
+    on_tracks([mixture])
     with TemporaryDirectory(dir=folder, prefix=".") as temporary:
         growing: list[GrowingTrack] = []
 
         def add(block: Tensor) -> None:
             if not growing:
-                growing.extend(_growing_tracks(roles, block, mixture, Path(temporary)))
+                growing.extend(_growing_tracks(request.queries, block, mixture, Path(temporary)))
                 on_tracks([mixture, *growing])
             grow(growing, block)
 
-        on_tracks([mixture])
-        result = api.separate_file(
-            request.path,
-            folder,
-            request.queries,
-            preset=request.preset,
-            device=request.device,
-            start=request.start,
-            duration=request.duration,
-            format=format,
-            bits=bits,
-            on_step=on_step,
-            on_segment=on_segment,
+        if settings.steer in CORRECTABLE_METHODS and settings.steps == 1:
+            result, tracks = _separate_to_correct(request, folder, metadata, on_segment, add)
+        else:
             # The parts of a reconstruction have a sample rate of their own, and are heard at the end.
-            on_audio=None if request.settings().mixture == "reconstruction" else add,
-            **request.overrides,
-        )
-        finished = [
-            FileTrack.of(name, role, path)
-            for (name, role), path in zip(roles.items(), result.paths, strict=True)
-        ]
-        on_tracks([mixture, *finished])
-    manifest = _without_folders(result.manifest)
-    write_json(manifest, folder / "run.json", force=True)
-    return _collect([mixture, *finished], folder, manifest, result.stopped, result.note)
+            on_audio = None if settings.mixture == "reconstruction" else add
+            result, tracks = _separate_file(request, folder, on_step, on_segment, on_audio)
+        on_tracks([mixture, *tracks])
+    return draw_result(result, [mixture, *tracks])
 
 
 def process_transfer(
@@ -165,9 +167,10 @@ def process_transfer(
         TagBoxError: as `tagbox.api.transfer`.
     """
     format, bits = FORMATS[request.format]
-    mixture = FileTrack.of(MIXTURE, "recording", _write_mixture(request, folder))
+    metadata = read_metadata(request.path)
+    recording = request.read()
+    mixture = write_mixture(recording, metadata, folder, request.format)
     on_tracks([mixture])
-    recording = audio.read(request.path, request.start, request.duration)
     source = {
         "file": request.path.name,
         "sha256": audio.fingerprint(request.path),
@@ -187,16 +190,34 @@ def process_transfer(
     )
     note = None
     if bits != "float" and peak(result.audio) > 1:
-        format, bits = "wav", "float"
-        note = "Its peak is above full scale, where integers would clip: written as WAV with float samples."
-    path = folder / f"{file_name('+'.join(request.queries))}.{format}"
-    metadata = read_metadata(request.path).of_stem("+".join(request.queries))
-    audio.write(path, result.audio, result.rate, cast(Bits, bits), metadata=metadata)
-    manifest = _without_folders(result.manifest)
+        format, bits, note = "wav", "float", TOO_LOUD
+    target = "+".join(request.queries)
+    path = folder / f"{file_name(target)}.{format}"
+    audio.write(path, result.audio, result.rate, cast(Bits, bits), metadata=metadata.of_stem(target))
+    manifest = without_folders(result.manifest)
     write_json(manifest, folder / "run.json", force=True)
     tracks = [mixture, FileTrack.of("result", "result", path)]
     on_tracks(tracks)
-    return _collect(tracks, folder, manifest, result.history.stopped, note)
+    return draw_result(JobResult(folder, {}, manifest, result.history.stopped, note), tracks)
+
+
+def draw_result(result: JobResult, tracks: Sequence[FileTrack]) -> JobResult:
+    """Return a result with the spectrograms of all its tracks, and the tags that are predicted for them."""
+    pictures = draw_tracks(tracks, result.folder)
+    predictions = result.manifest["probabilities"]
+    shown = {
+        track.name: ResultTrack(pictures[track.name], _of_first_tagger(predictions.get(track.name, {})))
+        for track in tracks
+    }
+    return replace(result, tracks=shown)
+
+
+def without_folders(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the manifest with the generator's file name in place of its path on the server."""
+    settings = dict(manifest["settings"])
+    if not hub.is_address(settings["generator"]):
+        settings["generator"] = Path(settings["generator"]).name
+    return {**manifest, "settings": settings}
 
 
 def to_json(manifest: Mapping[str, Any]) -> str:
@@ -209,48 +230,60 @@ def setting_values(settings: Settings) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
+def _separate_file(
+    request: JobRequest, folder: Path, on_step: OnStep, on_segment: OnSegment, on_audio: OnAudio | None
+) -> tuple[JobResult, list[FileTrack]]:
+    """Separate from file to file; return the result and its tracks."""
+    format, bits = FORMATS[request.format]
+    saved = api.separate_file(
+        request.path,
+        folder,
+        request.queries,
+        preset=request.preset,
+        device=request.device,
+        start=request.start,
+        duration=request.duration,
+        format=format,
+        bits=bits,
+        on_step=on_step,
+        on_segment=on_segment,
+        on_audio=on_audio,
+        **request.overrides,
+    )
+    manifest = without_folders(saved.manifest)
+    write_json(manifest, folder / "run.json", force=True)
+    roles = roles_of(request.queries).items()
+    tracks = [FileTrack.of(name, role, path) for (name, role), path in zip(roles, saved.paths, strict=True)]
+    return JobResult(folder, {}, manifest, saved.stopped, saved.note), tracks
+
+
+def _separate_to_correct(
+    request: JobRequest, folder: Path, metadata: Metadata, on_segment: OnSegment, on_audio: OnAudio
+) -> tuple[JobResult, list[FileTrack]]:
+    """Separate with a project, which corrects the result later on; return the result and its tracks."""
+    project = open_project(
+        request.path,
+        preset=request.preset,
+        device=request.device,
+        start=request.start,
+        duration=request.duration,
+        **request.overrides,
+    )
+    separation = project.separate(request.queries, on_segment=on_segment, on_audio=on_audio)
+    manifest = without_folders(separation.manifest)
+    tracks, note = write_separation(separation, manifest, metadata, folder, request.format)
+    result = JobResult(folder, {}, manifest, separation.stopped, note, metadata, project)
+    return result, tracks
+
+
 def _growing_tracks(
-    roles: Mapping[str, Role], block: Tensor, mixture: FileTrack, folder: Path
+    queries: Sequence[str], block: Tensor, mixture: FileTrack, folder: Path
 ) -> list[GrowingTrack]:
     """Return empty tracks of the mixture's length for what `block` (tracks, channels, samples) begins."""
     return [
         GrowingTrack(name, role, folder / str(i), mixture.rate, block.shape[1], mixture.samples)
-        for i, (name, role) in enumerate(roles.items())
+        for i, (name, role) in enumerate(roles_of(queries).items())
     ]
-
-
-def _write_mixture(request: JobRequest, folder: Path) -> Path:
-    """Write the requested excerpt of the recording, in the format and with the metadata of its stems."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    format, bits = FORMATS[request.format]
-    recording = audio.read(request.path, request.start, request.duration)
-    if bits != "float" and peak(recording.samples) > 1:
-        format, bits = "wav", "float"
-    path = folder / f"{MIXTURE}.{format}"
-    metadata = read_metadata(request.path).of_stem(MIXTURE)
-    audio.write(path, recording.samples, recording.rate, cast(Bits, bits), metadata=metadata)
-    return path
-
-
-def _without_folders(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the generator's file name in place of its path on the server."""
-    settings = dict(manifest["settings"])
-    if not hub.is_address(settings["generator"]):
-        settings["generator"] = Path(settings["generator"]).name
-    return {**manifest, "settings": settings}
-
-
-def _collect(
-    tracks: Sequence[FileTrack], folder: Path, manifest: Mapping[str, Any], stopped: str, note: str | None
-) -> JobResult:
-    """Draw the spectrograms of all tracks."""
-    pictures = spectrograms.save_spectrograms({track.name: track.path for track in tracks}, folder)
-    probabilities = manifest["probabilities"]
-    shown = {
-        track.name: ResultTrack(pictures[track.name], _of_first_tagger(probabilities[track.name]))
-        for track in tracks
-    }
-    return JobResult(folder, shown, manifest, stopped, note)
 
 
 def _of_first_tagger(probabilities: Mapping[str, Mapping[str, float]]) -> Mapping[str, float]:

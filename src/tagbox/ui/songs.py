@@ -7,23 +7,29 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Literal
 
 from tagbox.errors import TagBoxError
-from tagbox.ui.jobs import Job, JobQueue
+from tagbox.methods.steering import OnStep
+from tagbox.pipeline.streaming import OnSegment
+from tagbox.projects import Project
+from tagbox.ui.jobs import Job, JobQueue, State
 from tagbox.ui.processing import JobRequest, JobResult, Process
 from tagbox.ui.session_files import JobSignals
 from tagbox.ui.tracks import Track
 
 TOKEN = re.compile(r"[0-9a-f]{32}")
+SongState = State | Literal["correcting"]
 MOST_SONGS = 50
 """Of finished ones; beyond it, those that were not used for the longest time are removed."""
+MOST_PROJECTS = 4
+"""Of songs that can be corrected: those that were used last, since each is in memory as a whole."""
 KEPT_SECONDS = 6 * 3600
 PRUNE_INTERVAL_SECONDS = 600
 RECORDINGS = "recording"
@@ -57,6 +63,8 @@ class Song:
     mixer: Mapping[str, Any] = field(default_factory=dict)
     used: float = field(default_factory=time.monotonic)
     _job: Job[JobResult] | None = None
+    _change: Job[JobResult] | None = None
+    _result: JobResult | None = None
 
     @property
     def job(self) -> Job[JobResult]:
@@ -65,9 +73,27 @@ class Song:
         return self._job
 
     @property
+    def state(self) -> SongState:
+        """Return how far the song is."""
+        is_changing = self._change is not None and self._change.state in ("waiting", "running")
+        return "correcting" if is_changing else self.job.state
+
+    @property
+    def error(self) -> BaseException | None:
+        """Return why the song's job, or the last change to the song, failed."""
+        return self.job.error or (None if self._change is None else self._change.error)
+
+    @property
     def result(self) -> JobResult | None:
-        """Return the result, once there is one."""
+        """Return the result as it is now, once there is one."""
+        if self._result is not None:
+            return self._result
         return self.job.result() if self.job.state == "done" else None
+
+    @property
+    def project(self) -> Project | None:
+        """Return what corrects the song, where it can be corrected."""
+        return None if self.result is None else self.result.project
 
     def start(self, process: Process, queue: JobQueue) -> None:
         """Put the song's job into the queue.
@@ -78,9 +104,41 @@ class Song:
         work = partial(process, self.request, self.folder, self.set_tracks)
         self._job = Job(work, self.signals, queue)
 
-    def set_tracks(self, tracks: Sequence[Track]) -> None:
-        """Replace what there is to hear."""
+    def change(self, work: Callable[[JobResult], JobResult], queue: JobQueue) -> None:
+        """Put a change to the finished song into the queue.
+
+        Args:
+            work: makes the change to a result.
+            queue: in which it waits.
+
+        Raises:
+            TagBoxError: the song is not done, or too many jobs wait already.
+        """
+        before = self.result
+        if self.state != "done" or before is None:
+            raise TagBoxError(f"{self.title} can be changed when its run has ended")
+
+        def run(on_step: OnStep, on_segment: OnSegment) -> JobResult:
+            self._result = work(before)
+            return self._result
+
+        self._change = Job(run, JobSignals(), queue)
+
+    def set_tracks(self, tracks: Sequence[Track], is_changed: bool = False) -> None:
+        """Replace what there is to hear; `is_changed` where what was heard before is different now."""
+        self.version += is_changed
         self.tracks = tuple(tracks)
+
+    def forget_project(self) -> None:
+        """Free the memory of what corrects the song, which cannot be corrected then."""
+        result = self.result
+        if result is not None and result.project is not None:
+            result.project.close()
+            self._result = replace(result, project=None)
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Call `act` once nothing is computed for the song any more."""
+        (self._change or self.job).when_ended(act)
 
     def find_track(self, name: str) -> Track:
         """Return the track with this name.
@@ -156,16 +214,26 @@ class SongLibrary:
         with self._lock:
             self._songs.pop(song.token, None)
         song.job.cancel()
-        _remove_when_ended(song)
+        song.when_ended(lambda: _remove_files(song))
 
     def prune(self, most: int = MOST_SONGS, kept_seconds: float = KEPT_SECONDS) -> None:
         """Remove songs that nobody used for `kept_seconds`, and all but the `most` that were used last."""
         now = time.monotonic()
-        ended = [song for song in list(self._songs.values()) if song.job.state not in ("waiting", "running")]
+        ended = [song for song in list(self._songs.values()) if song.state in ("done", "failed", "cancelled")]
         by_use = sorted(ended, key=lambda song: -song.used)
         for place, song in enumerate(by_use):
             if place >= most or now - song.used > kept_seconds:
                 self.remove(song)
+        for song in [song for song in by_use if song.project is not None][MOST_PROJECTS:]:
+            song.forget_project()
+
+    def change(self, song: Song, work: Callable[[JobResult], JobResult]) -> None:
+        """Put a change to a finished song into the queue.
+
+        Raises:
+            TagBoxError: the song is not done, or too many jobs wait already.
+        """
+        song.change(work, self._queue)
 
     def cancel_jobs(self) -> None:
         """Ask the jobs of all songs to end without a result."""
@@ -190,6 +258,6 @@ def pruned_regularly(library: SongLibrary, interval: float = PRUNE_INTERVAL_SECO
         ended.set()
 
 
-def _remove_when_ended(song: Song) -> None:
-    """Remove a song's folder once its job writes nothing into it any more."""
-    song.job.when_ended(lambda: shutil.rmtree(song.folder, ignore_errors=True))
+def _remove_files(song: Song) -> None:
+    song.forget_project()
+    shutil.rmtree(song.folder, ignore_errors=True)

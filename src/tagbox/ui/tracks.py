@@ -118,6 +118,40 @@ class GrowingTrack:
         return np.fromfile(self.path, np.float32, count, offset=offset).reshape(-1, self.channels)
 
 
+@dataclass(frozen=True, eq=False)
+class MemoryTrack:
+    """A track in memory, which is heard before it is in a file.
+
+    Attributes:
+        values: (channels, samples).
+    """
+
+    name: str
+    role: Role
+    values: Tensor
+    rate: int
+
+    @property
+    def channels(self) -> int:
+        """Return the number of channels."""
+        return self.values.shape[0]
+
+    @property
+    def samples(self) -> int:
+        """Return the length, samples."""
+        return self.values.shape[1]
+
+    @property
+    def ready(self) -> int:
+        """Return how many samples can be read: all."""
+        return self.samples
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the samples of a span, (samples, channels)."""
+        start, stop = _within(start, stop, self.samples)
+        return np.ascontiguousarray(self.values[:, start:stop].numpy().T)
+
+
 def grow(tracks: Sequence[GrowingTrack], block: Tensor) -> None:
     """Append `block` (tracks, channels, samples) to the tracks."""
     for track, own in zip(tracks, block, strict=True):

@@ -24,7 +24,7 @@ export class CorrectionBar extends EventTarget {
     this.redo = button("Redo", "Make the undone correction again", () => this.#send("/redo"));
     const say = element("span", { className: "say" }, "Here, ", this.#source, this.is, this.not, this.absent, this.region);
     this.say = say;
-    this.root = element("div", { id: "corrections", role: "toolbar" }, this.text, say, this.undo, this.redo);
+    this.root = element("div", { id: "corrections", role: "group" }, this.text, say, this.undo, this.redo);
     this.root.setAttribute("aria-label", "Corrections");
     settings.addEventListener("change", () => this.show(this.#song));
   }

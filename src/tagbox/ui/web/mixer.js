@@ -140,6 +140,8 @@ class Mixer {
     this.archive = element("a", { id: "archive", className: "button", textContent: "Save all", download: "" });
     document.getElementById("transport").append(
       this.playButton, this.time, this.position, this.recording, this.loop,
+    );
+    document.getElementById("tools").append(
       element("label", { className: "zoom" }, "Zoom", this.zoom), this.export, this.archive,
     );
   }
@@ -149,7 +151,7 @@ class Mixer {
     this.corrections.show(this.song);
     this.corrections.addEventListener("sent", () => this.follow().catch((error) => this.#say(error.message, true)));
     this.corrections.addEventListener("failure", (event) => this.#say(event.detail, true));
-    document.getElementById("transport").append(this.corrections.root);
+    document.getElementById("tools").append(this.corrections.root);
   }
 
   // Show what becomes of the song until nothing more is computed. A connection may fail now and then.
