@@ -12,7 +12,7 @@ from safetensors.torch import save
 import hub_server
 from hub_server import Hub
 from tagbox.errors import InvalidWeightsError, MissingWeightsError, TagBoxError, UnknownModelError
-from tagbox.plugins import HubClass, discovery
+from tagbox.plugins import HubClass, Model, discovery
 from tagbox.plugins.discovery import Discovery, Offer, Origin
 from tagbox.weights import hub as hub_weights
 from tagbox.weights import store
@@ -98,6 +98,19 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(
         folder = store.locate_model(model)
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     assert any(not each.startswith("bytes=0-") for each in hub.ranges)
+
+
+def test_a_model_of_the_catalogue_may_name_a_branch(hub: Hub) -> None:
+    commit = hub.publish("me/branch", repository(model__safetensors=WEIGHTS, vocab__txt=b"a"), "main")
+    source = "hf:me/branch@main"
+    model = Model("tagger", "branch", "mtat", "mit", source=source, load="tests.test_hub:load")
+    assert store.availability(model) == "to be downloaded" and hub_weights.pinned(source) == source
+    with pytest.raises(MissingWeightsError, match="tagbox models pull mtat/branch"):
+        store.locate_model(model)
+    folder = store.pull(model)
+    assert (folder / "vocab.txt").read_bytes() == b"a" and folder.name == commit
+    assert store.locate_model(model) == folder
+    assert hub_weights.pinned(source) == f"hf:me/branch@{commit}"
 
 
 def test_what_the_hub_does_not_have(hub: Hub) -> None:

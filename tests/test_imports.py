@@ -28,7 +28,7 @@ LAYERS = (
     ("kernels",),
     ("taggers", "generators"),
     ("weights",),
-    ("models", "methods"),
+    ("models", "methods", "free_text"),
     ("presets",),
     ("pipeline",),
     ("api", "projects", "results", "manifest", "tagging", "plots", "export"),
@@ -50,7 +50,7 @@ LIGHT = (
         "tags.resolve",
     ),
     *("plugins", "plugins.discovery", "methods.registry", "weights.catalogue", "weights.store"),
-    *("weights.hub", "weights.codecs", "weights.verification"),
+    *("weights.hub", "weights.codecs", "weights.verification", "free_text"),
 )
 """Modules that the command line reads before it knows whether PyTorch is needed."""
 
@@ -127,5 +127,6 @@ def test_benchmarks_import_nothing_from_the_tests() -> None:
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_do_not_import_pytorch(module: str) -> None:
-    program = f"import sys, tagbox.{module}; sys.exit('torch' in sys.modules)"
+    heavy = {"torch", "transformers", "huggingface_hub"}
+    program = f"import sys, tagbox.{module}; sys.exit(not {heavy}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

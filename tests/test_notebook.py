@@ -157,7 +157,7 @@ def test_every_setting_has_a_control() -> None:
     controls = fields()
     for field in dataclasses.fields(Settings):
         assert field.name in controls or field.name == "taggers"
-    taggers = {model.name for model in catalogue.models() if model.kind == "tagger"} - {"musicnn600"}
+    taggers = {model.name for model in catalogue.TAGGERS} - {"musicnn600"}
     assert {name.replace("-", "_") for name in taggers} <= controls.keys()
     assert {"start", "duration", "preset_tags", "manual_tags", "mode", "tagger_data"} <= controls.keys()
 

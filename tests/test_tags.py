@@ -206,3 +206,18 @@ def test_the_examples_in_the_docs_run() -> None:
     result = doctest.testfile(str(ROOT / "docs/tags.md"), module_relative=False)
     assert result.attempted >= 5
     assert result.failed == 0
+
+
+def test_what_a_query_is_without() -> None:
+    assert target_tags("keyboard", "rendered", without=["piano"]) == ("organ",)
+    assert target_tags("strings", "rendered", without=["violin", "cello"]) == (
+        "orchestral strings",
+        "pizzicato",
+    )
+    # What has nothing to do with the query leaves it as it is.
+    assert target_tags("strings", "rendered", without=["drums"]) == ("strings",)
+    assert target_tags("drums", "mtat", without=["tag:beats"]) == ("drums", "beat")
+    with pytest.raises(TagBoxError, match="nothing is left"):
+        target_tags("violin", "rendered", without=["strings"])
+    with pytest.raises(UnknownTagError):
+        target_tags("violin", "rendered", without=["reverb"])

@@ -289,14 +289,16 @@ def test_predicted_sources_are_suggested_first_and_drawn() -> None:
 def test_every_known_word_has_target_tags(taggers: tuple[str, ...]) -> None:
     words = suggestions.known_words(taggers)
     assert "guitar" in words
-    for word in words:
-        assert all(suggestions.target_indices(word, taggers, "right"))
+    settings = Settings(taggers=taggers, begin="even")
+    assert all(map(all, suggestions.target_indices(words, settings).values()))
 
 
 def test_target_indices_of_a_union_and_in_the_published_order() -> None:
-    (mtat,) = suggestions.target_indices("violin + cello", ["mtat/fcn"], "right")
+    settings = Settings(taggers=("mtat/fcn",), begin="even")
+    ((mtat,),) = suggestions.target_indices(["violin + cello"], settings).values()
     assert [TAGS["mtat"][i] for i in mtat] == ["violin", "cello"]
-    (published,) = suggestions.target_indices("sitar", ["mtat/fcn"], "published")
+    settings = dataclasses.replace(settings, vocabulary="published")
+    ((published,),) = suggestions.target_indices(["sitar"], settings).values()
     assert [TAGS["mtat"][i] for i in published] == ["solo"]
 
 

@@ -22,6 +22,7 @@ from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import OnAudio, OverheardWriter, TensorWriter, check_output, open_stem_writer
 from tagbox.corrections import Correction, check, to_json
 from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.free_text import Listeners, choose_listeners
 from tagbox.kernels.threads import threads_that_pay
 from tagbox.memory import explain_out_of_memory
 from tagbox.methods.registry import find_method
@@ -79,13 +80,14 @@ def separate(
     with threads_that_pay(many=find_method(settings.steer).needs_generator):
         reader = TensorReader(as_channels(audio), check_rate(rate))
         queries, instrumental = split_instrumental(as_queries(tags))
-        task = prepare_task(queries, settings, device)
+        listeners = choose_listeners(queries, settings)
+        task = prepare_task(queries, listeners.settings, device)
         loaded = time.monotonic()
         out = output_format(task, reader)
         writer = TensorWriter(task.sources + 1, out.channels, out.samples)
         report = separate_stream(reader, task, writer, on_step, on_segment)
         described = describe_separation(task, preset, reader, source or {}, report, begin, loaded)
-        described |= describe_residual(instrumental)
+        described |= {**describe_residual(instrumental), **_describe_listeners(listeners)}
         sources = dict(zip(task.queries, writer.values[:-1], strict=True))
         return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
@@ -161,7 +163,8 @@ def separate_file(
             (samples,) = header.read_spans([(0, header.samples)])
             reader = TensorReader(samples, header.rate, header.mask, header.note)
         metadata = read_metadata(path)
-        task = prepare_task(queries, settings, device)
+        listeners = choose_listeners(queries, settings)
+        task = prepare_task(queries, listeners.settings, device)
         loaded = time.monotonic()
         out = output_format(task, reader)
         with open_stem_writer(
@@ -186,6 +189,7 @@ def separate_file(
             if corrections:
                 described["corrections"] = to_json(corrections)
             described |= {"output": {"format": format, "bits": bits}, **describe_residual(instrumental)}
+            described |= _describe_listeners(listeners)
             paths, note = writer.finish(described)
             described["files"] = [path.name for path in paths]
         return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
@@ -223,6 +227,7 @@ def transfer(
     with threads_that_pay(many=find_method(settings.steer).needs_generator):
         channels, rate = as_channels(audio), check_rate(rate)
         queries = as_queries(tags)
+        settings = choose_listeners(queries, settings).settings
         task = prepare_task([UNION.join(queries)] if queries else queries, settings, device)
         loaded = time.monotonic()
         generated, runs = resynthesise_recording(channels, rate, task, on_step)
@@ -286,6 +291,11 @@ def describe_residual(instrumental: str | None) -> dict[str, Any]:
     if instrumental is None:
         return {}
     return {"residual": {"name": instrumental, "note": f"{instrumental} is the residual of vocals"}}
+
+
+def _describe_listeners(listeners: Listeners) -> dict[str, Any]:
+    """Say in the manifest which words are heard as text, and by which tagger."""
+    return {} if listeners.note is None else {"notes": [listeners.note]}
 
 
 def _describe_input(

@@ -71,6 +71,7 @@ def describe(
             query: {
                 tagger.identifier: list(tags)
                 for tagger, tags in zip(taggers, target_tags[query], strict=True)
+                if tags
             }
             for query in queries
         },
@@ -137,7 +138,7 @@ def _describe_source(model: Model) -> dict[str, Any]:
     if origin is not None and not origin.is_own:
         described |= _describe_origin(origin)
     if store.is_on_hub(model):
-        described |= {"source": model.source, "licence": model.licence}
+        described |= {"source": hub.pinned(str(model.source)), "licence": model.licence}
     if model.terms:
         described["licence_accepted"] = store.licence_acceptance(model)
     return described

@@ -16,7 +16,9 @@ from tagbox.settings import (
     PUBLISHED_FAULTS,
     Settings,
 )
-from tagbox.tags.vocabularies import EXCLUSIVE
+from tagbox.taggers.names import TaggerName
+from tagbox.tags.query import as_queries
+from tagbox.tags.vocabularies import predicts_shares
 
 __all__ = ["CHOICES", "PRESETS", "PUBLISHED_FAULTS", "Preset", "Settings", "find", "override", "validate"]
 
@@ -135,9 +137,10 @@ def override(settings: Settings, **changes: Any) -> Settings:
     Raises:
         TagBoxError: a value makes no sense.
     """
-    result = dataclasses.replace(
-        settings, **{key: value for key, value in changes.items() if value is not None}
-    )
+    given = {key: value for key, value in changes.items() if value is not None}
+    if "without" in given:
+        given["without"] = as_queries(given["without"])
+    result = dataclasses.replace(settings, **given)
     validate(result)
     return result
 
@@ -181,7 +184,7 @@ def validate(settings: Settings) -> None:
         )
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
-    shareless = [name for name in settings.taggers if name.partition("/")[0] not in (*EXCLUSIVE, name)]
+    shareless = [name for name in settings.taggers if not _may_predict_shares(name)]
     infers = settings.steer == "shares+gates" or (settings.steer == "gates" and settings.begin == "heard")
     if infers and len(shareless) == len(settings.taggers):
         raise TagBoxError(
@@ -196,3 +199,9 @@ def validate(settings: Settings) -> None:
             )
     if not settings.fft or len(set(settings.fft)) != len(settings.fft):
         raise TagBoxError("give each FFT size once, for example --fft 512 --fft 1024 --fft 2048")
+
+
+def _may_predict_shares(tagger: str) -> bool:
+    """Return whether a tagger predicts shares, by its name; of one at an address this is not known yet."""
+    data = TaggerName.parse(tagger).data
+    return not data or predicts_shares(data)

@@ -36,6 +36,7 @@ class Settings:
         precision: of the networks while they are steered, "float32", "bfloat16", or "auto" for the faster.
         segment: recordings longer than this, in seconds, are cut into segments; 0 never cuts.
         overlap: of neighbouring segments, seconds.
+        without: words for what no source may hold, such as "reverb".
 
     The fields named in `PUBLISHED_FIELDS` exist to reproduce the published code, faults included:
         output: which side of the mask is the source: "masked" or "residual".
@@ -71,6 +72,7 @@ class Settings:
     segment: float = 30.0
     overlap: float = 1.0
     vocabulary: str = "right"
+    without: tuple[str, ...] = ()
 
 
 PUBLISHED_FIELDS = ("output", "padding", "combine", "quantiser", "mixture", "normalise", "vocabulary")

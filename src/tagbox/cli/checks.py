@@ -10,26 +10,26 @@ from tagbox.cli.recordings import is_pipe
 from tagbox.errors import FailedWriteError, UnknownTagError, UnreadableRecordingError, UnwritableOutputError
 
 if TYPE_CHECKING:
+    from tagbox.free_text import Listeners
     from tagbox.settings import Settings
 
 
-def check_tags(queries: Sequence[str], settings: "Settings") -> None:
-    """Check that some tagger knows every word of `queries`.
+def check_tags(queries: Sequence[str], settings: "Settings") -> "Listeners":
+    """Check that something understands every word of `queries`, and return what does.
 
     Raises:
         TagBoxError: a query is empty.
-        UnknownTagError: no tagger knows a word; names the nearest ones.
+        UnknownTagError: nothing understands a word; names the nearest ones.
     """
+    from tagbox.free_text import choose_listeners
     from tagbox.tags.query import words_of
-    from tagbox.tags.resolve import can_express
 
-    if settings.vocabulary != "right":
+    if settings.vocabulary == "right":
         # The published vocabulary has words of its own.
-        return
-    for query in queries:
-        for word in words_of(query):
-            if not can_express(word):
-                raise UnknownTagError(_unknown_word_message(word))
+        for query in (*queries, *settings.without):
+            for word in words_of(query):
+                _refuse_list(word)
+    return choose_listeners(queries, settings)
 
 
 def check_recordings(files: Sequence[Path]) -> None:
@@ -85,11 +85,17 @@ def forgotten_tag_message(tag: str) -> str:
     return f"there is no file {tag}; if it is a tag, write --tags {shlex.quote(tag)}"
 
 
-def _unknown_word_message(word: str) -> str:
-    from tagbox.tags.resolve import can_express, unknown_word_message
+def _refuse_list(word: str) -> None:
+    """Refuse several tags between commas, which are no text either.
+
+    Raises:
+        UnknownTagError: the word is such a list.
+    """
+    from tagbox.tags.resolve import can_express
 
     parts = [part.strip() for part in word.split(",")]
-    if len(parts) > 1 and all(map(can_express, parts)):
+    if len(parts) > 1 and all(map(can_express, parts)) and not can_express(word):
         separate = " ".join(f"--tags {shlex.quote(part)}" for part in parts)
-        return f"{word!r} is not one tag; write {separate} (or {'+'.join(parts)} for one source)"
-    return unknown_word_message(word)
+        raise UnknownTagError(
+            f"{word!r} is not one tag; write {separate} (or {'+'.join(parts)} for one source)"
+        )

@@ -94,6 +94,14 @@ Plot = Annotated[
     bool, typer.Option("--plot", help="Also save a plot (PNG) of the spectrograms and the tags' curves.")
 ]
 
+Without = Annotated[
+    list[str] | None,
+    _setting(
+        "without",
+        "What no source may hold, such as piano or reverb; repeat for several.",
+        autocompletion=completion.tags,
+    ),
+]
 Steer = Annotated[
     str | None, _setting("steer", "Method: gates (of NMF components) or latents (of a generator).")
 ]
@@ -183,6 +191,16 @@ def overrides_from(parameters: Mapping[str, Any], preset: str) -> dict[str, Any]
     Raises:
         TagBoxError: there is no such preset, or a value makes no sense.
     """
+    overrides = given_overrides(parameters, preset)
+    override(find(preset).settings, **overrides)
+    return overrides
+
+
+def given_overrides(parameters: Mapping[str, Any], preset: str) -> dict[str, Any]:
+    """Return the fields of `Settings` that a command line gives, unchecked: checking them loads PyTorch.
+
+    The arguments are those of `overrides_from`.
+    """
     base = find(preset).settings
     fields = {field.name for field in dataclasses.fields(Settings)}
     # What may be repeated is an empty sequence where it is not given.
@@ -194,7 +212,6 @@ def overrides_from(parameters: Mapping[str, Any], preset: str) -> dict[str, Any]
     }
     if given.keys() & {"tagger", "data"}:
         overrides["taggers"] = _full_tagger_names(given.get("tagger"), given.get("data"), base)
-    override(base, **overrides)
     return overrides
 
 
@@ -253,6 +270,7 @@ def describe_settings(preset: str, settings: Settings) -> str:
     values = (
         f"{name} {'+'.join(map(str, value)) if isinstance(value, tuple) else value}"
         for name, value in dataclasses.asdict(settings).items()
+        if value != ()
     )
     return f"preset {preset}: {', '.join(values)}"
 

@@ -1,5 +1,6 @@
 """``tagbox separate``."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +44,10 @@ from tagbox.cli.options import (
     Steps,
     Taggers,
     Tags,
+    Without,
     check_models,
     describe_settings,
+    given_overrides,
     overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
@@ -78,6 +81,7 @@ def separate(
     verbose: Verbose = False,
     json: Json = False,
     # The settings; `overrides_from` takes them from the context by name.
+    without: Without = None,
     steer: Steer = None,
     components: Components = None,
     factorisations: Factorisations = None,
@@ -115,7 +119,8 @@ def separate(
     finished one.
 
     karaoke, instrumental, accompaniment and "backing track" mean the residual
-    of vocals.
+    of vocals. Any text can be a tag where a model that understands text is on
+    this machine: see docs/tags.md.
 
     Examples:
 
@@ -124,6 +129,8 @@ def separate(
       tagbox separate band.flac --tags drums --tags guitar -o out --plot
 
       tagbox separate song.flac --tags violin -o out --is violin:3.0-5.5 --not violin:8-9.2
+
+      tagbox separate song.mp3 --tags "a muted trumpet" --without reverb -o out
 
       tagbox separate song.mp3 --tags vocals -o out --preset paper --start 30 --duration 20
 
@@ -138,7 +145,8 @@ def separate(
     if out is not None:
         check_folder(out)
     queries, instrumental = split_instrumental(tags)
-    check_tags(queries, presets.find(preset).settings)
+    given = given_overrides(context.params, preset)
+    listeners = check_tags(queries, dataclasses.replace(presets.find(preset).settings, **given))
     corrections = read_corrections(is_, not_, absent, queries)
     if corrections and len(recordings) > 1:
         raise TagBoxError(
@@ -154,8 +162,10 @@ def separate(
     if bits is not None:
         check_bit_depth(format, bits)
     overrides = overrides_from(context.params, preset)
-    settings = presets.override(presets.find(preset).settings, **overrides)
+    settings = listeners.settings
     check_models(settings)
+    if listeners.note is not None:
+        printer.print_note(listeners.note)
     printer.print_detail(describe_settings(preset, settings))
 
     from tagbox.cli.batch import separate_batch, separate_to_stdout

@@ -1,5 +1,6 @@
 """``tagbox transfer``."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +29,11 @@ from tagbox.cli.options import (
     Steps,
     Taggers,
     TransferPreset,
+    Without,
     check_models,
     describe_settings,
     exit_if_stopped,
+    given_overrides,
     overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
@@ -71,6 +74,7 @@ def transfer(
     verbose: Verbose = False,
     json: Json = False,
     # The settings; `overrides_from` takes them from the context by name.
+    without: Without = None,
     generator: GeneratorName = None,
     level: Level = None,
     tagger: Taggers = None,
@@ -101,7 +105,8 @@ def transfer(
         raise TagBoxError(f"{out} cannot be written; give it the ending {' or '.join(FORMATS)}")
     refuse_to_overwrite(out, force)
     refuse_to_overwrite(out.with_suffix(".run.json"), force)
-    check_tags(tags, presets.find(preset).settings)
+    given = given_overrides(context.params, preset)
+    check_tags(tags, dataclasses.replace(presets.find(preset).settings, **given))
     overrides = overrides_from(context.params, preset)
     settings = presets.override(presets.find(preset).settings, **overrides)
     check_models(settings)

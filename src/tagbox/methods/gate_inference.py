@@ -29,7 +29,7 @@ from tagbox.audio.resampling import resample
 from tagbox.errors import TagBoxError
 from tagbox.taggers.tagger import Tagger, predict_logits
 from tagbox.taggers.windows import cut_windows, hop_length
-from tagbox.tags.vocabularies import EXCLUSIVE, members
+from tagbox.tags.vocabularies import EXCLUSIVE, members, predicts_shares
 
 WINDOW_OVERLAP = 0.5
 """Of the windows that a tagger predicts."""
@@ -74,7 +74,8 @@ def infer_gates(
     Args:
         components: audio of each component, (components, samples), at `rate`.
         taggers: the gates are the mean over those that predict shares.
-        target_tags: for each source, for each tagger, the tags of its vocabulary.
+        target_tags: for each source, for each tagger, the tags of its vocabulary; none where the tagger does
+            not hear the source.
         padding: of the taggers' windows.
         recording_shares: where the components are those of a segment, for each tagger that predicts shares,
             each class's part of the whole recording's energy (see `class_shares`).
@@ -132,13 +133,38 @@ def gates_of(
         else:
             global_shares = recording_shares[position].to(shares)
             inferred.append(gates_with_global_prior(shares, global_shares, classes))
-    gates = torch.stack(inferred).mean(dim=0).clamp(min=MIN_GATE)
+    asked = torch.tensor([[bool(tags[i]) for tags in target_tags] for i in share_taggers(taggers)])
+    gates = _average_gates(torch.stack(inferred), asked).clamp(min=MIN_GATE)
     return gates / gates.sum(dim=0, keepdim=True)
+
+
+def _average_gates(gates: Tensor, asked: Tensor) -> Tensor:
+    """Average the gates of several taggers, those of each source over the taggers that hear it.
+
+    Args:
+        gates: (taggers, sources and residual, components).
+        asked: which tagger hears which source, (taggers, sources), each by one at least.
+
+    Returns:
+        (sources and residual, components), adding up to one.
+    """
+    if bool(asked.all()):
+        return gates.mean(dim=0)
+    weights = asked.to(gates)[..., None]
+    sources = (weights * gates[:, :-1]).sum(dim=0) / weights.sum(dim=0)
+    # Taggers that hear different sources may claim the same component.
+    sources = sources / sources.sum(dim=0, keepdim=True).clamp(min=1)
+    return torch.cat([sources, 1 - sources.sum(dim=0, keepdim=True)])
 
 
 def share_taggers(taggers: Sequence[Tagger]) -> list[int]:
     """Return the positions of those taggers that predict shares of energy."""
-    return [i for i, tagger in enumerate(taggers) if tagger.data in EXCLUSIVE]
+    return [i for i, tagger in enumerate(taggers) if predicts_shares(tagger.data)]
+
+
+def exclusive_tags(tagger: Tagger) -> tuple[str, ...]:
+    """Return the tags whose shares add up to one: all of a tagger of an open vocabulary."""
+    return EXCLUSIVE.get(tagger.data, tagger.tags)
 
 
 def class_shares(probabilities: Tensor, energies: Tensor, tagger: Tagger) -> Tensor:
@@ -236,7 +262,7 @@ def _apply_presence_prior(sources: Tensor, source_shares: Tensor, prior: GatePri
 
 def _exclusive_positions(tagger: Tagger) -> list[int]:
     """Return where the exclusive tags stand among all of the tagger's."""
-    return [tagger.tags.index(tag) for tag in EXCLUSIVE[tagger.data]]
+    return [tagger.tags.index(tag) for tag in exclusive_tags(tagger)]
 
 
 def _normalise_rows(values: Tensor) -> Tensor:
@@ -246,5 +272,5 @@ def _normalise_rows(values: Tensor) -> Tensor:
 def _class_matrix(tagger: Tagger, target_tags: Sequence[Sequence[str]]) -> Tensor:
     """Return the classes of each source's tags, multi-hot (sources, classes)."""
     sources = [{one for tag in tags for one in members(tag, tagger.data)} for tags in target_tags]
-    rows = [[float(one in source) for one in EXCLUSIVE[tagger.data]] for source in sources]
+    rows = [[float(one in source) for one in exclusive_tags(tagger)] for source in sources]
     return torch.tensor(rows, device=tagger.device)

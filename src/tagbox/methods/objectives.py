@@ -78,12 +78,17 @@ def cross_entropy_ascent(logits: Sequence[Tensor], targets: Sequence[Tensor]) ->
     return -cross_entropy(logits, targets)
 
 
+def _target_weights(target: Tensor) -> Tensor:
+    """Divide the weight of one among each source's tags (sources, tags); a source without any has none."""
+    return target / target.sum(dim=-1, keepdim=True).clamp(min=1)
+
+
 def _target_logits(logits: Tensor, target: Tensor) -> Tensor:
     """Average the target tags' logits over tags and windows: (sources, signals, views).
 
     `logits` is (signals, views, windows, tags) and `target` (sources, tags).
     """
-    weights = target / target.sum(dim=-1, keepdim=True)
+    weights = _target_weights(target)
     return torch.einsum("hvwt,st->shv", logits, weights) / logits.shape[-2]
 
 
@@ -92,7 +97,7 @@ def target_tags(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     losses = []
     for signal_logits, target in zip(logits, targets, strict=True):
         log_probabilities = torch.log(torch.sigmoid(signal_logits).mean(dim=-2).clamp(min=1e-12))
-        weights = target / target.sum(dim=-1, keepdim=True)
+        weights = _target_weights(target)
         losses.append(-torch.einsum("svt,st->sv", log_probabilities, weights).mean())
     return torch.stack(losses).mean()
 

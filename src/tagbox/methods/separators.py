@@ -18,7 +18,7 @@ from tagbox.audio.stft import istft, stft
 from tagbox.generators.quantisers import make_quantiser
 from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.components import Components, decompose, mean_gate_mask, separate_with_dictionary
-from tagbox.methods.gate_inference import class_shares, gates_of, hear_components, infer_gates, share_taggers
+from tagbox.methods.gate_inference import class_shares, exclusive_tags, gates_of, hear_components, infer_gates, share_taggers
 from tagbox.methods.gates import Gates
 from tagbox.methods.latents import LatentMask
 from tagbox.methods.objectives import find_objective
@@ -33,7 +33,6 @@ from tagbox.methods.steering import (
     steer,
 )
 from tagbox.methods.task import COMPONENT_RATE, Task
-from tagbox.tags.vocabularies import EXCLUSIVE
 
 Separated = tuple[Tensor, tuple[Run, ...]]
 """Estimates (sources, channels, samples) and the runs of the loop that they took."""
@@ -178,7 +177,7 @@ class TaggedComponents:
         named = {
             taggers[i].identifier: {
                 tag: round(share, 4)
-                for tag, share in zip(EXCLUSIVE[taggers[i].data], own.tolist(), strict=True)
+                for tag, share in zip(exclusive_tags(taggers[i]), own.tolist(), strict=True)
             }
             for i, own in zip(positions, shares, strict=True)
         }

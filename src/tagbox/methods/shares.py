@@ -46,7 +46,12 @@ class PatchShares:
 
     def prepare(self, survey: RecordingSurvey) -> Preparation:
         """Take the class prior from the whole recording, where a tagger that predicts shares surveyed it."""
-        positions = share_taggers(self.task.taggers)
+        network = self.task.share_network
+        positions = [
+            i
+            for i in share_taggers(self.task.taggers)
+            if network is not None and self.task.taggers[i].data == network.data
+        ]
         if not positions:
             return Preparation(self)
         surveyed = torch.stack(
@@ -198,7 +203,8 @@ def hear(task: Task, analysis: Analysis, mixture: Tensor, recording_shares: Tens
     spectrum = spectrum_of(mixture)
     energy = power(spectrum).sum(dim=0)
     of_patches = GRID.into_patches(GRID.into_bands(energy))
-    classes = class_matrix(task.queries, share_network(task)[0].data).to(analysis.answers)
+    data = share_network(task)[0].data
+    classes = class_matrix(task.queries, data, task.settings.without).to(analysis.answers)
     divided = source_shares(analysis.answers, of_patches, classes, recording_shares)
     return Heard(spectrum, energy, GRID.over_bins(divided, spectrum.shape[-1]))
 
@@ -210,7 +216,16 @@ def _adjusted(masks: Tensor, spectrum: Tensor, adjustments: Adjustments) -> Mask
     return Masks(adjusted(masks, adjustments, RATE, GRID.hop_length), spectrum, GRID.hop_length)
 
 
-def class_matrix(queries: tuple[str, ...], data: str) -> Tensor:
-    """Return the classes of the vocabulary `data` that each query means, multi-hot (sources, classes)."""
-    meant = [{one for tag in target_tags(query, data) for one in members(tag, data)} for query in queries]
+def class_matrix(queries: tuple[str, ...], data: str, without: tuple[str, ...] = ()) -> Tensor:
+    """Return the classes of the vocabulary `data` that each query means, multi-hot (sources, classes).
+
+    Args:
+        queries: one a source.
+        data: the vocabulary.
+        without: queries for what no source may hold.
+    """
+    meant = [
+        {one for tag in target_tags(query, data, without=without) for one in members(tag, data)}
+        for query in queries
+    ]
     return torch.tensor([[float(one in source) for one in EXCLUSIVE[data]] for source in meant])

@@ -21,7 +21,8 @@ class Task:
 
     Attributes:
         queries: the tags as they were asked for, one a source.
-        target_tags: for each query, for each tagger, the tags of the tagger's vocabulary that it means.
+        target_tags: for each query, for each tagger, the tags of the tagger's vocabulary that it means; none
+            where the tagger does not hear it.
         targets: for each tagger the same tags, multi-hot (sources, tags).
         settings: of the run.
         taggers: in float32, for what is reported.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tagbox.errors import TagBoxError
+from tagbox.free_text import tags_heard, words_to_compare
 from tagbox.generators.base import Generator
 from tagbox.kernels import devices
 from tagbox.methods.registry import find_method
@@ -14,7 +15,7 @@ from tagbox.models import load_generator, load_tagger
 from tagbox.settings import Settings
 from tagbox.taggers.names import TaggerName
 from tagbox.taggers.tagger import Tagger
-from tagbox.tags.query import check_queries, target_tags, words_of
+from tagbox.tags.query import check_queries, target_tags
 from tagbox.weights import store
 
 SHARE_NETWORK = TaggerName("rendered", "shares")
@@ -29,18 +30,15 @@ def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Tas
     check_queries(queries)
     names = [TaggerName.parse(name) for name in settings.taggers]
     vocabularies = [store.vocabulary_of(name) for name in settings.taggers]
-    tags_by_query = {
-        query: tuple(target_tags(query, data, settings.vocabulary) for data in vocabularies)
-        for query in queries
-    }
-    words = tuple(dict.fromkeys(word for query in queries for word in words_of(query)))
+    tags_by_query = {query: tags_heard(query, vocabularies, settings) for query in queries}
+    words = words_to_compare(tags_by_query, vocabularies, settings)
     selected = devices.select_device(device)
     dtype = devices.select_dtype(settings.precision, selected)
     taggers = tuple(load_tagger(name.architecture, name.data, selected, words) for name in names)
     method = find_method(settings.steer)
     generator, share_network = None, None
     if method.needs_share_network:
-        share_network = _load_share_network(queries, selected, dtype)
+        share_network = _load_share_network(queries, settings.without, selected, dtype)
     if method.needs_generator:
         generator = _load_generator(settings, selected, dtype)
     targets = tuple(
@@ -60,9 +58,11 @@ def prepare_task(queries: Sequence[str], settings: Settings, device: str) -> Tas
     )
 
 
-def _load_share_network(queries: Sequence[str], device: torch.device, dtype: torch.dtype) -> Tagger:
+def _load_share_network(
+    queries: Sequence[str], without: Sequence[str], device: torch.device, dtype: torch.dtype
+) -> Tagger:
     for query in queries:
-        target_tags(query, SHARE_NETWORK.data)
+        target_tags(query, SHARE_NETWORK.data, without=without)
     return load_tagger(SHARE_NETWORK.architecture, SHARE_NETWORK.data, device).to_precision(dtype)
 
 

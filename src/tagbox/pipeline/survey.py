@@ -165,6 +165,8 @@ def survey_recording(reader: Reader, task: Task) -> Survey:
                 [
                     probabilities[:, target[source]].amax(dim=1)
                     for probabilities, target in zip(predictions, is_target, strict=True)
+                    # A tagger that does not hear the source has no tag for it.
+                    if target[source].any()
                 ]
             ).mean(dim=0)
             for source in range(task.sources)

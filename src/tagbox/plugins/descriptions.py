@@ -171,7 +171,7 @@ class Vocabulary:
         families: tags that stand for several of the exclusive ones.
         words: what other words mean, such as those of TagBox's own tag groups: {"vocals": ("Singing",)}.
         is_open: whether any word can be asked for: `tags` is then empty, and the tagger is built for the
-            words of the run.
+            words of the run, and predicts the share of each, which add up to one.
         licence: of the list.
     """
 

@@ -32,7 +32,10 @@ DISTRIBUTION = "tagbox"
 """The name of TagBox among installed packages."""
 
 OWN: Mapping[str, Mapping[str, str]] = {
-    TAGGERS: {"tagbox": "tagbox.weights.catalogue:TAGGERS"},
+    TAGGERS: {
+        "tagbox": "tagbox.weights.catalogue:TAGGERS",
+        "tagbox-hub": "tagbox.weights.hub_taggers:HUB_TAGGERS",
+    },
     GENERATORS: {
         "tagbox": "tagbox.weights.catalogue:GENERATORS",
         "codecs": "tagbox.weights.codecs:CODECS",

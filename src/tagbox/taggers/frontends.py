@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tagbox.errors import InvalidWeightsError
+from tagbox.taggers.mel_filters import BEND_HZ, BEND_MEL, HZ_PER_MEL, MEL_PER_LOG_HZ
 
 MIN_POWER = 1e-10
 SILENCE_DB = 10 * math.log10(MIN_POWER)
@@ -30,12 +31,6 @@ CHECKPOINT_TOLERANCE = 1e-4
 
 LOWEST_NOTE = 24
 """C1 as a MIDI note, where A4, which is 440 Hz, is 69."""
-
-# Slaney's mel scale: 3 mel in 200 Hz up to 1 kHz, above it 27 mel for each factor of 6.4.
-HZ_PER_MEL = 200 / 3
-BEND_HZ = 1000.0
-BEND_MEL = BEND_HZ / HZ_PER_MEL
-MEL_PER_LOG_HZ = 27 / math.log(6.4)
 
 
 @dataclass(frozen=True)

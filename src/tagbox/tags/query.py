@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.tags.published import published_meaning
 from tagbox.tags.resolve import can_express, meaning, normalise_word
-from tagbox.tags.vocabularies import EXCLUSIVE
+from tagbox.tags.vocabularies import EXCLUSIVE, members
 
 UNION = "+"
 """Joins the words of a query: "violin+cello" is one source of two tags."""
@@ -81,17 +81,20 @@ def check_queries(queries: Sequence[str]) -> None:
         raise TagBoxError("a tag is given twice; name each source once")
 
 
-def target_tags(query: str, data: str, vocabulary: str = "right") -> tuple[str, ...]:
+def target_tags(
+    query: str, data: str, vocabulary: str = "right", without: Sequence[str] = ()
+) -> tuple[str, ...]:
     """Return the tags of the vocabulary `data` that a query means, each once.
 
     Args:
         query: a word, or words joined by `UNION`.
         data: the vocabulary.
         vocabulary: "right", or "published" for the order of tags that the published code assumes.
+        without: queries for what is left out: "keyboard" without "piano" is the organ.
 
     Raises:
         UnknownTagError: this vocabulary cannot express one of the words.
-        TagBoxError: the query has no word.
+        TagBoxError: the query has no word, or nothing is left of it.
     """
     words = words_of(query)
     if vocabulary == "published":
@@ -100,7 +103,21 @@ def target_tags(query: str, data: str, vocabulary: str = "right") -> tuple[str, 
         for word in words:
             _check_exclusive(word, data)
         by_word = [meaning(word, data) for word in words]
-    return tuple(dict.fromkeys(tag for tags in by_word for tag in tags))
+    tags = tuple(dict.fromkeys(tag for tags in by_word for tag in tags))
+    return _leave_out(tags, query, without, data) if without else tags
+
+
+def _leave_out(tags: Sequence[str], query: str, without: Sequence[str], data: str) -> tuple[str, ...]:
+    """Return `tags` without what `without` means; of a tag that stands for several, those that are left."""
+    meant = [tag for each in without for word in words_of(each) for tag in meaning(word, data)]
+    unwanted = {one for tag in meant for one in members(tag, data)}
+    left: list[str] = []
+    for tag in tags:
+        own = members(tag, data)
+        left += [tag] if unwanted.isdisjoint(own) else [one for one in own if one not in unwanted]
+    if not left:
+        raise TagBoxError(f"nothing is left of {query!r} without {', '.join(without)}; leave one of them out")
+    return tuple(dict.fromkeys(left))
 
 
 def _check_exclusive(word: str, data: str) -> None:

@@ -76,6 +76,7 @@ OWN_VOCABULARIES = (
     Vocabulary(
         "rendered", (*RENDERED_CLASSES, *RENDERED_FAMILIES), RENDERED_CLASSES, families=RENDERED_FAMILIES
     ),
+    Vocabulary("clap", (), is_open=True),
 )
 """TagBox's own, named by its entry point."""
 
@@ -112,6 +113,14 @@ EXCLUSIVE: Mapping[str, tuple[str, ...]] = _TagsByVocabulary(lambda vocabulary: 
 def is_open(data: str) -> bool:
     """Return whether any word can be asked for in the vocabulary `data`."""
     return data in VOCABULARIES and VOCABULARIES[data].is_open
+
+
+def predicts_shares(data: str) -> bool:
+    """Return whether taggers of the vocabulary `data` predict shares of energy, which add up to one.
+
+    Those of an open vocabulary do: they compare the words of the run with each other.
+    """
+    return data in EXCLUSIVE or is_open(data)
 
 
 def members(tag: str, data: str) -> tuple[str, ...]:

@@ -226,11 +226,7 @@ def _progress_view(wanted: JobRequest) -> ProgressView:
         TagBoxError: a setting or a query cannot be used.
     """
     settings = wanted.settings()
-    targets = {
-        query: suggestions.target_indices(query, settings.taggers, settings.vocabulary)
-        for query in wanted.queries
-    }
-    return ProgressView(wanted.queries, targets, settings.steps)
+    return ProgressView(wanted.queries, suggestions.target_indices(wanted.queries, settings), settings.steps)
 
 
 def _ended(message: str, mixer: Any = EMPTY, results: str = EMPTY) -> tuple[Any, ...]:

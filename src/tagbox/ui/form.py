@@ -25,11 +25,11 @@ MAX_FACTORISATIONS = 64
 MAX_SEGMENT_SECONDS = 60.0
 MAX_OVERLAP_SECONDS = 15.0
 FFT_SIZES = tuple(2**power for power in range(8, 14))
-MULTIPLE = ("taggers", "fft")
+MULTIPLE = ("taggers", "fft", "without")
 """Settings with several values."""
 
 ROWS = (
-    ("taggers", "objective"),
+    ("taggers", "objective", "without"),
     ("steps", "lr", "patience", "seed"),
     ("steer", "components", "factorisations", "begin"),
     ("generator", "level", "keep", "precision"),
@@ -82,12 +82,16 @@ class NumberControl:
 
 @dataclass(frozen=True)
 class ChoiceControl:
-    """One or several of a few values; each choice is a value, or a text to show and a value."""
+    """One or several of a few values; each choice is a value, or a text to show and a value.
+
+    Where it is open, other values can be typed.
+    """
 
     label: str
     choices: Sequence[Any]
     multiple: bool = False
     searchable: bool = False
+    is_open: bool = False
 
     def build(self, value: Any) -> gr.Dropdown:
         """Create the control with `value` chosen."""
@@ -96,7 +100,8 @@ class ChoiceControl:
             value=value,
             label=self.label,
             multiselect=self.multiple,
-            filterable=self.searchable,
+            filterable=self.searchable or self.is_open,
+            allow_custom_value=self.is_open,
             min_width=260 if self.multiple else 140,
         )
 
@@ -222,6 +227,7 @@ def _setting_controls(
     return {
         "taggers": ChoiceControl("Taggers", _tagger_choices(), multiple=True, searchable=True),
         "objective": ChoiceControl("Objective: the loss to minimise", losses),
+        "without": ChoiceControl("Without: what no source may hold", (), multiple=True, is_open=True),
         "steps": NumberControl("Steps", 1, MAX_STEPS),
         "lr": NumberControl("Learning rate", 1e-6, MAX_LEARNING_RATE, whole=False),
         "patience": NumberControl("Patience (0: off)", 0, MAX_STEPS),

@@ -16,6 +16,7 @@ from tagbox.audio.files import Bits, file_name, peak
 from tagbox.audio.metadata import Metadata, read_metadata
 from tagbox.audio.writers import OnAudio
 from tagbox.errors import TagBoxError
+from tagbox.free_text import choose_listeners
 from tagbox.methods.steering import OnStep
 from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
@@ -82,8 +83,8 @@ class JobRequest:
             raise TagBoxError(
                 f"{len(self.queries)} words are chosen; this page takes {MAX_QUERIES} at the most"
             )
-        for query in self.queries:
-            suggestions.target_indices(query, settings.taggers, settings.vocabulary)
+        settings = choose_listeners(self.queries, settings).settings
+        suggestions.target_indices(self.queries, settings)
         return settings
 
 

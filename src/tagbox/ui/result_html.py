@@ -33,7 +33,8 @@ def render_mixer(token: str) -> str:
 def render_result(result: JobResult, token: str, file_name: str) -> str:
     """Return notes, downloads and run.json of the song `token`, made of the recording `file_name`."""
     seconds = result.manifest["seconds"]["all"]
-    notes = [f"{note}." for note in result.manifest.get("input", {}).get("notes", ())]
+    of_input = result.manifest.get("input", {}).get("notes", ())
+    notes = [f"{note}." for note in (*of_input, *result.manifest.get("notes", ()))]
     texts = [*notes, STOPPED_TEXTS.get(result.stopped, ""), result.note or ""]
     texts.append(f"{file_name} took {seconds:.1f} s.")
     downloads = "".join(

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from tagbox.free_text import tags_heard, words_to_compare
+from tagbox.settings import Settings
 from tagbox.tagging import TagPredictions
-from tagbox.tags.query import target_tags
 from tagbox.tags.resolve import can_express, meaning, short_name
 from tagbox.tags.synonyms import TAG_GROUPS
 from tagbox.tags.vocabularies import TAGS
@@ -40,14 +41,19 @@ def known_words(taggers: Sequence[str]) -> list[str]:
     return [word for word in dict.fromkeys([*names, *tags]) if vocabularies <= set(can_express(word))]
 
 
-def target_indices(query: str, taggers: Sequence[str], vocabulary: str) -> list[list[int]]:
-    """Return for each tagger, as data/architecture, the indices of the tags that `query` means.
-
-    Args:
-        vocabulary: "right" or "published", as in `tagbox.tags.query.target_tags`.
+def target_indices(queries: Sequence[str], settings: Settings) -> dict[str, list[list[int]]]:
+    """Return for each query, for each tagger of a run, the indices of the tags that the query means.
 
     Raises:
-        TagBoxError: the query is empty or means nothing to one of the taggers.
+        TagBoxError: a query is empty or means nothing to a tagger that has to understand it.
     """
-    vocabularies = [vocabulary_of(name) for name in taggers]
-    return [[TAGS[data].index(tag) for tag in target_tags(query, data, vocabulary)] for data in vocabularies]
+    vocabularies = [vocabulary_of(name) for name in settings.taggers]
+    heard = {query: tags_heard(query, vocabularies, settings) for query in queries}
+    words = words_to_compare(heard, vocabularies, settings)
+    return {
+        query: [
+            [TAGS.get(data, words).index(tag) for tag in tags]
+            for tags, data in zip(by_tagger, vocabularies, strict=True)
+        ]
+        for query, by_tagger in heard.items()
+    }

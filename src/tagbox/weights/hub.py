@@ -169,6 +169,13 @@ def resolve(text: str) -> Address:
     return _resolve_online(address, _endpoint())
 
 
+def pinned(source: str) -> str:
+    """Return an address on the hub with the commit that the cache holds; as it is where it holds none."""
+    address = Address.parse(source)
+    commit = _cached_commit(address)
+    return str(address) if commit is None else str(address.at(commit))
+
+
 def cached_snapshot(address: Address) -> Path | None:
     """Return the folder of a model's files where the cache holds its weights; None where it does not."""
     commit = _cached_commit(address)
@@ -200,6 +207,8 @@ def fetch(model: Model, on_message: Any = None) -> Path:
         )
     if not _is_reachable():
         raise MissingWeightsError(f"cannot get {address}: {UNREACHABLE}")
+    # The catalogue's models have not been resolved before: their config.json may be missing.
+    address = _resolve_online(address, _endpoint())
     with _translated(address):
         from huggingface_hub import HfApi
 
