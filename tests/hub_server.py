@@ -18,6 +18,7 @@ class Hub:
         files: by repository and commit, the content of each file.
         branches: by repository and name, the commit.
         gated: repositories that answer 403, and those that answer 401.
+        pull_requests: by repository and number, title and status of each of the converter's.
         cut_after: bytes after which the next transfer of a longer file breaks off, once.
         requests: method and path of each request.
         ranges: the Range header of each request that had one.
@@ -26,6 +27,7 @@ class Hub:
     files: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     branches: dict[tuple[str, str], str] = field(default_factory=dict)
     refusals: dict[str, int] = field(default_factory=dict)
+    pull_requests: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)
     cut_after: int | None = None
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
@@ -74,10 +76,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(has_body=True)
 
     def _answer(self, has_body: bool) -> None:
-        path = unquote(urlsplit(self.path).path).strip("/")
-        self.hub.requests.append(f"{self.command} {path}")
-        parts = path.split("/")
-        if parts[:2] == ["api", "models"]:
+        path = urlsplit(self.path).path.strip("/")
+        self.hub.requests.append(f"{self.command} {unquote(path)}")
+        # A revision may hold slashes, which are quoted.
+        parts = [unquote(part) for part in path.split("/")]
+        if parts[:2] == ["api", "models"] and parts[4:] == ["discussions"]:
+            self._answer_with_pull_requests("/".join(parts[2:4]))
+        elif parts[:2] == ["api", "models"]:
             self._answer_about("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main", parts[4:5])
         elif len(parts) > 4 and parts[2] == "resolve":
             self._send_file("/".join(parts[:2]), parts[3], "/".join(parts[4:]), has_body)
@@ -99,13 +104,32 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return commit
 
+    def _answer_with_pull_requests(self, repository: str) -> None:
+        found = [
+            {
+                "title": title,
+                "num": number,
+                "author": {"name": "SFconvertbot"},
+                "createdAt": "2024-04-02T10:00:00.000Z",
+                "status": status,
+                "repo": {"name": repository, "type": "model"},
+                "isPullRequest": True,
+            }
+            for number, (title, status) in self.hub.pull_requests.get(repository, {}).items()
+        ]
+        self._send_json({"discussions": found, "count": len(found), "start": 0})
+
     def _answer_about(self, repository: str, revision: str, kind: list[str]) -> None:
         commit = self._commit(repository, revision)
         if commit is None:
             return
         names = sorted(self.hub.files[repository, commit])
-        about = {"id": repository, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
-        body = json.dumps(about).encode()
+        self._send_json(
+            {"id": repository, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
+        )
+
+    def _send_json(self, content: Mapping[str, object]) -> None:
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

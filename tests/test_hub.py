@@ -151,6 +151,17 @@ def test_pickles_and_code_are_refused_unread(hub: Hub) -> None:
     assert not any(".bin" in each or ".py" in each for each in hub.requests)
 
 
+def test_where_there_are_pickles_only_a_conversion_is_named(hub: Hub) -> None:
+    hub.publish("me/old", repository(pytorch_model__bin=b"pickle"))
+    commit = hub.publish("me/old", repository(model__safetensors=WEIGHTS), "refs/pr/7")
+    closed, offered = ("Adding `safetensors` variant", "closed"), ("Adding `safetensors` variant", "open")
+    hub.pull_requests["me/old"] = {5: closed, 6: ("Update README.md", "open"), 7: offered}
+    with pytest.raises(InvalidWeightsError, match="hf:me/old@refs/pr/7"):
+        store.locate_model(store.describe("tagger", "hf:me/old"))
+    model = store.describe("tagger", "hf:me/old@refs/pr/7")
+    assert store.locate_model(model).name == commit
+
+
 def test_shards_and_folders(hub: Hub) -> None:
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     shards = {

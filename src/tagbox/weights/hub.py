@@ -11,7 +11,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,8 @@ from tagbox.snapshots import CONFIG, INDEX_SUFFIX, read_config, weight_files
 CARD = "README.md"
 DEFAULT_REVISION = "main"
 CONNECT_SECONDS = 5.0
+CONVERTER = "SFconvertbot"
+"""The account that offers weights as safetensors where a repository has pickles."""
 HUB_MISSING = "models from the hub need huggingface_hub; install it with: pip install 'tagbox[hf]'"
 
 UNREACHABLE = "the hub cannot be reached (is this machine online?)"
@@ -224,11 +226,32 @@ def fetch(model: Model, on_message: Any = None) -> Path:
     folder = _snapshot_folder(address) / address.folder
     for name in others:
         _download(address, address.within(name))
-    for name in weight_files(names, folder, str(address)):
+    try:
+        weights = weight_files(names, folder, str(address))
+    except InvalidWeightsError as error:
+        converted = _find_converted(address)
+        if converted is None:
+            raise
+        raise InvalidWeightsError(f"{error}; the hub's converter offers them as {converted}") from error
+    for name in weights:
         if on_message is not None and not (folder / name).is_file():
             on_message(f"downloading {name} ({model.licence})")
         _download(address, address.within(name))
     return folder
+
+
+def _find_converted(address: Address) -> Address | None:
+    """Return the pull request in which the hub's converter offers a repository's weights, if any."""
+    # Whatever goes wrong, the error that this would be a hint to is the one to report.
+    with suppress(Exception):
+        from huggingface_hub import HfApi
+
+        for each in HfApi(endpoint=_endpoint()).get_repo_discussions(
+            address.repository, author=CONVERTER, discussion_type="pull_request"
+        ):
+            if "safetensors" in each.title and each.status != "closed":
+                return Address(address.repository, address.folder, f"refs/pr/{each.num}")
+    return None
 
 
 def _class_of(address: Address, config: Mapping[str, Any], kind: ModelKind | None) -> HubClass:
