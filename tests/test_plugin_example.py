@@ -88,3 +88,36 @@ def test_its_generator_re_synthesises_and_separates_in_stereo(
     assert abs(tracks[0] + tracks[1] - whole).max() <= 2**-15
     manifest = (tmp_path / "song" / "run.json").read_text()
     assert '"tagbox-cosines"' in manifest and '"1.0"' in manifest
+
+
+PAGE = """
+import sys
+from pathlib import Path
+
+import gradio
+from tagbox.ui import form, suggestions
+from tagbox.ui.limits import Limits
+from tagbox.ui.processing import process_separation
+
+song, folder = map(Path, sys.argv[1:])
+with gradio.Blocks(analytics_enabled=False):
+    built = form.build_form("a", ["steered"], Limits(), {})
+chosen = {"taggers": ["brightness/balance"], "steps": 2, "components": 2}
+names = ["preset", *built.settings]
+values = [chosen.get(name, control.value) for name, control in zip(names, built.controls)]
+values += [control.value for control in built.controls[len(names):]]
+assert "brightness/balance" in [value for _, value in built.settings["taggers"].choices]
+assert "bright" in suggestions.known_words(["brightness/balance"])
+request = built.request(song, ["bright"], values)
+result = process_separation(request, folder, lambda step: None, lambda *segments: None)
+print(*[track.name for track in result.tracks], result.manifest["taggers"][0]["distribution"])
+"""
+
+
+def test_its_tagger_is_used_on_the_page(environment: Environment, tmp_path: Path) -> None:
+    pytest.importorskip("gradio", reason="gradio is not installed")
+    song = tmp_path / "song.wav"
+    mono, rate = soundfile.read(DUET, frames=88_200)
+    soundfile.write(song, mono, rate)
+    used = environment.run("-c", PAGE, song, tmp_path / "out")
+    assert used.stdout.split() == ["mixture", "bright", "residual", "tagbox-cosines"], used.stderr
