@@ -301,6 +301,28 @@ def test_a_long_recording_is_surveyed_by_text_too(cache: Path) -> None:
     np.testing.assert_allclose(total.numpy(), recording.samples.numpy(), atol=1e-5)
 
 
+def test_tags_of_a_recording_are_texts(cache: Path) -> None:
+    tagger = ("--tagger", TEXT, "--word", "a muted trumpet", "--top", 99, "--json")
+    code, out, err = run_tagbox("tag", DUET, "--duration", 2, *tagger)
+    assert code == 0, err
+    (recording,) = json.loads(out)
+    shares = recording["taggers"][0]["tags"]
+    assert "a muted trumpet" in shares and "drum kit" in shares and "trumpet" not in shares
+    # Each rounded to six digits.
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
+    duet = audio.read(DUET, 0, 2)
+    found = tagbox.tag(duet.samples, duet.rate, [("larger-music", "clap")], words=["a muted trumpet"], top=99)
+    assert found == pytest.approx(shares, abs=1e-5)
+
+
+def test_the_page_takes_a_text(cache: Path) -> None:
+    processing = pytest.importorskip("tagbox.ui.processing", reason="gradio is not installed")
+    request = processing.JobRequest(DUET, ("a muted trumpet",), "fast", {"without": ("reverb",)})
+    assert request.settings().taggers == (TEXT,)
+    with pytest.raises(UnknownTagError):
+        processing.JobRequest(DUET, ("a muted trumpet",), "steered").settings()
+
+
 def test_the_example_of_a_sentence(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from examples.separate_by_sentence import main
 

@@ -19,7 +19,7 @@ from tagbox.settings import Settings
 from tagbox.tags.alternatives import compared_texts
 from tagbox.tags.query import target_tags, words_of
 from tagbox.tags.resolve import can_express, suggest_words, unknown_word_message
-from tagbox.tags.vocabularies import EXCLUSIVE, is_open
+from tagbox.tags.vocabularies import EXCLUSIVE, is_open, predicts_shares
 from tagbox.weights import catalogue, store
 
 NETWORK_VOCABULARY = "rendered"
@@ -57,6 +57,9 @@ def choose_listeners(queries: Sequence[str], settings: Settings) -> Listeners:
     if not hears_components(settings):
         if not any(map(is_open, vocabularies.values())):
             _check_known([*queries, *settings.without])
+        return Listeners(settings)
+    if not any(map(predicts_shares, vocabularies.values())):
+        # Nobody can say what components are; `tagbox.presets.validate` explains it.
         return Listeners(settings)
     known = {
         name: [query for query in queries if _knows(query, data, settings)]

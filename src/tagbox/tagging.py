@@ -16,6 +16,7 @@ from tagbox.models import load_tagger
 from tagbox.numerics import standard_numerics
 from tagbox.taggers import windows
 from tagbox.taggers.tagger import Tagger, predict_logits
+from tagbox.tags.alternatives import compared_texts
 
 DEFAULT_TAGGERS = (("pons-musicnn", "mtat"),)
 """As (architecture, data); ships with TagBox."""
@@ -59,6 +60,7 @@ def tag(
     top: int = 10,
     padding: str = "repeat",
     device: str = "cpu",
+    words: Sequence[str] = (),
 ) -> dict[str, float]:
     """Predict the tags of `audio`; return the most probable first.
 
@@ -70,6 +72,7 @@ def tag(
         top: how many tags.
         padding: what fills a window that the recording does not: "repeat" (the recording again) or "zeros".
         device: where the taggers run.
+        words: what taggers that understand text listen for, beside common sounds.
 
     Raises:
         UnreadableRecordingError: the audio is silent, too short, not finite or of another shape.
@@ -82,9 +85,9 @@ def tag(
     """
     samples, rate = as_channels(audio), check_rate(rate)
     check_audible(samples, rate)
-    predictions = predict_windows(
-        samples, rate, [load_tagger(name, data, device) for name, data in taggers], padding
-    )
+    texts = compared_texts(words)
+    loaded = [load_tagger(name, data, device, texts) for name, data in taggers]
+    predictions = predict_windows(samples, rate, loaded, padding)
     by_tag: dict[str, list[float]] = {}
     for each in predictions:
         for name, probability in each.top(len(each.tags)).items():

@@ -49,6 +49,14 @@ def tag(
             autocompletion=completion.data,
         ),
     ] = None,
+    word: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--word",
+            help="What a tagger that understands text listens for, beside common sounds; repeat for several.",
+            show_default=False,
+        ),
+    ] = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -101,9 +109,11 @@ def tag(
     from tagbox.kernels import devices
     from tagbox.models import load_tagger
     from tagbox.tagging import predict_windows
+    from tagbox.tags.alternatives import compared_texts
 
     selected = devices.select_device(device)
-    taggers = [load_tagger(name.architecture, name.data, selected) for name in names]
+    words = compared_texts(word or ())
+    taggers = [load_tagger(name.architecture, name.data, selected, words) for name in names]
     for each in taggers:
         output.print_detail(f"loaded {each.identifier}, weights {each.weights_hash[:12]}, on {selected}")
     count = top or (DEFAULT_COUNT_OVER_TIME if over_time else DEFAULT_COUNT)
