@@ -71,14 +71,14 @@ def save_small_clap(hub_folder: Path, address: str = f"hf:{REPOSITORY}", fused: 
     return str(parsed.at(COMMIT))
 
 
-def new_snapshot(hub_folder: Path, repository: str, revision: str = "main") -> Path:
+def new_snapshot(hub_folder: Path, repository: str, revision: str = "main", commit: str = COMMIT) -> Path:
     """Make the folder in which the hub's cache keeps a commit of `repository`, under the MIT licence."""
     kept = hub_folder / f"models--{repository.replace('/', '--')}"
-    folder = kept / "snapshots" / COMMIT
+    folder = kept / "snapshots" / commit
     folder.mkdir(parents=True)
     branch = kept / "refs" / revision
     branch.parent.mkdir(parents=True)
-    branch.write_text(COMMIT)
+    branch.write_text(commit)
     (folder / "README.md").write_text("---\nlicense: mit\n---\nRandom weights.\n")
     return folder
 

@@ -23,6 +23,7 @@ hypothesis.settings.load_profile("repeatable")
 
 INTEGRATION = (
     "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "codecs", "cuda_graphs", "docs",
+    "ears",
     "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
     "plugin_example", "pons", "rendering", "reproduction", "separation", "streaming", "taggers", "threads",
     "text_ears", "training", "ui", "weights",

@@ -28,7 +28,7 @@ def tags(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Only this vocabulary: mtat, jamendo, msd or rendered.",
+            help="Only this vocabulary: mtat, jamendo, msd, rendered or audioset.",
             show_default=False,
             autocompletion=completion.data,
         ),
@@ -107,6 +107,7 @@ def _list(vocabularies: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from tagbox.tags.resolve import can_express, meaning
     from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
@@ -115,8 +116,10 @@ def _list(vocabularies: Sequence[str]) -> None:
     for heading in ("word", *vocabularies):
         table.add_column(heading)
     for group in TAG_GROUPS:
-        if any(data in group.tags for data in vocabularies):
-            table.add_row(group.name, *(_cell(group.tags.get(data, ())) for data in vocabularies))
+        able = can_express(group.name)
+        if any(data in able for data in vocabularies):
+            meanings = (meaning(group.name, data) if data in able else () for data in vocabularies)
+            table.add_row(group.name, *map(_cell, meanings))
     console.print(table)
     for data in vocabularies:
         console.print(f"[bold]{data}[/bold]: its {len(TAGS[data])} tags, which are words too")
@@ -134,11 +137,14 @@ def _cell(meaning: tuple[str, ...]) -> str:
 
 
 def _list_as_json(vocabularies: Sequence[str]) -> dict[str, object]:
+    from tagbox.tags.resolve import can_express, meaning
     from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
     groups = {
-        group.name: {data: group.tags[data] for data in vocabularies if data in group.tags}
+        group.name: {
+            data: meaning(group.name, data) for data in can_express(group.name) if data in vocabularies
+        }
         for group in TAG_GROUPS
     }
     return {"vocabularies": {data: TAGS[data] for data in vocabularies}, "presets": groups}
@@ -146,12 +152,14 @@ def _list_as_json(vocabularies: Sequence[str]) -> dict[str, object]:
 
 def words_as_markdown(vocabularies: Sequence[str]) -> str:
     """Render the table of docs/tags.md: words by vocabularies."""
-    from tagbox.tags.resolve import short_name
+    from tagbox.tags.resolve import can_express, meaning, short_name
     from tagbox.tags.synonyms import TAG_GROUPS
 
     lines = [f"| word | or | {' | '.join(vocabularies)} |", "|---" * (2 + len(vocabularies)) + "|"]
     for group in TAG_GROUPS:
-        if any(data in group.tags for data in vocabularies):
-            cells = (", ".join(map(short_name, group.tags.get(data, ()))) for data in vocabularies)
+        able = can_express(group.name)
+        if any(data in able for data in vocabularies):
+            meanings = (meaning(group.name, data) if data in able else () for data in vocabularies)
+            cells = (", ".join(map(short_name, tags)) for tags in meanings)
             lines.append(f"| {group.name} | {', '.join(group.synonyms)} | {' | '.join(cells)} |")
     return "\n".join(lines)

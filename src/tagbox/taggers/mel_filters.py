@@ -20,8 +20,16 @@ BEND_MEL = BEND_HZ / HZ_PER_MEL
 MEL_PER_LOG_HZ = 27 / math.log(6.4)
 
 
-def mel_filters(bands: int, rate: int, fft: int, low: float, high: float, scale: Scale) -> Tensor:
-    """Compute triangles between points equally spaced on a mel scale, (bands, bins), in float64.
+def mel_filters(
+    bands: int,
+    rate: int,
+    fft: int,
+    low: float,
+    high: float,
+    scale: Scale,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """Compute triangles between points equally spaced on a mel scale, (bands, bins).
 
     On Kaldi's scale triangles are straight over mel, as Kaldi has them; on the others over hertz. On Slaney's
     they have an area of 1 Hz, on the others a height of 1.
@@ -33,11 +41,12 @@ def mel_filters(bands: int, rate: int, fft: int, low: float, high: float, scale:
         low: where the first triangle begins, Hz.
         high: where the last one ends, Hz.
         scale: "htk", "slaney" or "kaldi".
+        dtype: in which they are computed.
     """
     to_mel, to_hz = _SCALES[scale]
-    ends = to_mel(torch.tensor([low, high], dtype=torch.float64, device="cpu"))
-    corners = torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64, device="cpu")
-    bins = torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.float64, device="cpu")
+    first, last = to_mel(torch.tensor([low, high], dtype=torch.float64, device="cpu")).tolist()
+    corners = first + torch.arange(bands + 2, dtype=dtype, device="cpu") * ((last - first) / (bands + 1))
+    bins = torch.arange(fft // 2 + 1, dtype=dtype, device="cpu") * (rate / fft)
     if scale == "kaldi":
         return _triangles(corners, to_mel(bins))
     corners = to_hz(corners)
@@ -60,7 +69,7 @@ def _htk_hz(mel: Tensor) -> Tensor:
 
 
 def _kaldi_mel(hz: Tensor) -> Tensor:
-    return 1127 * torch.log1p(hz / 700)
+    return 1127 * torch.log(1 + hz / 700)
 
 
 def _kaldi_hz(mel: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from tagbox.taggers.frontends import HarmonicSpectrogram, LogMel, PonsMel, Wavef
 from tagbox.taggers.names import TaggerName
 from tagbox.taggers.networks.attention import AttentionCNN
 from tagbox.taggers.networks.crnn import CRNN
+from tagbox.taggers.networks.efficient_at import mn04, mn10
 from tagbox.taggers.networks.fcn import FCN
 from tagbox.taggers.networks.harmonic_cnn import HarmonicCNN
 from tagbox.taggers.networks.listener import WINDOW_SAMPLES, Listener, NormalisedMel
@@ -27,6 +28,7 @@ from tagbox.taggers.networks.share_unet import RATE as SHARE_RATE
 from tagbox.taggers.networks.share_unet import WINDOW_SAMPLES as SHARE_WINDOW
 from tagbox.taggers.networks.share_unet import ShareTagger, StereoFeatures
 from tagbox.taggers.networks.short_chunk_cnn import ShortChunkCNN, ShortChunkResNet
+from tagbox.taggers.precise_frontends import EmphasisedMel
 from tagbox.taggers.tagger import FrontEnd, Tagger
 from tagbox.tags.vocabularies import TAGS
 
@@ -83,6 +85,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hcnn": Architecture(HarmonicCNN, HarmonicSpectrogram(), 80000, memory_format=torch.contiguous_format),
     "pons-musicnn": Architecture(PonsMusicnn, PonsMel(), 48128),
     "pons-vgg": Architecture(mtat_vgg, PonsMel(), 48128, variants={"msd": msd_vgg}),
+    "efficientat-mn04": Architecture(mn04, EmphasisedMel(), 320000, rate=32000),
+    "efficientat-mn10": Architecture(mn10, EmphasisedMel(), 320000, rate=32000),
     "listener": Architecture(Listener, NormalisedMel(), WINDOW_SAMPLES),
     "shares": Architecture(ShareTagger, StereoFeatures(), SHARE_WINDOW, rate=SHARE_RATE),
 }

@@ -23,8 +23,8 @@ SAMPLES_PER_BATCH = 1_000_000
 """Samples that go through a network at a time where no gradient is needed: an hour of music in one batch
 would fill the memory."""
 
-INPUT_NORMS = ("spec_bn", "input_norm")
-"""The names of the batch norm on a network's input, where it has one."""
+INPUT_LAYERS = ("spec_bn", "input_norm", "waveform_encoder")
+"""The names of a network's first layer, where its input needs the full precision: decibels, samples."""
 
 
 class FrontEnd(Protocol):
@@ -102,7 +102,7 @@ class Tagger:
 
     @property
     def input_dtype(self) -> torch.dtype:
-        """The precision of the network's input. Later layers may compute in another (see `Float32Norm`)."""
+        """The precision of the network's input. Later layers may compute in another (see `Float32Layer`)."""
         weight = self._first_weight()
         return torch.float32 if weight is None else weight.dtype
 
@@ -140,10 +140,10 @@ class Tagger:
         if not weights or dtype == weights[-1].dtype:
             return self
         network = copy.deepcopy(self.network).to(dtype)
-        for name in INPUT_NORMS:
+        for name in INPUT_LAYERS:
             if hasattr(network, name):
-                norm = copy.deepcopy(getattr(self.network, name))
-                setattr(network, name, Float32Norm(norm, dtype))
+                layer = copy.deepcopy(getattr(self.network, name))
+                setattr(network, name, Float32Layer(layer, dtype))
         return replace(self, network=network)
 
     def _first_weight(self) -> Tensor | None:
@@ -151,21 +151,21 @@ class Tagger:
         return next(itertools.chain(self.network.parameters(), self.network.buffers()), None)
 
 
-class Float32Norm(nn.Module):
-    """The batch norm on a network's input, in float32, while the layers after it compute in `dtype`.
+class Float32Layer(nn.Module):
+    """The layer on a network's input, in float32, while the layers after it compute in `dtype`.
 
     Decibels span a hundred and more, so bfloat16 would round them to half a dB; normalised, to a hundredth of
     their spread.
     """
 
-    def __init__(self, norm: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, layer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.norm = norm
+        self.layer = layer
         self._dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
-        normalised: Tensor = self.norm(x)
-        return normalised.to(self._dtype)
+        out: Tensor = self.layer(x)
+        return out.to(self._dtype)
 
 
 def predict_logits(

@@ -125,6 +125,6 @@ def _check_exclusive(word: str, data: str) -> None:
     others = can_express(word)
     if data in EXCLUSIVE and others and data not in others:
         raise UnknownTagError(
-            f"the listener has no word for {word!r}, and other taggers do; try --preset steered"
-            f" ({', '.join(others)})"
+            f"the listener has no word for {word!r}, and other taggers do; try --preset "
+            f"steered with a --tagger of {', '.join(others)}"
         )

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tagbox.plugins import discovery
 from tagbox.plugins.descriptions import Vocabulary
 from tagbox.plugins.discovery import Installed
+from tagbox.tags.audioset import AUDIOSET
 
 # fmt: off
 _MTAT = (
@@ -76,7 +77,9 @@ OWN_VOCABULARIES = (
     Vocabulary(
         "rendered", (*RENDERED_CLASSES, *RENDERED_FAMILIES), RENDERED_CLASSES, families=RENDERED_FAMILIES
     ),
+    AUDIOSET,
     Vocabulary("clap", (), is_open=True),
+    Vocabulary("pe", (), is_open=True),
 )
 """TagBox's own, named by its entry point."""
 

@@ -24,6 +24,8 @@ TAGGER_SHAPES = "tagbox.taggers.registry:shapes_of"
 TAGGER_RATE_HZ = 16_000
 SHARES_RATE_HZ = 44_100
 GENERATOR_RATE_HZ = 44_100
+EFFICIENT_RATE_HZ = 32_000
+EFFICIENT_URL = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
 
 
 def _tagger(
@@ -132,6 +134,16 @@ TAGGERS: tuple[Model, ...] = (
     _tagger("jamendo/short"),
     _tagger("msd/short"),
     _tagger("rendered/listener", inside="taggers/data/rendered-listener.safetensors"),
+    _tagger(
+        "audioset/efficientat-mn04",
+        source=f"{EFFICIENT_URL}/mn04_as_mAP_432.pt",
+        rate=EFFICIENT_RATE_HZ,
+    ),
+    _tagger(
+        "audioset/efficientat-mn10",
+        source=f"{EFFICIENT_URL}/mn10_as_mAP_471.pt",
+        rate=EFFICIENT_RATE_HZ,
+    ),
     _tagger("rendered/shares", inside="taggers/data/rendered-shares.safetensors", rate=SHARES_RATE_HZ),
 )
 """TagBox's own, named by its entry point."""

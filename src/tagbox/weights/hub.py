@@ -215,8 +215,6 @@ def fetch(model: Model, on_message: Any = None) -> Path:
         from huggingface_hub import HfApi
 
         info = HfApi(endpoint=_endpoint()).model_info(address.repository, revision=address.revision)
-    # Of a model that the catalogue describes, config.json may not be here yet.
-    resolve(str(address))
     every = [sibling.rfilename for sibling in info.siblings or ()]
     prefix = f"{address.folder}/" if address.folder else ""
     names = [name.removeprefix(prefix) for name in every if name.startswith(prefix)]

@@ -1,0 +1,87 @@
+"""Small networks of the real classes with random weights, as snapshots in the cache of the hub."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from examples.small_clap import COMMIT, new_snapshot, save_letters_tokeniser
+
+from tagbox.tags.audioset import TAGS
+from tagbox.weights import hub
+
+
+def save_small_frames(hub_folder: Path, address: str) -> Path:
+    """Save a small PE-A-Frame into the cache `hub_folder`; return its folder."""
+    from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioFrameLevelModel
+
+    folder = _folder(hub_folder, address)
+    torch.manual_seed(0)
+    text = {
+        "model_type": "modernbert",
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 130,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "cls_token_id": 0,
+        "sep_token_id": 2,
+    }
+    codec = {"encoder_hidden_size": 2, "hidden_size": 8, "codebook_dim": 8, "sampling_rate": 48_000}
+    heard = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "head_dim": 8,
+        "dac_config": {"model_type": "dac", "downsampling_ratios": [2, 8, 10, 12], **codec},
+    }
+    network = PeAudioFrameLevelModel(PeAudioConfig(text_config=text, audio_config=heard))
+    _liven(network)
+    with torch.no_grad():
+        network.text_audio_logit_scale.fill_(0.3)
+        network.text_audio_logit_bias.fill_(-1.0)
+    network.save_pretrained(folder)
+    PeAudioFeatureExtractor().save_pretrained(folder)
+    save_letters_tokeniser(folder)
+    return folder
+
+
+def save_small_transformer(hub_folder: Path, address: str, labels: tuple[str, ...] = TAGS) -> Path:
+    """Save a small Audio Spectrogram Transformer into the cache `hub_folder`; return its folder."""
+    from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
+
+    folder = _folder(hub_folder, address)
+    torch.manual_seed(0)
+    config = ASTConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=24,
+        frequency_stride=16,
+        time_stride=16,
+        id2label=dict(enumerate(labels)),
+        label2id={label: i for i, label in enumerate(labels)},
+    )
+    network = ASTForAudioClassification(config)
+    _liven(network)
+    network.save_pretrained(folder)
+    ASTFeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+def _folder(hub_folder: Path, address: str) -> Path:
+    parsed = hub.Address.parse(address)
+    commit = parsed.revision if len(parsed.revision) == len(COMMIT) else COMMIT
+    return new_snapshot(hub_folder, parsed.repository, commit=commit)
+
+
+def _liven(network: Any) -> None:
+    """Spread the weights: freshly made networks are close to constant."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=1 / weight[0].numel() ** 0.5)
