@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 SENTENCE = "a violin that is played far away"
 
 
-def main(sentence: str, seconds: float = 6.0) -> None:
+def main(sentence: str = SENTENCE, seconds: float = 6.0) -> None:
     """Separate what `sentence` names from the beginning of the duet, and print what was heard."""
     duet = audio.read(HERE / "duet" / "mixture.flac", 0, seconds)
     with tempfile.TemporaryDirectory() as home:
@@ -48,4 +48,4 @@ def main(sentence: str, seconds: float = 6.0) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or [SENTENCE])
+    main(" ".join(sys.argv[1:]) or SENTENCE)

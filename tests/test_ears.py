@@ -172,8 +172,8 @@ def small_efficient_state(name: str) -> dict[str, Tensor]:
 
 
 PUBLISHED = {
-    "efficientat-mn04": (983_599, [1.044694, 2.90821, -0.55502, -0.803509, 0.706137, -3.469752]),
-    "efficientat-mn10": (4_876_831, [-5.132856, 3.823632, 9.633142, 1.937633, 5.457978, -0.221497]),
+    "mn04": (983_599, [1.044694, 2.90821, -0.55502, -0.803509, 0.706137, -3.469752]),
+    "mn10": (4_876_831, [-5.132856, 3.823632, 9.633142, 1.937633, 5.457978, -0.221497]),
 }
 """Weights, and logits of the published program (commit a425fdc) for the recipe above and a random input."""
 
@@ -194,9 +194,7 @@ def test_efficientat_has_the_numbers_of_the_published_program(name: str) -> None
 def test_efficientat_hears_what_the_library_computes() -> None:
     from transformers.audio_utils import mel_filter_bank, spectrogram
 
-    tagger = registry.from_state_dict(
-        "efficientat-mn04", "audioset", small_efficient_state("efficientat-mn04"), "none"
-    )
+    tagger = registry.from_state_dict("mn04", "audioset", small_efficient_state("mn04"), "none")
     sound = duet(32_000)
     samples = sound[0].double().numpy()
     filters = mel_filter_bank(
@@ -222,7 +220,7 @@ def test_efficientat_hears_what_the_library_computes() -> None:
 
 def test_efficientat_is_imported_as_it_is_published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "home"))
-    model = catalogue.model_by_identifier("audioset/efficientat-mn04")
+    model = catalogue.model_by_identifier("audioset/mn04")
     state = small_efficient_state(model.name)
     torch.save(state, tmp_path / "mn04.pt")
     store.import_file(model, tmp_path / "mn04.pt")

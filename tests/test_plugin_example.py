@@ -101,7 +101,7 @@ from tagbox.ui.processing import process_separation
 
 song, folder = map(Path, sys.argv[1:])
 with gradio.Blocks(analytics_enabled=False):
-    built = form.build_form("a", ["steered"], Limits(), {})
+    built = form.build_form("a", ["steered"], Limits(), {"embedded": "embedded"})
 chosen = {"taggers": ["brightness/balance"], "steps": 2, "components": 2}
 names = ["preset", *built.settings]
 values = [chosen.get(name, control.value) for name, control in zip(names, built.controls)]

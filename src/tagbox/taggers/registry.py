@@ -85,8 +85,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "hcnn": Architecture(HarmonicCNN, HarmonicSpectrogram(), 80000, memory_format=torch.contiguous_format),
     "pons-musicnn": Architecture(PonsMusicnn, PonsMel(), 48128),
     "pons-vgg": Architecture(mtat_vgg, PonsMel(), 48128, variants={"msd": msd_vgg}),
-    "efficientat-mn04": Architecture(mn04, EmphasisedMel(), 320000, rate=32000),
-    "efficientat-mn10": Architecture(mn10, EmphasisedMel(), 320000, rate=32000),
+    "mn04": Architecture(mn04, EmphasisedMel(), 320000, rate=32000),
+    "mn10": Architecture(mn10, EmphasisedMel(), 320000, rate=32000),
     "listener": Architecture(Listener, NormalisedMel(), WINDOW_SAMPLES),
     "shares": Architecture(ShareTagger, StereoFeatures(), SHARE_WINDOW, rate=SHARE_RATE),
 }

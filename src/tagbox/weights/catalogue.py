@@ -135,12 +135,12 @@ TAGGERS: tuple[Model, ...] = (
     _tagger("msd/short"),
     _tagger("rendered/listener", inside="taggers/data/rendered-listener.safetensors"),
     _tagger(
-        "audioset/efficientat-mn04",
+        "audioset/mn04",
         source=f"{EFFICIENT_URL}/mn04_as_mAP_432.pt",
         rate=EFFICIENT_RATE_HZ,
     ),
     _tagger(
-        "audioset/efficientat-mn10",
+        "audioset/mn10",
         source=f"{EFFICIENT_URL}/mn10_as_mAP_471.pt",
         rate=EFFICIENT_RATE_HZ,
     ),
