@@ -18,7 +18,14 @@ from tagbox.audio.stft import istft, stft
 from tagbox.generators.quantisers import make_quantiser
 from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.components import Components, decompose, mean_gate_mask, separate_with_dictionary
-from tagbox.methods.gate_inference import class_shares, exclusive_tags, gates_of, hear_components, infer_gates, share_taggers
+from tagbox.methods.gate_inference import (
+    class_shares,
+    exclusive_tags,
+    gates_of,
+    hear_components,
+    infer_gates,
+    share_taggers,
+)
 from tagbox.methods.gates import Gates
 from tagbox.methods.latents import LatentMask
 from tagbox.methods.objectives import find_objective
