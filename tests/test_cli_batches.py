@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -197,3 +198,19 @@ def test_a_plot_goes_with_the_stems_that_it_shows(music: Path, tmp_path: Path) -
     plot.write_bytes(b"mine")
     assert run_tagbox(*command, "violin", "--force")[0] == 0
     assert plot.read_bytes() == b"mine"
+
+
+def test_ctrl_c_while_a_plot_is_drawn_keeps_the_stems(
+    music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    out = tmp_path / "out"
+    command = ("separate", music / "a.wav", "-o", out, "--preset", "fast", "--tags", "violin", "--plot")
+    with monkeypatch.context() as patched:
+        patched.setattr(figure, "savefig", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+        code, _, err = run_tagbox(*command)
+    assert code == 130 and "stopped" in err
+    assert {path.name for path in (out / "a").iterdir()} == {"violin.wav", "residual.wav", "run.json"}
+    assert "plot" not in json.loads((out / "a" / "run.json").read_text())
+    assert run_tagbox(*command)[0] == 0
+    assert (out / "a" / "plot.png").is_file()

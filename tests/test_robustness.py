@@ -17,6 +17,7 @@ from benchmarks.robustness import full_disk
 from benchmarks.robustness.child import read_damaged
 from benchmarks.robustness.failing_calls import preloaded
 from benchmarks.robustness.seeds import Target, make_targets
+from cli_runner import run_tagbox
 from tagbox.atomic_files import failed_write, move_together, write_atomically, write_json, written_together
 from tagbox.audio import files, mpeg
 from tagbox.audio.decoders import FfmpegDecoder
@@ -30,6 +31,7 @@ from tagbox.rendering import midi
 from tagbox.rendering.scores import Note, Part, busiest_window
 from tagbox.temporary_files import PREFIX, remove_abandoned, temporary_file, temporary_folder
 
+ROOT = Path(__file__).resolve().parents[1]
 DAMAGED_PER_FORMAT = 4
 MIN_WEIGHT = 1.0
 """Formats that take a process each are left to the benchmark."""
@@ -338,6 +340,61 @@ def test_too_little_memory_is_said_in_a_line() -> None:
 def test_a_tensor_larger_than_memory_raises_what_is_recognised() -> None:
     with pytest.raises(OutOfMemoryError), explain_out_of_memory():
         torch.empty(1 << 52)
+
+
+SEPARATE_IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+import tagbox.api, tagbox.cli.batch
+from benchmarks.robustness.child import limit_memory
+from benchmarks.robustness.jobs import TINY, in_fork, run_command
+
+for spare in (2, 40):
+    def separate(out, again):
+        limit_memory(spare << 20)
+        run_command("separate", sys.argv[1], "--tags", "violin", "-o", out, *TINY)
+
+    code, lines = in_fork(separate, Path(sys.argv[2]), False)
+    print(code, " / ".join(lines))
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited as Linux does it")
+def test_a_separation_for_which_memory_is_too_little(tmp_path: Path) -> None:
+    duet, out = ROOT / "examples" / "duet" / "mixture.flac", tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-c", SEPARATE_IN_LITTLE_MEMORY, str(duet), str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.startswith("1 ") and line.count("tagbox: ") == 1 and "memory" in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["separate", "transfer", "evaluate", "dataset", "train-generator"])
+def test_a_disk_that_is_read_only_is_told_before_the_work(command: str, tmp_path: Path) -> None:
+    try:
+        with full_disk._small_disk(tmp_path, 1, read_only=True) as disk:
+            duet = ROOT / "examples" / "duet"
+            given = {
+                "separate": (duet / "mixture.flac", "--tags", "violin"),
+                "transfer": (duet / "mixture.flac", "--tags", "violin"),
+                "evaluate": (duet.parent,),
+                "train-generator": (duet,),
+            }.get(command, ())
+            name = {"transfer": "a.wav", "train-generator": "a.safetensors"}.get(command, "out")
+            place = ("-o",) if given else ()
+            code, out, err = run_tagbox(command, *given, *place, disk / name)
+    except OSError as error:
+        pytest.skip(f"no disk can be mounted here: {error}")
+    assert (code, out) == (1, "") and err.startswith("tagbox: ") and err.count("\n") == 1
+    assert str(disk) in err
 
 
 def test_remarks_of_decoders_are_dropped_and_other_words_are_not(capfd: pytest.CaptureFixture[str]) -> None:

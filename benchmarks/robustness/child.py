@@ -22,10 +22,10 @@ SPARE_BYTES = 1 << 30
 """Memory beyond what the libraries take; no input is longer than some 100 KB."""
 
 
-def limit_memory() -> None:
-    """Limit the address space of this process."""
+def limit_memory(spare: int = SPARE_BYTES) -> None:
+    """Limit the address space of this process to `spare` bytes more than it has."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + SPARE_BYTES
+    limit = pages * resource.getpagesize() + spare
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 

@@ -27,6 +27,8 @@ PAGE = 4096
 MAX_PAGES = 400
 DETACH = 2
 """Of umount2: whatever still has files open there."""
+READ_ONLY = 1
+"""Of mount."""
 RATE = 44_100
 
 Writer = Callable[[Path], None]
@@ -101,7 +103,7 @@ def _try_once(writer: Writer, disk: Path) -> tuple[str | None, bool]:
 
 
 @contextmanager
-def _small_disk(folder: Path, pages: int) -> Iterator[Path]:
+def _small_disk(folder: Path, pages: int, read_only: bool = False) -> Iterator[Path]:
     """Mount a disk of `pages` pages.
 
     Raises:
@@ -111,7 +113,7 @@ def _small_disk(folder: Path, pages: int) -> Iterator[Path]:
     disk.mkdir(exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"size={pages * PAGE},nr_inodes=64,mode=777".encode()
-    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", 0, options):
+    if libc.mount(b"tmpfs", os.fsencode(disk), b"tmpfs", READ_ONLY if read_only else 0, options):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     try:
         yield disk

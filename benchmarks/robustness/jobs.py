@@ -160,7 +160,7 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
     def separate(*options: object, resumes: bool = False, recording: Path = song) -> Run:
         def run(out: Path, again: bool) -> None:
             force = ("--force",) if again and not resumes else ()
-            _tagbox("separate", recording, "--tags", "violin", "-o", out, *TINY, *options, *force)
+            run_command("separate", recording, "--tags", "violin", "-o", out, *TINY, *options, *force)
 
         return run
 
@@ -173,20 +173,22 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
     def transfer(out: Path, again: bool) -> None:
         force = ("--force",) if again else ()
         target = out / "transfer.wav"
-        _tagbox("transfer", short, "--tags", "violin", "-o", target, "--steps", 1, "--device", "cpu", *force)
+        run_command(
+            "transfer", short, "--tags", "violin", "-o", target, "--steps", 1, "--device", "cpu", *force
+        )
 
     def evaluate(out: Path, again: bool) -> None:
         resume = ("--resume",) if again else ()
         preset = "tiny=default:steps=1,components=4,factorisations=1"
-        _tagbox("evaluate", data, "-o", out, "--preset", preset, "--seconds", 1, "--players", 1, *resume)
+        run_command("evaluate", data, "-o", out, "--preset", preset, "--seconds", 1, "--players", 1, *resume)
 
     def pull(out: Path, again: bool) -> None:
         os.environ["TAGBOX_HOME"] = str(out)
-        _tagbox("models", "pull", "mtat/crnn")
+        run_command("models", "pull", "mtat/crnn")
 
     def import_file(out: Path, again: bool) -> None:
         os.environ["TAGBOX_HOME"] = str(out)
-        _tagbox("models", "import", folder / "crnn.pth", "--as", "mtat/crnn")
+        run_command("models", "import", folder / "crnn.pth", "--as", "mtat/crnn")
 
     def dataset(out: Path, again: bool) -> None:
         from benchmarks.robustness.soundfonts import write
@@ -194,13 +196,13 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         font = folder / "font.sf2"
         if not font.exists():
             write(font)
-        _tagbox("dataset", out, "--tracks", 1, "--seconds", 1, "--soundfont", font)
+        run_command("dataset", out, "--tracks", 1, "--seconds", 1, "--soundfont", font)
 
     def train(out: Path, again: bool) -> None:
         sizes = ("--levels", 1, "--width", 4, "--depth", 1, "--entries", 8, "--batch", 1, "--samples", 2400)
         resume = ("--resume", "--force") if again else ()
         target = out / "mine.safetensors"
-        _tagbox("train-generator", albums, "-o", target, "--steps", 1, *sizes, "--device", "cpu", *resume)
+        run_command("train-generator", albums, "-o", target, "--steps", 1, *sizes, "--device", "cpu", *resume)
 
     jobs = [
         Job("separate", separate(), _hashes),
@@ -226,7 +228,8 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         server.close()
 
 
-def _tagbox(*words: object) -> None:
+def run_command(*words: object) -> None:
+    """Run `tagbox` in this process."""
     sys.argv = ["tagbox", *map(str, words)]
     main()
 
@@ -239,7 +242,7 @@ def _to_file(path: Path, *words: object) -> None:
         # The shell's call, which was to fail, and no other does.
         file = _opened(path)
     os.dup2(file, 1)
-    _tagbox(*words)
+    run_command(*words)
 
 
 def _opened(path: Path) -> int:

@@ -13,15 +13,20 @@ ALLOCATION_FAILURES = (
     "Cannot allocate memory",
     "ALLOC_FAILED",
     "failed to allocate",
+    "cannot allocate memory",
+    "failed to map segment",
 )
-"""Words of PyTorch's allocators, of C++, of the system and of cuBLAS."""
+"""Words of PyTorch's allocators, of C++, of the system, of cuBLAS and of what loads libraries."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that memory could not be had."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATION_FAILURES)
+    # A library that finds no memory cannot be imported.
+    return isinstance(error, (RuntimeError, ImportError)) and any(
+        words in str(error) for words in ALLOCATION_FAILURES
+    )
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from tagbox.audio.continuation import ContinuedDecoder
 from tagbox.audio.decoding import Decoder, Samples
 from tagbox.audio.layouts import DEFAULT_MASKS, layout_mask, vorbis_to_wave, wave_mask
 from tagbox.audio.quiet_libraries import CHATTY_FORMATS, decoders_silenced
+from tagbox.audio.wave_chunks import data_bytes, find_chunk
 from tagbox.errors import UnreadableRecordingError
 
 BLOCK_SAMPLES = 1 << 16
@@ -365,16 +366,11 @@ def _feed(path: Path, stream: mpeg.MpegStream, pipe: int) -> None:
 
 def _endless_wave(path: Path) -> tuple[int, int] | None:
     """Find a data chunk that was never given its size: where its size stands, and the bytes that follow."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(chunk := file.read(8)) == 8:
-            length = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
-                following = size - file.tell()
-                return (file.tell() - 4, following) if length == 0 and following else None
-            file.seek(length + length % 2, 1)
-    return None
+    position = find_chunk(path, b"data")
+    if position is None or data_bytes(path):
+        return None
+    following = path.stat().st_size - position
+    return (position - 4, following) if following else None
 
 
 class _PatchedHeader(io.RawIOBase):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 MAX_RIFF_BYTES = 2**32 - 1
 PEAK_TIME_OFFSET = 4
+MAX_CHUNKS = 1000
+"""Before the samples; a file of zeros would be millions of empty ones."""
 
 
 def find_chunk(path: Path, name: bytes) -> int | None:
@@ -14,11 +16,12 @@ def find_chunk(path: Path, name: bytes) -> int | None:
         header = file.read(12)
         if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
             return None
-        while len(chunk := file.read(8)) == 8:
-            if chunk[:4] == name:
+        for _ in range(MAX_CHUNKS):
+            chunk = file.read(8)
+            if chunk[:4] == name and len(chunk) == 8:
                 return file.tell()
             size = int.from_bytes(chunk[4:], "little")
-            if chunk[:4] == b"data":
+            if len(chunk) < 8 or chunk[:4] == b"data":
                 return None
             file.seek(size + size % 2, 1)
     return None
