@@ -47,12 +47,14 @@ class Job:
         run: the command.
         hashes: a fingerprint of each result, without what differs from run to run.
         is_slow: whether it takes seconds, of which most are no writing.
+        is_redirected: whether its result is standard output, whose file the shell empties before it begins.
     """
 
     name: str
     run: Run
     hashes: Callable[[Path], dict[str, str]]
     is_slow: bool = False
+    is_redirected: bool = False
 
 
 def in_fork(
@@ -165,10 +167,10 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         return run
 
     def separate_to_stdout(out: Path, again: bool) -> None:
-        _to_file(out / "violin.wav", "separate", short, "--tags", "violin", "--stdout", *TINY)
+        _to_file(out / "standard-output", "separate", short, "--tags", "violin", "--stdout", *TINY)
 
     def tag(out: Path, again: bool) -> None:
-        _to_file(out / "tags.txt", "tag", short, "--json")
+        _to_file(out / "standard-output", "tag", short, "--json")
 
     def transfer(out: Path, again: bool) -> None:
         force = ("--force",) if again else ()
@@ -210,9 +212,9 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         Job("separate --format flac", separate("--format", "flac"), _hashes),
         Job("separate --segment 3 --format flac", separate(*STREAMED, "--format", "flac"), _hashes),
         Job("separate --plot", separate("--plot"), _hashes, is_slow=True),
-        Job("separate --stdout", separate_to_stdout, _hashes),
+        Job("separate --stdout", separate_to_stdout, _hashes, is_redirected=True),
         Job("separate FOLDER", separate(recording=albums, resumes=True), _hashes),
-        Job("tag", tag, _hashes),
+        Job("tag", tag, _hashes, is_redirected=True),
         Job("transfer", transfer, _hashes, is_slow=True),
         Job("evaluate", evaluate, _record_hashes),
         Job("models pull", pull, _hashes),

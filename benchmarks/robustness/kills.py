@@ -57,7 +57,11 @@ def run(
     results: dict[str, Kills] = {}
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder, make_jobs(Path(folder), RECORDING_SECONDS) as all_jobs:
-        jobs = [job for job in all_jobs if not job.is_slow and (only is None or only in job.name)]
+        jobs = [
+            job
+            for job in all_jobs
+            if not (job.is_slow or job.is_redirected) and (only is None or only in job.name)
+        ]
         undisturbed = {}
         for job in jobs:
             out = Path(folder, "undisturbed", job.name.replace(" ", "-"))
