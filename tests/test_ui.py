@@ -567,6 +567,27 @@ def test_cancel_leaves_no_result_and_stop_keeps_the_best_so_far(
     assert len(site.files("violin.flac")) == before + 1  # of the run that was kept
 
 
+def test_containers_of_phones_and_video_sites(page: "sync_api.Page", ffmpeg: None, tmp_path: Path) -> None:
+    """Browsers call some of them video, and Gradio by itself takes audio only."""
+    picture = ["-f", "lavfi", "-i", "color=s=64x64:d=1", "-c:v", "mpeg4"]
+    for ending, options in {"mp4": picture, "webm": ["-c:a", "libopus"], "m4a": []}.items():
+        path = tmp_path / f"phone.{ending}"
+        command = ["ffmpeg", "-v", "error", "-t", "1", "-i", str(DUET), *options, str(path)]
+        subprocess.run(command, check=True)
+        upload_and_wait(page, path)
+    page.reload()
+    page.locator("#separate-start").wait_for()
+    dropped = page.evaluate_handle(
+        """() => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File(["no music"], "phone.mp4", { type: "video/mp4" }));
+            return transfer;
+        }"""
+    )
+    page.locator("#separate-recording button").first.dispatch_event("drop", {"dataTransfer": dropped})
+    sync_api.expect(page.locator("#separate-message")).to_contain_text("phone.mp4", timeout=TIMEOUT_MS)
+
+
 @pytest.mark.parametrize("content", [b"not music", b"\x00\x01\x02" * 999], ids=["text", "noise"])
 def test_a_broken_file_gives_the_error_of_the_command_line(
     page: "sync_api.Page", tmp_path: Path, content: bytes

@@ -16,6 +16,7 @@ HEADING = "# TagBox\nSeparate an instrument from a recording by its name."
 CLEANUP_INTERVAL_SECONDS = 600
 MAX_FILE_AGE_SECONDS = 6 * 3600
 STYLE = Path(__file__).parent / "page.css"
+SCRIPT = Path(__file__).parent / "page.js"
 # Fonts that every system has: the page loads none from another server.
 FONT = ("system-ui", "sans-serif")
 MONOSPACE_FONT = ("ui-monospace", "monospace")

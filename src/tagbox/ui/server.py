@@ -121,6 +121,7 @@ def _launch(host: str, port: int, context: "PageContext") -> "tuple[gradio.Block
             max_file_size=context.limits.megabytes * 1_000_000,
             theme=page.theme(),
             css_paths=[page.STYLE],
+            head=f"<script>{page.SCRIPT.read_text(encoding='utf-8')}</script>",
             app_kwargs=_app_options(context),
         )
     except (OSError, gradio.exceptions.Error) as error:
