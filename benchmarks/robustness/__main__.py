@@ -51,7 +51,7 @@ def run_part(name: str, args: argparse.Namespace, report: Report) -> dict[str, A
     if name == "calls":
         from benchmarks.robustness import failing_calls
 
-        return failing_calls.run(args.command, report)
+        return failing_calls.run(args.command, args.step, report)
     from benchmarks.robustness import full_disk
 
     disks = full_disk.run(args.step)
@@ -90,7 +90,9 @@ def main() -> None:
     parser.add_argument("--compared", type=int, default=40, help="files of each format, with ffmpeg")
     parser.add_argument("--kills", type=int, default=200, help="kills")
     parser.add_argument("--seconds", type=float, help="after which no further command is killed")
-    parser.add_argument("--step", type=int, default=1, help="pages by which disks differ in size")
+    parser.add_argument(
+        "--step", type=int, default=1, help="of pages by which disks differ in size, and of calls"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the damage and of the moments")
     parser.add_argument("--command", help="only commands whose names hold this, of kills and failing calls")
     parser.add_argument("--format", help="only damaged inputs of formats whose names hold this")

@@ -1,6 +1,6 @@
 """Let each call of each command that writes to the disk fail once; see what is left and said.
 
-    python -m benchmarks.robustness.failing_calls COMMAND
+    python -m benchmarks.robustness.failing_calls COMMAND STEP
 
 runs in a process into which `failing_calls.c` was loaded, and prints a line of JSON for each command whose
 name holds COMMAND. Commands run in forks of it.
@@ -46,18 +46,19 @@ class FailingCalls:
     faults: list[str] = field(default_factory=list)
 
 
-def run(only: str | None, report: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+def run(only: str | None, step: int, report: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
     """Compile the library, try commands in a process of its own, and return their counts.
 
     Args:
         only: commands whose names hold this.
+        step: 1 lets each call fail, 2 every other one.
         report: called with all counts whenever a command is done.
     """
     with tempfile.TemporaryDirectory() as folder:
         environment = preloaded(Path(folder))
         if isinstance(environment, str):
             return {"skipped": environment}
-        module = [sys.executable, "-m", "benchmarks.robustness.failing_calls", only or ""]
+        module = [sys.executable, "-m", "benchmarks.robustness.failing_calls", only or "", str(step)]
         counts: dict[str, Any] = {}
         with subprocess.Popen(module, env=environment, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
@@ -113,7 +114,7 @@ def main() -> None:
     """Try the commands."""
     from benchmarks.robustness.jobs import make_jobs
 
-    only = sys.argv[1]
+    only, step = sys.argv[1], int(sys.argv[2])
     state = State(Path(os.environ["FAILING_CALLS_STATE"]))
     place = Path(os.environ["FAILING_CALLS_FOLDER"])
     tempfile.tempdir = str(place)
@@ -121,11 +122,11 @@ def main() -> None:
         for job in jobs:
             if only in job.name:
                 counts = FailingCalls()
-                _try_job(job, place, state, counts)
+                _try_job(job, place, state, step, counts)
                 print(json.dumps({job.name: asdict(counts)}), flush=True)
 
 
-def _try_job(job: Any, place: Path, state: State, result: FailingCalls) -> None:
+def _try_job(job: Any, place: Path, state: State, step: int, result: FailingCalls) -> None:
     from benchmarks.robustness.jobs import in_fork
 
     out = place / "out"
@@ -137,7 +138,7 @@ def _try_job(job: Any, place: Path, state: State, result: FailingCalls) -> None:
         return
     finished, names = job.hashes(out), _names(place)
     for failure, (error, stays) in FAILURES.items():
-        for number in range(1, min(result.calls, MAX_CALLS) + 1):
+        for number in range(1, min(result.calls, MAX_CALLS) + 1, step):
             for again in (False, True):
                 # Into an empty folder, and every fourth time over the results of an earlier run.
                 if again and (number % 4 or job.is_redirected or job.name == "evaluate"):
