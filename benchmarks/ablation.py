@@ -1,4 +1,4 @@
-"""Measure what each part of the preset `default` contributes: SI-SDR improvement with and without it.
+"""Measure what each part of the preset `components` contributes: SI-SDR improvement with and without it.
 
     python -m benchmarks.ablation DATASET... [--weights FILE] [--untouched N] [--limit N] [--markdown FILE]
 
@@ -60,12 +60,12 @@ class Row:
 
 
 ROWS: Mapping[str, Row] = {
-    "default": Row(),
+    "components": Row(),
     "one factorisation of 16": Row(factorisations=(0,)),
     "one of 32": Row(factorisations=(1,)),
-    "two, 16 and 32 (fast)": Row(factorisations=(0, 1)),
+    "two, 16 and 32 (as in default)": Row(factorisations=(0, 1)),
     "four": Row(factorisations=tuple(range(4))),
-    "twelve (best)": Row(factorisations=tuple(range(12))),
+    "twelve": Row(factorisations=tuple(range(12))),
     "without temperature": Row(prior=GatePrior(temperature_exponent=1.0)),
     "without class prior": Row(prior=GatePrior(class_prior_exponent=0.0)),
     "without presence prior": Row(prior=GatePrior(presence_exponent=0.0)),
@@ -93,7 +93,7 @@ class TaggedFactorisation:
 
 
 def tag_factorisations(mixture: Tensor, tagger: Tagger, count: int) -> list[TaggedFactorisation]:
-    """Decompose `mixture` (samples,) as the default does, `count` times, and tag every component."""
+    """Decompose `mixture` (samples,) as `components` does, `count` times, and tag every component."""
     spectrum = stft(mixture, N_FFT)
     total = 16 * (count + count // 2)
     tagged = []
@@ -219,7 +219,7 @@ def main() -> None:
             for track in tracks:
                 results[track.name] = measure_track(track, tagger)
                 shown = ", ".join(
-                    f"{query} {gain:+.1f}" for query, gain in results[track.name]["default"].items()
+                    f"{query} {gain:+.1f}" for query, gain in results[track.name]["components"].items()
                 )
                 print(f"{root.name} {track.name}: {shown}", flush=True)
             names = [track.name for track in tracks]

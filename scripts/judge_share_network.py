@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Judge weights of the share network on recordings whose sources are known.
 
-    python -m scripts.judge_share_network RUN.pt DATA... [--stempeg] [--preset fast] [--log FILE]
+    python -m scripts.judge_share_network RUN.pt DATA... [--stempeg] [--components 2] [--log FILE]
 
 RUN.pt is a checkpoint, whose averaged weights are judged, or .safetensors. DATA is a folder in Slakh2100's
 layout, or one of songs with mix, vocals_true and accompaniment_true. --stempeg adds the excerpt of MUSDB18
-that the package stempeg carries. With --preset, the network's masks are also multiplied with a preset's, as
-the preset shares+components does; those estimates are computed once and kept.
+that the package stempeg carries. "alone" is the preset fast. With --components, the network's masks are also
+multiplied with those of components of so many factorisations (2 is the default, 8 the preset best); the
+components' estimates are computed once and kept.
 
 Printed for each set: mean and median of the SI-SDR improvement (dB, of the mean of the channels), the part
 of the sources that come out worse than nothing, and two leaks, in dB and smaller is better: how much of the
@@ -16,7 +17,7 @@ source is left in the remainder, and how much of the others is in the estimate.
 import argparse
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,14 +159,14 @@ def load(path: Path) -> ShareUNet:
 
 @torch.no_grad()
 def estimates(
-    network: ShareUNet, recording: Recording, beside: Callable[[str], Tensor] | None
+    network: ShareUNet, recording: Recording, by_components: Mapping[int, Callable[[str], Tensor]]
 ) -> dict[str, dict[str, Tensor]]:
     """Separate by the network's shares as masks: by tag and by way, (channels, samples).
 
     Args:
         network: that is judged.
         recording: with its sources.
-        beside: a tag to another estimate, which is multiplied with the network's.
+        by_components: by the number of factorisations, a tag to the estimate by components.
     """
     mixture = recording.mixture[None]
     answers, energy = shares(network, mixture)
@@ -183,22 +184,24 @@ def estimates(
         masks = {way: GRID.over_bins(part, spectrum.shape[-1]) for way, part in divided.items()}
         masks["alone"] = raise_small_sources(masks["network, prior"], power(spectrum).sum(dim=0))
         made[tag] = {way: apply_masks(mask[:1], spectrum, samples)[0] for way, mask in masks.items()}
-        if beside:
-            other = beside(tag)
+        for factorisations, estimate in by_components.items():
+            other = estimate(tag)
             both = product_of_masks(
                 masks["network, prior"], masks_of(other[None], spectrum), power(spectrum).sum(dim=0)
             )
-            made[tag] |= {"beside": other, "both": apply_masks(both[:1], spectrum, samples)[0]}
+            made[tag][f"components {factorisations}"] = other
+            made[tag][f"with components {factorisations}"] = apply_masks(both[:1], spectrum, samples)[0]
     return made
 
 
-def by_preset(recording: Recording, tag: str, preset: str, kept: Path) -> Tensor:
-    """Separate with a preset, or take what was kept of it."""
-    words = f"{recording.data}/{recording.name}/{tag}/{preset}/{recording.mixture.shape}"
+def by_components(recording: Recording, tag: str, factorisations: int, kept: Path) -> Tensor:
+    """Separate with the preset components, or take what was kept of it."""
+    words = f"{recording.data}/{recording.name}/{tag}/components-{factorisations}/{recording.mixture.shape}"
     path = kept / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
     if not path.exists():
         kept.mkdir(parents=True, exist_ok=True)
-        found = tagbox.separate(recording.mixture.numpy(), RATE, [tag], preset=preset, device="cpu")
+        how = {"preset": "components", "factorisations": factorisations, "device": "cpu"}
+        found = tagbox.separate(recording.mixture.numpy(), RATE, [tag], **how)
         np.save(path, np.asarray(found.sources[tag], dtype=np.float16))
     return torch.from_numpy(np.load(path).astype(np.float32))
 
@@ -227,13 +230,11 @@ def measured(estimate: Tensor, source: Tensor, mixture: Tensor) -> Measured:
 
 
 def judged(
-    network: ShareUNet, recording: Recording, preset: str | None, kept: Path
+    network: ShareUNet, recording: Recording, components: Sequence[int], kept: Path
 ) -> Iterator[tuple[str, str, Measured]]:
     """Measure every source of a recording by every way: (tag, way, measured)."""
-    beside = partial(by_preset, recording, preset=preset, kept=kept) if preset else None
-    for tag, ways in estimates(network, recording, beside).items():
-        if preset:
-            ways[preset], ways[f"with {preset}"] = ways.pop("beside"), ways.pop("both")
+    others = {n: partial(by_components, recording, factorisations=n, kept=kept) for n in components}
+    for tag, ways in estimates(network, recording, others).items():
         for way, estimate in ways.items():
             yield tag, way, measured(estimate, recording.sources[tag], recording.mixture)
             if recording.remainder:
@@ -263,7 +264,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("data", type=Path, nargs="*")
     parser.add_argument("--stempeg", action="store_true")
-    parser.add_argument("--preset", default=None)
+    parser.add_argument("--components", type=int, nargs="*", default=[])
     parser.add_argument("--kept", type=Path, default=Path("kept-estimates"))
     parser.add_argument("--every", type=int, default=1, help="take only every so many recordings of a set")
     parser.add_argument("--threads", type=int, default=2)
@@ -280,14 +281,14 @@ def main() -> None:
     rows: dict[tuple[str, str], list[Measured]] = {}
     for recording in recordings:
         alone = recording.data in ("stempeg", "songs")
-        for tag, way, one in judged(network, recording, args.preset, args.kept):
+        for tag, way, one in judged(network, recording, args.components, args.kept):
             rows.setdefault((f"{recording.data}: {tag}" if alone else recording.data, way), []).append(one)
             if args.each:
                 print(f"{recording.name} {tag} {way} {one}", flush=True)
     for (data, way), own in rows.items():
         found = summary(own)
         print(
-            f"{data:26s} {way:16s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
+            f"{data:26s} {way:18s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
             f"{found['below_0']:4.0%}  left {found['left']:6.1f}  others {found['others']:6.1f}  "
             f"({found['cases']})",
             flush=True,

@@ -262,7 +262,9 @@ def test_presets_and_limits_agree_with_the_program() -> None:
     assert set(texts) == set(PRESETS)
     counts = {preset: re.search(r"(\d+)\s+factorisations", text) for preset, text in texts.items()}
     told = {preset: int(count[1]) for preset, count in counts.items() if count}
-    assert told == {preset: PRESETS[preset].settings.factorisations for preset in ("default", "best", "fast")}
+    assert told == {
+        preset: PRESETS[preset].settings.factorisations for preset in ("default", "best", "components")
+    }
     limits = " ".join((DOCS / "limits.md").read_text().split())
     numbers = re.search(r"knows (\d+) classes of instruments and voices, and (\w+) families", limits)
     classes, every = len(EXCLUSIVE["rendered"]), len(TAGS["rendered"])

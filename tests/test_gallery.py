@@ -191,7 +191,7 @@ def test_every_example_of_the_published_page_is_there() -> None:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Example, Setup]]:
     """A gallery of one short run, made by the real command."""
-    setup = Setup("fast", "fast", "Quick.", {"components": 4})
+    setup = Setup("fast", "fast", "Quick.", {"precision": "float32"})
     example = Example(
         "quick", "Quick", "none", "A duet.", "duet", "violin", (setup,), EXAMPLES[1].table, stem="violin"
     )

@@ -151,6 +151,6 @@ def test_taggers_without_shares_are_refused() -> None:
 def test_inferred_gates_separate() -> None:
     read = audio.read(EXAMPLES / "duet/mixture.flac", 3.0, 6.0)
     truth = audio.read(EXAMPLES / "duet/violin.flac", 3.0, 6.0).samples
-    how = {"taggers": ("rendered/listener",), "begin": "heard", "factorisations": 2, "steps": 1}
+    how = {"preset": "components", "factorisations": 2}
     found = tagbox.separate(read.samples, read.rate, ["violin"], **how)
     assert si_sdr(found.sources["violin"], truth) > si_sdr(read.samples, truth) + 1.5

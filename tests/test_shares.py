@@ -34,7 +34,7 @@ from tagbox.tags.vocabularies import RENDERED_CLASSES
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 CLASSES = len(RENDERED_CLASSES)
-PRESETS = ("shares", "shares+components")
+PRESETS = ("fast", "default")
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -183,7 +183,7 @@ def test_level_and_repetition_change_nothing(preset: str) -> None:
     how = {"preset": preset, "precision": "float32", "components": 4}
     first, again = (tagbox.separate(recording.samples, recording.rate, ["drums"], **how) for _ in range(2))
     assert torch.equal(torch.as_tensor(first.sources["drums"]), torch.as_tensor(again.sources["drums"]))
-    if preset == "shares":
+    if preset == "fast":
         quiet = tagbox.separate(recording.samples / 64, recording.rate, ["drums"], **how)
         loud = 64 * torch.as_tensor(quiet.sources["drums"])
         assert torch.allclose(loud, torch.as_tensor(first.sources["drums"]), atol=1e-3)
@@ -191,7 +191,7 @@ def test_level_and_repetition_change_nothing(preset: str) -> None:
 
 def test_a_stream_is_as_its_segments() -> None:
     recording = excerpt("band/mixture.flac", 7.0)
-    how = {"preset": "shares", "precision": "float32"}
+    how = {"preset": "fast", "precision": "float32"}
     whole = tagbox.separate(recording.samples, recording.rate, ["drums"], **how)
     cut = tagbox.separate(recording.samples, recording.rate, ["drums"], segment=4.0, overlap=0.5, **how)
     one, other = (torch.as_tensor(x.sources["drums"]) for x in (whole, cut))
@@ -204,6 +204,6 @@ def test_a_stream_is_as_its_segments() -> None:
 def test_silence_stays_silent() -> None:
     silence = torch.zeros(2, 44_100)
     silence[:, :100] = 0.1
-    found = tagbox.separate(silence, 44_100, ["drums"], preset="shares")
+    found = tagbox.separate(silence, 44_100, ["drums"], preset="fast")
     assert bool(torch.isfinite(torch.as_tensor(found.sources["drums"])).all())
     assert float(torch.as_tensor(found.sources["drums"])[:, 10_000:].abs().max()) < 1e-4

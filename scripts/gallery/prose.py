@@ -5,6 +5,8 @@ from html import escape
 from typing import Any
 
 from scripts.gallery.examples import Example
+from tagbox.methods.registry import find_method
+from tagbox.pipeline.prepare import SHARE_NETWORK
 from tagbox.taggers.names import TaggerName
 from tagbox.tags.vocabularies import EXCLUSIVE
 
@@ -67,6 +69,8 @@ def setting_rows(example: Example, result: Result) -> dict[str, str]:
     targets = result["manifest"]["tags"].values()
     selected = dict.fromkeys(tag for by_tagger in targets for tags in by_tagger.values() for tag in tags)
     taggers = [TaggerName.parse(name) for name in settings["taggers"]]
+    if find_method(settings["steer"]).needs_share_network:
+        taggers.insert(0, SHARE_NETWORK)
     fft = ", ".join(map(str, settings["fft"]))
     return {
         "fft size(s)": "no mask" if example.command == "transfer" else fft,

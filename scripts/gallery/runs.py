@@ -16,6 +16,8 @@ from scripts.gallery.examples import ROOT, SECONDS, Example, Setup
 from tagbox import audio
 from tagbox.atomic_files import write_atomically
 from tagbox.evaluation.metrics import si_sdr
+from tagbox.methods.registry import find_method
+from tagbox.pipeline.prepare import SHARE_NETWORK
 from tagbox.taggers.names import TaggerName
 from tagbox.weights import store
 
@@ -23,6 +25,8 @@ KEY = "key"
 UNUSED_SETTINGS = {
     "latents": ("components", "factorisations", "begin"),
     "gates": ("generator", "level", "quantiser"),
+    "shares+gates": ("generator", "level", "quantiser"),
+    "shares": ("generator", "level", "quantiser", "components", "factorisations"),
 }
 """For each method, settings that have no effect: a new default of theirs makes no result out of date."""
 
@@ -45,7 +49,12 @@ def result_key(example: Example, setup: Setup) -> dict[str, Any]:
     for name in settings.taggers:
         data, architecture = TaggerName.parse(name)
         weights[name] = audio.fingerprint(store.locate("tagger", architecture, data))
-    if settings.steer == "latents":
+    method = find_method(settings.steer)
+    if method.needs_share_network:
+        weights[str(SHARE_NETWORK)] = audio.fingerprint(
+            store.locate("tagger", SHARE_NETWORK.architecture, SHARE_NETWORK.data)
+        )
+    if method.needs_generator:
         weights[settings.generator] = audio.fingerprint(store.locate("generator", settings.generator))
     return {
         "command": example.command_line(setup),

@@ -54,29 +54,25 @@ PRESETS = {
     for preset in (
         Preset(
             "default",
-            "each component goes to the sources that the listener predicts; takes less time than the music",
+            "a network and components decide together whose each moment and band is; faster than the music",
             Settings(),
         ),
         Preset(
             "best",
-            "the default with 12 factorisations instead of 8: 1.5 times the run time",
-            Settings(factorisations=12),
+            "the default with 8 factorisations instead of 2: three times the run time",
+            Settings(factorisations=8),
         ),
-        Preset("fast", "the default with a quarter of the factorisations", Settings(factorisations=2)),
+        Preset("fast", "the network alone, in one pass: a quarter of the run time", Settings(steer="shares")),
         Preset(
-            "shares",
-            "one network decides for every moment and band; the quickest, made for real recordings",
-            Settings(steer="shares"),
-        ),
-        Preset(
-            "shares+components",
-            "shares and components decide together; for real recordings",
-            Settings(steer="shares+gates", factorisations=2),
+            "components",
+            "components alone: each goes, at all times alike, to the sources that the listener predicts",
+            Settings(steer="gates", factorisations=8),
         ),
         Preset(
             "steered",
-            "components steered until a published tagger detects the tag; for tags that the listener lacks",
+            "components steered until a published tagger detects the tag; for tags that the default lacks",
             Settings(
+                steer="gates",
                 taggers=("mtat/pons-musicnn",),
                 steps=25,
                 factorisations=1,
@@ -185,7 +181,7 @@ def validate(settings: Settings) -> None:
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
     shareless = [name for name in settings.taggers if not _may_predict_shares(name)]
-    infers = settings.steer == "shares+gates" or (settings.steer == "gates" and settings.begin == "heard")
+    infers = settings.steer in ("gates", "shares+gates") and settings.begin == "heard"
     if infers and len(shareless) == len(settings.taggers):
         raise TagBoxError(
             f"gates can begin as heard only where a tagger predicts shares, and {shareless[0]} does not; "

@@ -18,8 +18,8 @@ class Settings:
     """Everything that decides a result, besides the recording and the tags.
 
     Attributes:
-        steer: the method: "gates" on components, a generator's "latents", or the share network's "shares",
-            alone or together with gates ("shares+gates").
+        steer: the method: the share network's "shares", "gates" on components, both together
+            ("shares+gates"), or a generator's "latents".
         taggers: whose predictions decide, as data/architecture.
         objective: name of the loss that is minimised (see `tagbox.methods.objectives`).
         steps: of the steering loop, at the most; 1 steers nothing.
@@ -48,7 +48,7 @@ class Settings:
         vocabulary: "right", or "published" for the order of tags that the published code assumes.
     """
 
-    steer: str = "gates"
+    steer: str = "shares+gates"
     taggers: tuple[str, ...] = ("rendered/listener",)
     objective: str = "two-sided"
     output: str = "masked"
@@ -61,7 +61,7 @@ class Settings:
     fft: tuple[int, ...] = (2048,)
     combine: str = "mean"
     components: int = 16
-    factorisations: int = 8
+    factorisations: int = 2
     begin: str = "heard"
     generator: str = "embedded"
     level: int = 0

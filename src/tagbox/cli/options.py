@@ -103,7 +103,12 @@ Without = Annotated[
     ),
 ]
 Steer = Annotated[
-    str | None, _setting("steer", "Method: gates (of NMF components) or latents (of a generator).")
+    str | None,
+    _setting(
+        "steer",
+        "Method: shares (of the share network), gates (of NMF components), shares+gates (both), or latents "
+        "(of a generator).",
+    ),
 ]
 Components = Annotated[
     int | None, _setting("components", "Number of NMF components in the first factorisation.")

@@ -1,6 +1,6 @@
-"""The three ways to separate one segment, behind one protocol.
+"""Ways to separate one segment, behind one protocol; those by the share network are in `shares`.
 
-- `TaggedComponents`, the default: infer the gates of components. No optimiser, no backward pass.
+- `TaggedComponents`: infer the gates of components. No optimiser, no backward pass.
 - `SteeredGates`: steer the gates of components by gradient.
 - `SteeredLatents`, the paper's: steer a generator's latents, whose audio masks the mixture.
 """

@@ -1,7 +1,7 @@
 """Separate by the share network, alone and together with components.
 
 - `PatchShares`: one forward pass of the network, whose shares are masks.
-- `SharesAndComponents`: the product of these masks and those of `TaggedComponents`, which err elsewhere.
+- `SharesAndComponents`, the default: the product of these masks and those of components, which err elsewhere.
 """
 
 import time
@@ -15,7 +15,14 @@ from tagbox.audio.downmix import downmix
 from tagbox.errors import TagBoxError
 from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.gate_inference import class_shares, share_taggers
-from tagbox.methods.separators import Preparation, RecordingSurvey, Separated, TaggedComponents, unsteered_run
+from tagbox.methods.separators import (
+    Preparation,
+    RecordingSurvey,
+    Separated,
+    Separator,
+    separate_by_gates,
+    unsteered_run,
+)
 from tagbox.methods.share_masks import (
     apply_masks,
     masks_of,
@@ -97,18 +104,18 @@ class SharesAndComponents:
 
     Attributes:
         shares: by the network.
-        components: whose loss is reported.
+        components: whose gates are inferred or steered; theirs is the loss that is reported.
     """
 
     shares: PatchShares
-    components: TaggedComponents
+    components: Separator
     batchable: bool = False
 
     def prepare(self, survey: RecordingSurvey) -> Preparation:
-        """Take the class prior of both from the whole recording."""
-        shares, components = self.shares.prepare(survey).separator, self.components.prepare(survey).separator
-        assert isinstance(shares, PatchShares) and isinstance(components, TaggedComponents)
-        return Preparation(replace(self, shares=shares, components=components))
+        """Prepare both for the whole recording."""
+        shares, components = self.shares.prepare(survey).separator, self.components.prepare(survey)
+        assert isinstance(shares, PatchShares)
+        return replace(components, separator=replace(self, shares=shares, components=components.separator))
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Separate by both."""
@@ -161,8 +168,8 @@ class Heard:
 
 
 def shares_and_components(task: Task, on_step: OnStep | None) -> SharesAndComponents:
-    """Make the separator; what is reported is the components' step."""
-    return SharesAndComponents(PatchShares(task), TaggedComponents(task, on_step))
+    """Make the separator; what is reported are the components' steps."""
+    return SharesAndComponents(PatchShares(task), separate_by_gates(task, on_step))
 
 
 def spectrum_of(mixture: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from tagbox import presets
 from tagbox.methods import objectives
-from tagbox.methods.registry import METHODS
+from tagbox.methods.registry import METHODS, find_method
 from tagbox.presets import CHOICES, Settings
 from tagbox.settings import DEVICES, MIN_OVERLAP_SECONDS, MIN_SEGMENT_SECONDS
 from tagbox.ui.limits import Limits
@@ -179,7 +179,9 @@ def build_form(
     first = presets.find(shown_presets[0])
     choices = [(f"{name}: {presets.find(name).help}", name) for name in shown_presets]
     preset = gr.Dropdown(choices, value=first.name, label="Preset", filterable=False)
-    separates = any(presets.find(name).settings.steer == "gates" for name in shown_presets)
+    separates = not all(
+        find_method(presets.find(name).settings.steer).needs_generator for name in shown_presets
+    )
     hidden = () if separates else NOT_FOR_TRANSFER
     with gr.Accordion("Settings", open=False, elem_id=identifier):
         with gr.Row():
