@@ -1,6 +1,7 @@
-"""The demo of ``make demo``: predict tags, separate the violin, and compare it with the reference stem.
+"""The demo of ``make demo``: predict tags, separate, and compare the result with the reference stem.
 
-The recording is a duet of violin and piano whose stems are in the repository, too (examples/README.md).
+Two recordings whose stems are in the repository, too (examples/README.md): a rendered duet of violin and
+piano, and a real song.
 """
 
 import sys
@@ -15,28 +16,34 @@ from tagbox.errors import TagBoxError
 from tagbox.evaluation.metrics import si_sdr
 
 HERE = Path(__file__).resolve().parent
-TAG = "violin"
+RECORDINGS = (("duet", "violin"), ("real", "vocals"))
+"""Folders beside this file, and the stem to separate."""
+
+
+def separate(name: str, tag: str, output: Output) -> None:
+    """Separate a recording, save the result, and print how close it is to the stem."""
+    mixture = audio.read(HERE / name / "mixture.flac")
+    reference = audio.read(HERE / name / f"{tag}.flac")
+    print(f"Predicted tags of examples/{name}/mixture.flac:")
+    for predicted, probability in tagbox.tag(mixture.samples, mixture.rate, top=6).items():
+        print(f"  {probability:5.0%}  {predicted}")
+
+    print(f"\nSeparating: {tag}")
+    with RunReporter(name, output, presets.find("default").settings) as reporter:
+        result = tagbox.separate(mixture.samples, mixture.rate, tags=[tag], on_step=reporter.step)
+    written = result.save(Path.cwd() / "out" / "demo" / name, force=True)
+    report_run(output, result.manifest, [path.relative_to(Path.cwd()) for path in written])
+
+    before, after = (si_sdr(track, reference.samples) for track in (mixture.samples, result.sources[tag]))
+    print(f"\nSI-SDR of the {tag} against the stem: {before:+.1f} dB before, {after:+.1f} dB after")
+    print(f"Took {result.manifest['seconds']['all']:.0f} s for {mixture.duration:.0f} s of audio.\n")
 
 
 def main() -> None:
-    """Run the demo and print its results."""
-    duet = audio.read(HERE / "duet" / "mixture.flac")
-    reference = audio.read(HERE / "duet" / f"{TAG}.flac")
-    print("Predicted tags of examples/duet/mixture.flac:")
-    for tag, probability in tagbox.tag(duet.samples, duet.rate, top=6).items():
-        print(f"  {probability:5.0%}  {tag}")
-
-    print(f"\nSeparating: {TAG}")
+    """Run the demo on every recording."""
     output = Output()
-    with RunReporter("duet", output, presets.find("default").settings) as reporter:
-        result = tagbox.separate(duet.samples, duet.rate, tags=[TAG], on_step=reporter.step)
-    folder = Path.cwd() / "out" / "demo"
-    written = result.save(folder, force=True)
-    report_run(output, result.manifest, [path.relative_to(Path.cwd()) for path in written])
-
-    before, after = (si_sdr(track, reference.samples) for track in (duet.samples, result.sources[TAG]))
-    print(f"\nSI-SDR of the {TAG} against its stem: {before:+.1f} dB before, {after:+.1f} dB after")
-    print(f"Took {result.manifest['seconds']['all']:.0f} s for {duet.duration:.0f} s of audio.")
+    for name, tag in RECORDINGS:
+        separate(name, tag, output)
 
 
 if __name__ == "__main__":

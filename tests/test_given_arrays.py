@@ -16,7 +16,7 @@ from tagbox.audio.arrays import as_channels, check_rate, level_note
 from tagbox.audio.downmix import downmix, polarities
 from tagbox.errors import TagBoxError
 
-SMALL = {"preset": "fast", "components": 4, "factorisations": 1}
+SMALL = {"components": 4, "factorisations": 1}
 
 
 def music(channels: int = 2, samples: int = 22_050) -> Tensor:

@@ -306,6 +306,7 @@ def test_the_demo_runs_and_separates(tmp_path: Path) -> None:
         [sys.executable, EXAMPLES / "demo.py"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert demo.returncode == 0, demo.stderr
-    assert (tmp_path / "out" / "demo" / "violin.wav").is_file()
-    found = re.search(r"([+-]\d+\.\d) dB before, ([+-]\d+\.\d) dB after", demo.stdout)
-    assert found is not None and float(found[2]) > float(found[1]) + 2
+    for path in ("duet/violin.wav", "real/vocals.wav"):
+        assert (tmp_path / "out" / "demo" / path).is_file()
+    found = re.findall(r"([+-]\d+\.\d) dB before, ([+-]\d+\.\d) dB after", demo.stdout)
+    assert len(found) == 2 and all(float(after) > float(before) + 2 for before, after in found)

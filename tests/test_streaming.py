@@ -43,7 +43,7 @@ from tagbox.taggers.tagger import predict_logits
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATES = [8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 88_200, 96_000, 176_400, 192_000]
 SMALL = {"steps": 1, "components": 4, "factorisations": 1, "segment": 3.0, "overlap": 0.25}
-STEERED = {**SMALL, "begin": "even"}
+STEERED = {**SMALL, "steer": "gates", "begin": "even"}
 
 
 def task_of(settings: Settings) -> Task:
@@ -293,7 +293,7 @@ def jumps(source: Tensor, mixture: Tensor, frame: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["stationary", "real"])
-@pytest.mark.parametrize("way", [{}, {"begin": "even"}, {"steer": "latents"}], ids=str)
+@pytest.mark.parametrize("way", [{}, {"steer": "gates", "begin": "even"}, {"steer": "latents"}], ids=str)
 def test_seams_are_no_larger_than_what_happens_inside_segments(
     kind: str, way: dict[str, str], generator: Path
 ) -> None:

@@ -132,8 +132,8 @@ PAPER = Setup(
 DEFAULT = Setup(
     "default",
     "default",
-    "Non-negative matrix factorisation decomposes the recording into components, and each is assigned to the "
-    "source or to the residual by the listener's predictions. No generator and no optimisation.",
+    "The share network predicts whose each moment and band is, and the listener whose each component of two "
+    "non-negative matrix factorisations is; the mask is the product. No generator and no optimisation.",
 )
 STEERED = Setup(
     "steered",
@@ -159,6 +159,18 @@ EXAMPLES = (
         "song",
         "vocals",
         (_paper(steps=200), STEERED, DEFAULT),
+        _table("512, 1024, 2048", "10.0", "200", "fcn, hcnn, musicnn", "MTAT", "All vocal tags"),
+        stem="vocals",
+    ),
+    Example(
+        "real-vocals",
+        "Vocals of a real song",
+        "Wonderwall by Oasis - Vocal Separation",
+        "A produced song: Caesium by Software-Entwicklungskit (CC0). Its vocals, drums and synthesizers are "
+        "equally loud.",
+        "real",
+        "vocals",
+        (STEERED, DEFAULT),
         _table("512, 1024, 2048", "10.0", "200", "fcn, hcnn, musicnn", "MTAT", "All vocal tags"),
         stem="vocals",
     ),

@@ -25,9 +25,9 @@ INTRODUCTION = """<p>The examples of the
 (<a href="https://arxiv.org/abs/2110.13071">paper</a>), one by one and with its settings, on recordings that anyone may
 use. Each is processed by the paper's method (<code>paper</code>) and by TagBox's own (<code>steered</code>,
 <code>default</code>), with the command that is printed below the result.</p>
-<p>Three things differ from the published page. Its songs cannot be redistributed; the recordings here are three short
-pieces that this project rendered from public-domain tunes with sampled instruments, which makes them easier than real
-recordings. Jukebox (for noncommercial use only) and the taggers fcn, hcnn and musicnn do not ship with TagBox, so its own
+<p>Three things differ from the published page. Its songs cannot be redistributed; the recordings here are an excerpt of
+a song that anyone may use, and three short pieces that this project rendered from public-domain tunes with sampled
+instruments, which makes them easier than real recordings. Jukebox (for noncommercial use only) and the taggers fcn, hcnn and musicnn do not ship with TagBox, so its own
 small generator and Pons's two taggers replace them; with Jukebox, the results of <code>paper</code> may differ. And as the
 stems of these recordings are known, every separation is measured against a reference.</p>
 <p>SI-SDR, in dB, says how close a signal is to the reference stem, whatever its loudness; the improvement is how much

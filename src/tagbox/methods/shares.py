@@ -2,16 +2,18 @@
 
 - `PatchShares`: one forward pass of the network, whose shares are masks.
 - `SharesAndComponents`, the default: the product of these masks and those of components, which err elsewhere.
+- `SharesAndSteeredGates`: the same with components whose gates are steered by gradient.
 """
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tagbox.audio.downmix import downmix
+from tagbox.audio.downmix import downmix, polarities
 from tagbox.errors import TagBoxError
 from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.gate_inference import class_shares, share_taggers
@@ -20,6 +22,7 @@ from tagbox.methods.separators import (
     RecordingSurvey,
     Separated,
     Separator,
+    TaggedComponents,
     separate_by_gates,
     unsteered_run,
 )
@@ -73,8 +76,7 @@ class PatchShares:
     def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
         """Separate a mixture; keep the network's answers."""
         start = time.monotonic()
-        spectrum = spectrum_of(mixture)
-        analysis = Analysis(answers=ask(self.task, spectrum))
+        analysis = Analysis(answers=ask(self.task, mixture))
         masks = self.masks(analysis, mixture)
         estimates = self.apply(masks, mixture)
         mono = torch.stack([downmix(own) for own in estimates])
@@ -104,18 +106,16 @@ class SharesAndComponents:
 
     Attributes:
         shares: by the network.
-        components: whose gates are inferred or steered; theirs is the loss that is reported.
+        components: whose loss is reported.
     """
 
     shares: PatchShares
-    components: Separator
+    components: TaggedComponents
     batchable: bool = False
 
     def prepare(self, survey: RecordingSurvey) -> Preparation:
-        """Prepare both for the whole recording."""
-        shares, components = self.shares.prepare(survey).separator, self.components.prepare(survey)
-        assert isinstance(shares, PatchShares)
-        return replace(components, separator=replace(self, shares=shares, components=components.separator))
+        """Take the class prior of both from the whole recording."""
+        return _prepare_both(self, survey)
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Separate by both."""
@@ -124,8 +124,8 @@ class SharesAndComponents:
     def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
         """Separate a mixture; keep what both found out about it."""
         analysis, _, (by_components, runs) = self.components.analyse_and_separate(mixture)
-        analysis = replace(analysis, answers=ask(self.shares.task, spectrum_of(mixture)))
-        masks = self._product(analysis, mixture, by_components, UNADJUSTED)
+        analysis = replace(analysis, answers=ask(self.shares.task, mixture))
+        masks = multiply(self.shares, analysis, mixture, by_components)
         return analysis, masks, (self.apply(masks, mixture), runs)
 
     @torch.no_grad()
@@ -133,7 +133,7 @@ class SharesAndComponents:
         """Decide anew by both."""
         of_components = replace(adjustments, spans=(), edits=())
         masks = self.components.masks(analysis, mixture, of_components)
-        return self._product(analysis, mixture, self.components.apply(masks, mixture), adjustments)
+        return multiply(self.shares, analysis, mixture, self.components.apply(masks, mixture), adjustments)
 
     def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
         """Mask every channel."""
@@ -143,13 +143,57 @@ class SharesAndComponents:
         """Compute the gates of components, (sources and residual, components)."""
         return self.components.gates(analysis, adjustments)
 
-    @torch.no_grad()
-    def _product(
-        self, analysis: Analysis, mixture: Tensor, by_components: Tensor, adjustments: Adjustments
-    ) -> Masks:
-        heard = hear(self.shares.task, analysis, mixture, self.shares.recording_shares)
-        masks = product_of_masks(heard.masks, masks_of(by_components, heard.spectrum), heard.energy)
-        return _adjusted(masks, heard.spectrum, adjustments)
+
+@dataclass(frozen=True, eq=False)
+class SharesAndSteeredGates:
+    """Multiply what the network says of every point with components whose gates are steered.
+
+    Attributes:
+        shares: by the network.
+        components: whose losses are reported.
+    """
+
+    shares: PatchShares
+    components: Separator
+    batchable: bool = False
+
+    def prepare(self, survey: RecordingSurvey) -> Preparation:
+        """Prepare both for the whole recording."""
+        return _prepare_both(self, survey)
+
+    def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
+        """Separate by both."""
+        by_components, runs = self.components.separate(mixture, initial_audio)
+        analysis = Analysis(answers=ask(self.shares.task, mixture))
+        return self.shares.apply(multiply(self.shares, analysis, mixture, by_components), mixture), runs
+
+
+def _prepare_both(both: SharesAndComponents | SharesAndSteeredGates, survey: RecordingSurvey) -> Preparation:
+    shares, components = both.shares.prepare(survey).separator, both.components.prepare(survey)
+    changed: dict[str, Any] = {"shares": shares, "components": components.separator}
+    return replace(components, separator=replace(both, **changed))
+
+
+@torch.no_grad()
+def multiply(
+    shares: PatchShares,
+    analysis: Analysis,
+    mixture: Tensor,
+    by_components: Tensor,
+    adjustments: Adjustments = UNADJUSTED,
+) -> Masks:
+    """Multiply the network's masks with those that estimates by components have.
+
+    Args:
+        shares: by the network.
+        analysis: with the network's answers.
+        mixture: (channels, samples).
+        by_components: estimates, (sources, channels, samples).
+        adjustments: of the product.
+    """
+    heard = hear(shares.task, analysis, mixture, shares.recording_shares)
+    masks = product_of_masks(heard.masks, masks_of(by_components, heard.spectrum), heard.energy)
+    return _adjusted(masks, heard.spectrum, adjustments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +211,12 @@ class Heard:
     masks: Tensor
 
 
-def shares_and_components(task: Task, on_step: OnStep | None) -> SharesAndComponents:
+def shares_and_components(task: Task, on_step: OnStep | None) -> Separator:
     """Make the separator; what is reported are the components' steps."""
-    return SharesAndComponents(PatchShares(task), separate_by_gates(task, on_step))
+    components = separate_by_gates(task, on_step)
+    if isinstance(components, TaggedComponents):
+        return SharesAndComponents(PatchShares(task), components)
+    return SharesAndSteeredGates(PatchShares(task), components)
 
 
 def spectrum_of(mixture: Tensor) -> Tensor:
@@ -179,8 +226,8 @@ def spectrum_of(mixture: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def ask(task: Task, spectrum: Tensor) -> Tensor:
-    """Ask the task's share network about a mixture's spectrum (channels, bins, frames).
+def ask(task: Task, mixture: Tensor) -> Tensor:
+    """Ask the task's share network about a mixture (channels, samples).
 
     Returns:
         the classes' shares of every patch, (classes, rows, columns).
@@ -188,6 +235,10 @@ def ask(task: Task, spectrum: Tensor) -> Tensor:
     Raises:
         TagBoxError: the task has no share network.
     """
+    spectrum, polarity = spectrum_of(mixture), polarities(mixture)
+    if polarity is not None:
+        # A channel whose polarity is reversed would be heard as a stereo image that no music has.
+        spectrum = polarity[:, None, None] * spectrum
     return shares_of_spectrum(share_network(task)[1], spectrum[None])[0]
 
 

@@ -25,9 +25,10 @@ def separation_examples(folder: Path = EXAMPLES) -> tuple[PageExample, ...]:
     """Return the examples of separation whose recordings exist in `folder`."""
     return _existing(
         PageExample("Duet: separate the violin", folder / "duet" / "mixture.flac", ("violin",)),
+        PageExample("Real song: separate the vocals", folder / "real" / "mixture.flac", ("vocals",)),
         PageExample("Duet: separate violin and piano", folder / "duet" / "mixture.flac", ("violin", "piano")),
         PageExample("Band: separate the drums", folder / "band" / "mixture.flac", ("drums",)),
-        PageExample("Song: separate the voices", folder / "song" / "mixture.flac", ("vocals",)),
+        PageExample("Hymn: separate the choir", folder / "song" / "mixture.flac", ("vocals",)),
     )
 
 
