@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 DUET = ROOT / "examples" / "duet" / "mixture.flac"
-PRESETS = ("default", "fast", "steered", "paper")
+PRESETS = ("default", "fast", "components", "steered", "paper")
 STEP_MARK = "a step has ended"
 
 # Jukebox and the paper's taggers cannot be shipped.
