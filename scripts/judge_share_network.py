@@ -7,7 +7,8 @@ RUN.pt is a checkpoint, whose averaged weights are judged, or .safetensors. DATA
 layout, or one of songs with mix, vocals_true and accompaniment_true. --stempeg adds the excerpt of MUSDB18
 that the package stempeg carries. "alone" is the preset fast. With --components, the network's masks are also
 multiplied with those of components of so many factorisations (2 is the default, 8 the preset best); the
-components' estimates are computed once and kept.
+components' estimates are computed once and kept. --ablate leaves parts out: the class prior, and what is
+heard of the stereo image.
 
 Printed for each set: mean and median of the SI-SDR improvement (dB, of the mean of the channels), the part
 of the sources that come out worse than nothing, and two leaks, in dB and smaller is better: how much of the
@@ -159,7 +160,10 @@ def load(path: Path) -> ShareUNet:
 
 @torch.no_grad()
 def estimates(
-    network: ShareUNet, recording: Recording, by_components: Mapping[int, Callable[[str], Tensor]]
+    network: ShareUNet,
+    recording: Recording,
+    by_components: Mapping[int, Callable[[str], Tensor]],
+    ablate: bool = False,
 ) -> dict[str, dict[str, Tensor]]:
     """Separate by the network's shares as masks: by tag and by way, (channels, samples).
 
@@ -167,9 +171,12 @@ def estimates(
         network: that is judged.
         recording: with its sources.
         by_components: by the number of factorisations, a tag to the estimate by components.
+        ablate: also without the class prior, and with the two channels heard as their mean.
     """
     mixture = recording.mixture[None]
-    answers, energy = shares(network, mixture)
+    heard = {"": shares(network, mixture)}
+    if ablate and mixture.shape[1] == 2:
+        heard[", mono"] = shares(network, mixture.mean(dim=1, keepdim=True))
     spectrum, samples = GRID.stft(mixture)[0], mixture.shape[-1]
     made: dict[str, dict[str, Tensor]] = {}
     for tag in recording.sources:
@@ -177,20 +184,30 @@ def estimates(
             continue
         own = members(tag, "rendered")
         classes = torch.tensor([[float(name in own) for name in RENDERED_CLASSES]])
-        divided = {
-            "network": (classes @ answers[0].flatten(1)).reshape(1, *energy.shape[1:]),
-            "network, prior": source_shares(answers[0], energy[0], classes),
-        }
-        masks = {way: GRID.over_bins(part, spectrum.shape[-1]) for way, part in divided.items()}
-        masks["alone"] = raise_small_sources(masks["network, prior"], power(spectrum).sum(dim=0))
+        masks = {}
+        for how, (answers, energy) in heard.items():
+            plain = (classes @ answers[0].flatten(1)).reshape(1, *energy.shape[1:])
+            divided = {
+                f"network{how}": torch.cat([plain, 1 - plain]),
+                f"network, prior{how}": source_shares(answers[0], energy[0], classes),
+            }
+            masks |= {way: GRID.over_bins(part, spectrum.shape[-1]) for way, part in divided.items()}
+            masks[f"alone{how}"] = raise_small_sources(
+                masks[f"network, prior{how}"], power(spectrum).sum(dim=0)
+            )
         made[tag] = {way: apply_masks(mask[:1], spectrum, samples)[0] for way, mask in masks.items()}
         for factorisations, estimate in by_components.items():
             other = estimate(tag)
-            both = product_of_masks(
-                masks["network, prior"], masks_of(other[None], spectrum), power(spectrum).sum(dim=0)
-            )
             made[tag][f"components {factorisations}"] = other
-            made[tag][f"with components {factorisations}"] = apply_masks(both[:1], spectrum, samples)[0]
+            used = {how: f"network, prior{how}" for how in heard}
+            if ablate:
+                used[", no prior"] = "network"
+            for how, way in used.items():
+                both = product_of_masks(
+                    masks[way], masks_of(other[None], spectrum), power(spectrum).sum(dim=0)
+                )
+                estimated = apply_masks(both[:1], spectrum, samples)[0]
+                made[tag][f"with components {factorisations}{how}"] = estimated
     return made
 
 
@@ -230,11 +247,11 @@ def measured(estimate: Tensor, source: Tensor, mixture: Tensor) -> Measured:
 
 
 def judged(
-    network: ShareUNet, recording: Recording, components: Sequence[int], kept: Path
+    network: ShareUNet, recording: Recording, components: Sequence[int], kept: Path, ablate: bool
 ) -> Iterator[tuple[str, str, Measured]]:
     """Measure every source of a recording by every way: (tag, way, measured)."""
     others = {n: partial(by_components, recording, factorisations=n, kept=kept) for n in components}
-    for tag, ways in estimates(network, recording, others).items():
+    for tag, ways in estimates(network, recording, others, ablate).items():
         for way, estimate in ways.items():
             yield tag, way, measured(estimate, recording.sources[tag], recording.mixture)
             if recording.remainder:
@@ -266,6 +283,7 @@ def main() -> None:
     parser.add_argument("--stempeg", action="store_true")
     parser.add_argument("--components", type=int, nargs="*", default=[])
     parser.add_argument("--kept", type=Path, default=Path("kept-estimates"))
+    parser.add_argument("--ablate", action="store_true", help="also without prior, and with mono input")
     parser.add_argument("--every", type=int, default=1, help="take only every so many recordings of a set")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--log", type=Path, default=None)
@@ -281,14 +299,14 @@ def main() -> None:
     rows: dict[tuple[str, str], list[Measured]] = {}
     for recording in recordings:
         alone = recording.data in ("stempeg", "songs")
-        for tag, way, one in judged(network, recording, args.components, args.kept):
+        for tag, way, one in judged(network, recording, args.components, args.kept, args.ablate):
             rows.setdefault((f"{recording.data}: {tag}" if alone else recording.data, way), []).append(one)
             if args.each:
                 print(f"{recording.name} {tag} {way} {one}", flush=True)
     for (data, way), own in rows.items():
         found = summary(own)
         print(
-            f"{data:26s} {way:18s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
+            f"{data:26s} {way:28s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
             f"{found['below_0']:4.0%}  left {found['left']:6.1f}  others {found['others']:6.1f}  "
             f"({found['cases']})",
             flush=True,
