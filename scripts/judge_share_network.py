@@ -217,8 +217,14 @@ def by_components(recording: Recording, tag: str, factorisations: int, kept: Pat
     path = kept / f"{hashlib.sha256(words.encode()).hexdigest()[:24]}.npy"
     if not path.exists():
         kept.mkdir(parents=True, exist_ok=True)
-        how = {"preset": "components", "factorisations": factorisations, "device": "cpu"}
-        found = tagbox.separate(recording.mixture.numpy(), RATE, [tag], **how)
+        found = tagbox.separate(
+            recording.mixture.numpy(),
+            RATE,
+            [tag],
+            preset="components",
+            device="cpu",
+            factorisations=factorisations,
+        )
         np.save(path, np.asarray(found.sources[tag], dtype=np.float16))
     return torch.from_numpy(np.load(path).astype(np.float32))
 
