@@ -184,7 +184,7 @@ def estimates(
             continue
         own = members(tag, "rendered")
         classes = torch.tensor([[float(name in own) for name in RENDERED_CLASSES]])
-        masks = {}
+        masks: dict[str, Tensor] = {}
         for how, (answers, energy) in heard.items():
             plain = (classes @ answers[0].flatten(1)).reshape(1, *energy.shape[1:])
             divided = {
