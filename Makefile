@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo gallery docs programs check test test-fresh test-slow lint format clean
+.PHONY: help demo wheel gallery docs programs check test test-fresh test-slow lint format clean
 help:
 	@echo "make demo       separate the violin of a duet and the voice of a song, and measure them (a minute)"
 	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; results are kept)"
+	@echo "make wheel      a wheel and a source distribution, in dist/"
 	@echo "make docs       the documentation as a site of static pages, in site/"
 	@echo "make check      lint, types and the fast tests, for the inner loop"
 	@echo "make test       lint, types and tests"
@@ -21,6 +22,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed
 	@$(BIN)/python examples/demo.py
+
+# dist/tagbox-VERSION.tar.gz and, built from it, dist/tagbox-VERSION-py3-none-any.whl
+wheel: $(VENV)/.installed
+	@rm -rf dist && $(BIN)/hatchling build -t sdist -d dist && cd dist && tar -xzf tagbox-*.tar.gz \
+	  && (cd tagbox-*/ && ../../$(BIN)/hatchling build -t wheel -d ..) && rm -r tagbox-*/ && ls -l
 
 # make gallery ARGS='--only violin', or ARGS=--list
 gallery: $(VENV)/.installed
@@ -68,4 +74,4 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) out site
+	rm -rf $(VENV) out site dist

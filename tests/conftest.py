@@ -26,7 +26,7 @@ INTEGRATION = (
     "ears",
     "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
     "plugin_example", "pons", "rendering", "reproduction", "separation", "streaming", "taggers", "threads",
-    "text_ears", "training", "ui", "weights",
+    "text_ears", "installing", "training", "ui", "weights",
 )  # fmt: skip
 """Files of tests that start programs, servers or browsers, or separate whole recordings."""
 

@@ -1,16 +1,21 @@
 """`tagbox separate` of several recordings: folders, wildcards, faults in between, and what is done."""
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
 import soundfile
 
-from cli_runner import assert_refused, run_tagbox
+from cli_runner import StartProgram, assert_refused, run_tagbox
 from tagbox.cli.recordings import find_recordings, result_folder, safe_path
+from tagbox.temporary_files import PREFIX
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 OPTIONS = ("--tags", "violin", "--preset", "fast")
@@ -214,3 +219,58 @@ def test_ctrl_c_while_a_plot_is_drawn_keeps_the_stems(
     assert "plot" not in json.loads((out / "a" / "run.json").read_text())
     assert run_tagbox(*command)[0] == 0
     assert (out / "a" / "plot.png").is_file()
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_two_processes_are_interrupted_and_the_same_command_goes_on(
+    music: Path, tmp_path: Path, start_program: StartProgram
+) -> None:
+    """Ctrl-C leaves whole results and no process; they are the same samples as one process gives."""
+    samples, rate = soundfile.read(DUET)
+    soundfile.write(music / "z-long.wav", np.tile(samples, 20), rate)
+    out, records = tmp_path / "out", tmp_path / "out" / "batch.jsonl"
+    words = ["separate", str(music), *OPTIONS, "-o", str(out)]
+    command = [sys.executable, "-m", "tagbox", *words, "--jobs", "2"]
+    process = start_program(command, stdout=subprocess.DEVNULL, process_group=0)
+    deadline = time.monotonic() + 300
+    while not (records.exists() and records.read_bytes().count(b"\n") >= 2):
+        assert time.monotonic() < deadline
+        if process.poll() is not None:
+            pytest.fail(f"ended with {process.returncode}: {process.communicate()[1]}")
+        time.sleep(0.05)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    # As a terminal does, to all processes.
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, errors
+    assert "the same command goes on" in errors and "Traceback" not in errors
+    assert not any(Path(f"/proc/{child}/cwd").exists() for child in children)
+    assert not list(out.rglob(f"{PREFIX}*")) and not (out / "z-long").exists()
+    told = [json.loads(line) for line in records.read_text().splitlines()]
+    assert {each["status"] for each in told} == {"done"} and len(told) in (2, 3)
+
+    (music / "z-long.wav").unlink()
+    code, text, _ = run_tagbox(*words)
+    assert code == 0 and text.count("done already") == len(told)
+    code, _, err = run_tagbox(*words[:-1], tmp_path / "one", "--jobs", 1)
+    assert code == 0, err
+    for path in (tmp_path / "one").rglob("*.wav"):
+        twin = out / path.relative_to(tmp_path / "one")
+        np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(twin)[0])
+
+
+@pytest.mark.integration
+def test_the_script_of_a_job_array_does_its_part(music: Path, tmp_path: Path) -> None:
+    script = DUET.parents[1] / "job-array.sh"
+    out = tmp_path / "out"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    task = {"PATH": path, "SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "3"}
+    command = ["sh", str(script), str(music), str(out), *OPTIONS]
+    done = subprocess.run(command, env={**os.environ, **task}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = [each.folder for each in find_recordings([music])]
+    (described,) = out.rglob("run.json")
+    assert described.parent == out / names[1]
+    (record,) = [json.loads(line) for line in (out / "batch-2-of-3.jsonl").read_text().splitlines()]
+    assert (record["folder"], record["status"]) == (str(names[1]), "done")

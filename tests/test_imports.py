@@ -26,6 +26,7 @@ LAYERS = (
         *("registry", "numerics", "audio", "plugins", "snapshots"),
     ),
     ("kernels",),
+    ("parallel",),
     ("taggers", "generators"),
     ("weights",),
     ("models", "methods", "free_text"),
@@ -33,7 +34,7 @@ LAYERS = (
     ("pipeline",),
     ("api", "projects", "results", "manifest", "tagging", "plots", "export"),
     ("evaluation", "rendering"),
-    ("cli", "ui"),
+    ("cli", "ui", "doctor"),
     ("__main__",),
 )
 """From the lowest to the highest; a module may import its own layer and those below it."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tagbox.results import Separation, Transfer
     from tagbox.tagging import tag
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # What is imported from where once it is asked for.
 _LAZY = {

@@ -94,6 +94,20 @@ def separate(
 
 @explain_out_of_memory()
 @standard_numerics()
+def load_task(
+    tags: Sequence[str] | str, preset: str = "default", device: str = "auto", **overrides: Any
+) -> Task:
+    """Load the models of a separation once, for many calls of `separate_file`.
+
+    The arguments and errors are `separate`'s.
+    """
+    queries, _ = split_instrumental(as_queries(tags))
+    settings = presets.override(presets.find(preset).settings, **overrides)
+    return prepare_task(queries, choose_listeners(queries, settings).settings, device)
+
+
+@explain_out_of_memory()
+@standard_numerics()
 def separate_file(
     path: str | Path,
     folder: str | Path,
@@ -109,6 +123,7 @@ def separate_file(
     on_segment: OnSegment | None = None,
     on_audio: OnAudio | None = None,
     corrections: Sequence[Correction] = (),
+    task: Task | None = None,
     **overrides: Any,
 ) -> SavedSeparation:
     """Separate what `tags` name from a file of any length, from disk to disk.
@@ -127,6 +142,7 @@ def separate_file(
         on_segment: told how many segments are done, of how many.
         on_audio: told the samples of the sources and the residual as they are finished, front to back.
         corrections: made one after the other (see `tagbox.corrections`); run.json lists them.
+        task: of the same tags, settings and device, as `load_task` returns it, whose models are then used.
 
     The other arguments and errors are `separate`'s. Nothing is written where anything goes wrong.
 
@@ -164,7 +180,10 @@ def separate_file(
             reader = TensorReader(samples, header.rate, header.mask, header.note)
         metadata = read_metadata(path)
         listeners = choose_listeners(queries, settings)
-        task = prepare_task(queries, listeners.settings, device)
+        if task is None:
+            task = prepare_task(queries, listeners.settings, device)
+        elif (task.queries, task.settings) != (tuple(queries), listeners.settings):
+            raise TagBoxError("the task is of other tags or settings; give those that it was loaded for")
         loaded = time.monotonic()
         out = output_format(task, reader)
         with open_stem_writer(

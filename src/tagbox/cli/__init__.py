@@ -1,5 +1,8 @@
 """The command line. Importing it, and ``--help``, load no PyTorch."""
 
+import contextlib
+import importlib.metadata
+import platform
 import sys
 
 import typer
@@ -7,8 +10,10 @@ import typer
 from tagbox import __version__
 from tagbox.cli.console import lenient_streams, print_line
 from tagbox.cli.dataset import dataset
+from tagbox.cli.doctor import doctor
 from tagbox.cli.error_messages import CommandGroup, describe_error, exit_code, is_help, is_reported
 from tagbox.cli.evaluate import evaluate
+from tagbox.cli.example import example
 from tagbox.cli.export import export
 from tagbox.cli.models import app as models
 from tagbox.cli.output import print_error
@@ -46,19 +51,25 @@ app.command()(evaluate)
 app.command()(dataset)
 app.command()(reproduce)
 app.command()(ui)
+app.command()(example)
+app.command()(doctor)
 app.add_typer(models, name="models")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print_line(f"tagbox {__version__}")
+        parts = [f"python {platform.python_version()}"]
+        for name in ("torch", "numpy"):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                parts.append(f"{name} {importlib.metadata.version(name)}")
+        print_line(f"tagbox {__version__} ({', '.join(parts)})")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        False, "--version", callback=_print_version, is_eager=True, help="Print the versions and exit."
     ),
 ) -> None:
     pass

@@ -1,36 +1,50 @@
-"""Separate recordings one after the other: what is done is left alone, and one fault stops no other."""
+"""Do recordings in a batch: one fault stops no other, and the same command goes on after an interruption."""
 
-import contextlib
 import dataclasses
-import shutil
-import sys
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from tagbox.cli.finished_runs import (
-    MANIFEST_NAME,
-    PLOT_NAME,
-    Request,
-    is_finished,
-    listed_files,
-    read_manifest,
-    refuse_or_replace,
-    remove_stale,
-)
+from tagbox.cli.batch_display import BatchDisplay
+from tagbox.cli.console import print_line
 from tagbox.cli.options import EXIT_CODES
 from tagbox.cli.output import Output, print_error
-from tagbox.cli.recordings import NamedRecording, as_named, spooled
+from tagbox.cli.recordings import is_pipe
 from tagbox.errors import MachineError, TagBoxError
+from tagbox.parallel.engine import Died, Engine, Prepare, Started, ThisProcess
+from tagbox.parallel.job_count import processes_that_pay
+from tagbox.parallel.processes import Processes
 
-if TYPE_CHECKING:
-    from tagbox.results import SavedSeparation
+MAX_LISTED_FAULTS = 50
+"""At the end of a batch."""
+SMALL_BATCH = 10
+"""Recordings whose faults are not listed again at the end."""
 
-MAX_PLOT_SECONDS = 600
-COPY_BYTES = 1 << 20
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a recording.
+
+    Attributes:
+        document: for --json.
+        lines: to print, and whether each is for standard error.
+        fault: why it failed.
+        unexpected: the error, where it is a fault of TagBox.
+        stopped: why the run ended.
+        of_earlier_run: whether it was done already.
+        value: what else the work gave.
+    """
+
+    document: dict[str, Any]
+    lines: tuple[tuple[str, bool], ...] = ()
+    fault: TagBoxError | None = None
+    unexpected: Exception | None = None
+    stopped: str = "steps"
+    of_earlier_run: bool = False
+    value: Any = None
 
 
 @dataclasses.dataclass
@@ -38,206 +52,152 @@ class BatchReport:
     """What became of the recordings so far.
 
     Attributes:
-        documents: of each recording, for --json.
+        total: how many there are.
+        is_batch: whether there are, or may be, several.
+        documents: by position, for --json.
         faults: why recordings failed.
         done: how many are done, now or before.
-        stopped: why the last run ended.
+        stops: why runs ended that ended before their time.
         unexpected: the first error that is a fault of TagBox.
+        interrupted: whether Ctrl-C ended the batch.
     """
 
-    documents: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    total: int
+    is_batch: bool = True
+    documents: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
     faults: list[TagBoxError] = dataclasses.field(default_factory=list)
     done: int = 0
-    stopped: str = "steps"
+    stops: list[str] = dataclasses.field(default_factory=list)
     unexpected: Exception | None = None
+    interrupted: bool = False
 
 
-def separate_batch(
-    recordings: Sequence[NamedRecording],
-    out: Path,
-    request: Request,
-    arguments: dict[str, Any],
-    output: Output,
-) -> None:
-    """Separate `recordings` into folders below `out`.
+OnOutcome = Callable[[int, Outcome], None]
+"""Called with the position of a recording and what became of it."""
+
+
+def choose_engine(paths: Sequence[Path], jobs: int | None, single_threaded: bool, device: str) -> Engine:
+    """Choose what works through recordings: this process, or several.
 
     Args:
-        recordings: to separate.
-        out: the folder of all results.
-        request: what is asked for.
-        arguments: of `tagbox.separate_file`.
-        output: where progress and results are printed.
+        paths: of the recordings.
+        jobs: how many processes are asked for; as many as pay if None.
+        single_threaded: whether the method computes on one thread.
+        device: as given on the command line.
+    """
+    # What comes through standard input comes to this process.
+    if len(paths) < 2 or any(is_pipe(path) for path in paths):
+        return ThisProcess()
+    count = jobs or processes_that_pay(paths, single_threaded, device)
+    return Processes(min(count, len(paths))) if count > 1 else ThisProcess()
+
+
+def run_batch(
+    names: Sequence[str],
+    items: Sequence[Any],
+    prepare: Prepare,
+    engine: Engine,
+    output: Output,
+    on_outcome: OnOutcome,
+    is_batch: bool = True,
+) -> BatchReport:
+    """Do `items` with `engine`, and print what becomes of each as it is known.
+
+    Args:
+        names: of the recordings, as they were given.
+        items: what the work takes; it returns an `Outcome`.
+        prepare: makes the work.
+        engine: does it.
+        output: of the command.
+        on_outcome: called after the lines of each have been printed.
+        is_batch: otherwise the work prints and shows all itself, of the one recording.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, where it is no batch.
+        MachineError: no process can be started.
+    """
+    report = BatchReport(len(items), is_batch)
+    shown = output if is_batch else Output(quiet=True)
+    display = BatchDisplay(len(items), "recordings", shown)
+    try:
+        with display, closing(engine.run(prepare, items, display.progress)) as events:
+            for event in events:
+                if isinstance(event, Started):
+                    display.start(event.index, Path(names[event.index]).name)
+                    continue
+                index = event.index
+                outcome = _of_death(names[index], event) if isinstance(event, Died) else event.result
+                display.finish(index, outcome.fault is not None, outcome.of_earlier_run)
+                with display.hidden():
+                    for line, is_error in outcome.lines:
+                        print_line(line, is_error)
+                    if is_batch and outcome.fault is not None:
+                        print_error(str(outcome.fault))
+                    on_outcome(index, outcome)
+                _add(report, index, outcome, keep_document=output.json)
+                if outcome.stopped == "interrupted":
+                    report.interrupted = True
+                    break
+    except KeyboardInterrupt:
+        if not is_batch:
+            raise
+        report.interrupted = True
+    display.conclude()
+    return report
+
+
+def finish_batch(report: BatchReport, output: Output, records: str | None = None) -> None:
+    """Print the documents and the faults of a batch, and end the command with its exit code.
+
+    Args:
+        report: of the batch.
+        output: of the command.
+        records: where every fault is listed.
 
     Raises:
         TagBoxError: the only recording failed.
         typer.Exit: some of several failed, Ctrl-C was pressed, or a loss was not a finite number.
+        Exception: a fault of TagBox.
     """
-    report = BatchReport()
-    worst_stop = "steps"
-    try:
-        for recording in recordings:
-            _separate_one(recording, out / recording.folder, request, arguments, output, report)
-            if len(recordings) > 1 and report.faults:
-                fault = report.documents[-1].get("error")
-                if fault is not None:
-                    print_error(fault)
-            if report.stopped in EXIT_CODES:
-                worst_stop = report.stopped
-            if report.stopped == "interrupted":
-                break
-    finally:
-        if report.documents and not (len(recordings) == 1 and report.faults):
-            output.print_json(lambda: report.documents)
+    if report.documents and (report.is_batch or not report.faults):
+        output.print_json(lambda: [report.documents[index] for index in sorted(report.documents)])
     if report.unexpected is not None:
         # The other recordings are done; this has a traceback, because somebody has to mend it.
         raise report.unexpected
-    if report.faults and len(recordings) == 1:
+    if report.faults and not report.is_batch:
         raise report.faults[0]
-    if report.stopped != "interrupted" and report.faults:
-        print_error(f"{len(report.faults)} of {len(recordings)} recordings failed; {report.done} are done")
+    if report.faults:
+        print_error(f"{len(report.faults)} of {report.total} recordings failed; {report.done} are done")
+        # Those of a small batch are still in view.
+        listed = report.faults[:MAX_LISTED_FAULTS] if report.total > SMALL_BATCH else []
+        for fault in listed:
+            print_line(f"  {fault}", error=True)
+        if len(report.faults) > MAX_LISTED_FAULTS:
+            where = f", listed in {records}" if records else ""
+            print_line(f"  and {len(report.faults) - MAX_LISTED_FAULTS} more{where}", error=True)
+    if report.interrupted:
+        if report.is_batch:
+            done = f"{report.done} of {report.total} recordings are done"
+            print_error(f"stopped; {done}, and the same command goes on")
+        raise typer.Exit(EXIT_CODES["interrupted"])
+    if report.faults:
         raise typer.Exit(1 if all(isinstance(fault, MachineError) for fault in report.faults) else 2)
-    if worst_stop in EXIT_CODES:
-        raise typer.Exit(EXIT_CODES[worst_stop])
+    if report.stops:
+        raise typer.Exit(EXIT_CODES[report.stops[-1]])
 
 
-def separate_to_stdout(
-    recording: NamedRecording, source: str, arguments: dict[str, Any], output: Output
-) -> None:
-    """Separate a recording, and write `source` as a wav file to standard output.
-
-    Raises:
-        TagBoxError: the recording cannot be separated.
-        typer.Exit: Ctrl-C was pressed, or the loss was not a finite number.
-    """
-    from tagbox.audio.files import file_name
-    from tagbox.temporary_files import temporary_folder
-
-    with temporary_folder(Path(tempfile.gettempdir())) as folder:
-        with spooled(recording.path) as path:
-            try:
-                result = _run(path, folder / "results", arguments, output)
-            except TagBoxError as error:
-                raise type(error)(as_named(error, path, recording.path)) from error
-        print_notes(path, result.manifest, result.note, output)
-        chosen = next(each for each in result.paths if each.stem == file_name(source))
-        sys.stdout.flush()
-        with chosen.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, COPY_BYTES)
-        sys.stdout.flush()
-    if result.stopped in EXIT_CODES:
-        raise typer.Exit(EXIT_CODES[result.stopped])
-
-
-def _separate_one(
-    recording: NamedRecording,
-    folder: Path,
-    request: Request,
-    arguments: dict[str, Any],
-    output: Output,
-    report: BatchReport,
-) -> None:
-    """Separate a recording, or find that it is done; a fault is added to the report."""
-    spool = recording.path
-    try:
-        with contextlib.ExitStack() as stack:
-            spool = stack.enter_context(spooled(recording.path))
-            document = _separate_unless_done(recording, spool, folder, request, arguments, output, report)
-        report.documents.append(document)
+def _add(report: BatchReport, index: int, outcome: Outcome, keep_document: bool) -> None:
+    if keep_document:
+        report.documents[index] = outcome.document
+    if outcome.fault is not None:
+        report.faults.append(outcome.fault)
+        report.unexpected = report.unexpected or outcome.unexpected
+    else:
         report.done += 1
-    except TagBoxError as error:
-        _add_fault(error, spool, recording, report)
-    except Exception as error:
-        from tagbox.cli.error_messages import describe_error, is_reported
-
-        if is_reported(error):
-            _add_fault(MachineError(describe_error(error)), spool, recording, report)
-        else:
-            report.unexpected = report.unexpected or error
-            fault = f"{recording.path}: a fault of TagBox ({type(error).__name__}: {error})"
-            _add_fault(TagBoxError(fault), spool, recording, report)
+    if outcome.stopped in EXIT_CODES:
+        report.stops.append(outcome.stopped)
 
 
-def _add_fault(error: TagBoxError, spool: Path, recording: NamedRecording, report: BatchReport) -> None:
-    message = as_named(error, spool, recording.path)
-    report.faults.append(type(error)(message))
-    report.documents.append({"file": str(recording.path), "error": message})
-
-
-def _separate_unless_done(
-    recording: NamedRecording,
-    path: Path,
-    folder: Path,
-    request: Request,
-    arguments: dict[str, Any],
-    output: Output,
-    report: BatchReport,
-) -> dict[str, Any]:
-    """Return the document of a recording for --json."""
-    from tagbox.audio.validation import fingerprint, require_regular_file
-    from tagbox.cli.run_report import report_run
-
-    require_regular_file(path)
-    earlier = read_manifest(folder)
-    force = bool(arguments["force"])
-    if not force and (folder / "run.json").exists():
-        sha256 = fingerprint(path)
-        if earlier is not None and is_finished(earlier, folder, sha256, request):
-            output.print_result(f"done already: {recording.path} (in {folder}; --force does it again)")
-            written = [folder / name for name in listed_files(earlier)]
-            return {"written": [str(each) for each in written], "done_already": True, **earlier}
-        force = refuse_or_replace(earlier, folder, sha256, request)
-    if request.plot:
-        _check_plot_length(path, request.start, request.duration)
-    result = _run(path, folder, {**arguments, "force": force}, output)
-    written = list(result.paths)
-    for stale in remove_stale(earlier, folder, written):
-        output.print_note(f"removed {stale}, of an earlier run")
-    if request.plot:
-        from tagbox.atomic_files import write_json
-        from tagbox.plots import save_separation
-
-        written.append(save_separation(result.read(), folder / PLOT_NAME, force))
-        # Listed, so that a later run knows whose it is.
-        result = dataclasses.replace(result, manifest={**result.manifest, "plot": PLOT_NAME})
-        write_json(result.manifest, folder / MANIFEST_NAME, force=True)
-    print_notes(path, result.manifest, result.note, output)
-    report_run(output, result.manifest, written)
-    report.stopped = result.stopped
-    return {"written": [str(each) for each in written], **result.manifest}
-
-
-def _run(path: Path, folder: Path, arguments: dict[str, Any], output: Output) -> "SavedSeparation":
-    from tagbox import presets
-    from tagbox.api import separate_file
-    from tagbox.audio.readers import FileReader
-    from tagbox.cli.progress import RunReporter
-    from tagbox.pipeline.streaming import is_long
-    from tagbox.settings import Settings
-
-    fields = {field.name for field in dataclasses.fields(Settings)}
-    overrides = {name: value for name, value in arguments.items() if name in fields}
-    settings = presets.override(presets.find(arguments["preset"]).settings, **overrides)
-    header = FileReader.of(path, arguments["start"], arguments["duration"])
-    long = is_long(settings, header.samples, header.rate)
-    with RunReporter(path.name, output, settings, len(arguments["tags"]), long) as reporter:
-        return separate_file(path, folder, on_step=reporter.step, on_segment=reporter.segment, **arguments)
-
-
-def print_notes(path: Path, manifest: Mapping[str, Any], note: str | None, output: Output) -> None:
-    """Print what is worth knowing of a recording's file and of its results, with the recording's name."""
-    if "residual" in manifest:
-        output.print_result(manifest["residual"]["note"])
-    for each in [*manifest["input"].get("notes", ()), note]:
-        if each is not None:
-            output.print_note(each if path.name in each else f"{path.name}: {each}")
-
-
-def _check_plot_length(path: Path, start: float, duration: float | None) -> None:
-    from tagbox.audio.readers import FileReader
-
-    header = FileReader.of(path, start, duration)
-    if header.samples > MAX_PLOT_SECONDS * header.rate:
-        raise TagBoxError(
-            f"a plot of more than {MAX_PLOT_SECONDS} s would show nothing; leave --plot out, or choose an "
-            "excerpt with --start and --duration"
-        )
+def _of_death(name: str, event: Died) -> Outcome:
+    message = f"{name}: the process that worked on it {event.reason}"
+    return Outcome({"file": name, "error": message}, fault=MachineError(message))

@@ -90,6 +90,23 @@ Bits = Annotated[
     str | None, typer.Option(help="Bit depth: 16, 24 or float. If left out, float for wav and 24 for flac.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of processes for several recordings; as many as pay on this machine if left out.",
+        show_default=False,
+    ),
+]
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="NUMBER/COUNT",
+        help="Do only this part of the recordings, such as 3/20, the third of twenty: for job arrays.",
+        show_default=False,
+    ),
+]
 Plot = Annotated[
     bool, typer.Option("--plot", help="Also save a plot (PNG) of the spectrograms and the tags' curves.")
 ]

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
@@ -49,26 +49,52 @@ class Output:
     def print_result(self, text: object) -> None:
         """Print a part of the result, as text."""
         if self.prints_text:
-            print_line(text)
+            self._print(str(text), error=False)
 
     def print_note(self, text: str) -> None:
         """Print something worth knowing to standard error."""
         if not self.quiet:
-            print_line(text, error=True)
+            self._print(text, error=True)
 
     def print_detail(self, text: str) -> None:
         """Print something that only --verbose asks for to standard error."""
         if self.verbose:
-            print_line(text, error=True)
+            self._print(text, error=True)
+
+    def print_error(self, text: str) -> None:
+        """Print what went wrong to standard error."""
+        self._print(error_line(text), error=True)
 
     def print_json(self, make_document: Callable[[], Any]) -> None:
         """Print the result as JSON; `make_document` is called only where --json asks for it."""
         if self.json:
-            print_line(json.dumps(make_document(), indent=2))
+            self._print(json.dumps(make_document(), indent=2), error=False)
+
+    def _print(self, line: str, error: bool) -> None:
+        print_line(line, error)
+
+
+@dataclass(frozen=True)
+class CollectedOutput(Output):
+    """What a command prints, collected in a process that shares its terminal with others.
+
+    Attributes:
+        lines: that were printed, and whether each is for standard error.
+    """
+
+    lines: list[tuple[str, bool]] = field(default_factory=list)
+
+    def _print(self, line: str, error: bool) -> None:
+        self.lines.append((line, error))
 
 
 def print_error(text: str) -> None:
     """Print a line to standard error: red on a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    print_line(error_line(text), error=True)
+
+
+def error_line(text: str) -> str:
+    """Return the line that tells an error."""
     coloured = is_terminal(sys.stderr) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     line = f"tagbox: {text}"
-    print_line(typer.style(line, fg="red") if coloured else line, error=True)
+    return typer.style(line, fg="red") if coloured else line

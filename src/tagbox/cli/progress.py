@@ -1,6 +1,7 @@
 """Show how far work has come, and about how long the rest takes once the work itself has shown it."""
 
 import time
+from collections.abc import Callable
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -84,14 +85,23 @@ class RunReporter(ProgressDisplay):
         name: of the recording.
         sources: how many are separated.
         is_long: whether the recording is cut into segments.
+        forward: is called with the text and the share of the segments that is done, instead of showing them.
     """
 
     def __init__(
-        self, name: str, output: Output, settings: "Settings", sources: int = 1, is_long: bool = False
+        self,
+        name: str,
+        output: Output,
+        settings: "Settings",
+        sources: int = 1,
+        is_long: bool = False,
+        forward: Callable[[str, float | None], None] | None = None,
     ) -> None:
         from tagbox.methods.registry import find_method
 
         super().__init__(name, output)
+        self._forward = forward
+        self._share: float | None = None
         steers_latents = find_method(settings.steer).needs_generator
         self._steps = settings.steps
         self._is_long = is_long
@@ -109,6 +119,13 @@ class RunReporter(ProgressDisplay):
     def __enter__(self) -> Self:
         self.show("processing", at_once=True)
         return self
+
+    def show(self, text: str, done: float = 0, total: float | None = None, at_once: bool = False) -> None:
+        """Show `text` with a bar at `done` of `total`, or forward it."""
+        if self._forward is None:
+            super().show(text, done, total, at_once)
+        else:
+            self._forward(text, self._share)
 
     def step(self, step: "Step") -> None:
         """Show one step; the steering loop's callback."""
@@ -142,6 +159,7 @@ class RunReporter(ProgressDisplay):
             now - self._segments_began, done - self._untimed_segments, count - self._untimed_segments
         )
         self._segments = f"segment {done} of {count} done{left}"
+        self._share = done / count
         self.show(self._segments, done, count, at_once=done in (1, count))
 
 

@@ -15,6 +15,7 @@ from tagbox.cli.options import Device, check_models
 from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.cli.recordings import NamedRecording
 from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.parallel.engine import ThisProcess
 
 if TYPE_CHECKING:
     from tagbox.settings import Settings
@@ -66,7 +67,7 @@ def refine(
     path = _find_recording(recording, folder, manifest)
     check_models(found.settings)
 
-    from tagbox.cli.batch import separate_batch
+    from tagbox.cli.separate_recording import SeparateRecordings, separate_all
 
     arguments: dict[str, Any] = {
         "tags": [found.residual] if found.residual else list(found.tags),
@@ -92,7 +93,8 @@ def refine(
         found.residual,
         corrections,
     )
-    separate_batch([NamedRecording(path, Path(folder.name))], folder.parent, request, arguments, output)
+    work = SeparateRecordings(folder.parent, request, arguments, output, is_batch=False)
+    separate_all([NamedRecording(path, Path(folder.name))], work, ThisProcess())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tagbox.cli.output import Output, print_error
+from tagbox.cli.output import Output
 
 STOPPED = {
     "interrupted": "stopped by Ctrl-C; the best result so far is written",
@@ -68,6 +68,6 @@ def _report_early_end(output: Output, run: Mapping[str, Any]) -> None:
     if run["stopped"] in STOPPED:
         line = f"{', '.join(run['sources'])}: step {run['steps']}: {STOPPED[run['stopped']]}"
         if run["stopped"] == "non-finite":
-            print_error(line)
+            output.print_error(line)
         else:
             output.print_note(line)

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from tagbox import presets
+from tagbox.cli.batch import choose_engine
+from tagbox.cli.batch_records import records_path
 from tagbox.cli.checks import check_folder, check_no_tag_among, check_recordings, check_tags
 from tagbox.cli.console import is_terminal
 from tagbox.cli.finished_runs import Request
@@ -26,12 +28,14 @@ from tagbox.cli.options import (
     Force,
     GeneratorName,
     Input,
+    Jobs,
     LearningRate,
     Level,
     MaskOutput,
     Objective,
     Overlap,
     Padding,
+    PartOption,
     Patience,
     Plot,
     Precision,
@@ -53,6 +57,8 @@ from tagbox.cli.options import (
 from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.cli.recordings import find_recordings, is_pipe
 from tagbox.errors import TagBoxError
+from tagbox.methods.registry import find_method
+from tagbox.parallel.parts import parse_part
 from tagbox.tags.query import split_instrumental
 
 
@@ -76,6 +82,8 @@ def separate(
     not_: NotOption = None,
     absent: AbsentOption = None,
     force: Force = False,
+    jobs: Jobs = None,
+    part: PartOption = None,
     device: Device = "auto",
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -134,7 +142,7 @@ def separate(
 
       tagbox separate song.mp3 --tags vocals -o out --preset paper --start 30 --duration 20
 
-      tagbox separate albums/ "more/*.mp3" --tags karaoke -o out --format flac
+      tagbox separate albums/ "more/*.mp3" --tags karaoke -o out --format flac --jobs 4
 
       ffmpeg -i film.mkv -f wav - | tagbox separate - --tags vocals --stdout > vocals.wav
     """
@@ -142,17 +150,24 @@ def separate(
     _check_destination(out, to_stdout, printer, plot, format, tags, inputs)
     check_no_tag_among(inputs)
     recordings = find_recordings(inputs, out)
+    chosen_part = None if part is None else parse_part(part)
+    is_batch = len(recordings) > 1 or chosen_part is not None
+    if chosen_part is not None:
+        if out is None:
+            raise TagBoxError("--part needs a folder for the results; give -o")
+        recordings = chosen_part.of(recordings)
+        printer.print_note(f"part {chosen_part}: {len(recordings)} recordings")
     if out is not None:
         check_folder(out)
     queries, instrumental = split_instrumental(tags)
     given = given_overrides(context.params, preset)
     listeners = check_tags(queries, dataclasses.replace(presets.find(preset).settings, **given))
     corrections = read_corrections(is_, not_, absent, queries)
-    if corrections and len(recordings) > 1:
+    if corrections and is_batch:
         raise TagBoxError(
             "corrections are of one recording; give one, not several, with --is, --not or --absent"
         )
-    if len(recordings) == 1 and not is_pipe(recordings[0].path):
+    if not is_batch and not is_pipe(recordings[0].path):
         check_recordings([recordings[0].path])
 
     from tagbox.audio.files import FORMATS, check_bit_depth
@@ -168,7 +183,7 @@ def separate(
         printer.print_note(listeners.note)
     printer.print_detail(describe_settings(preset, settings))
 
-    from tagbox.cli.batch import separate_batch, separate_to_stdout
+    from tagbox.cli.separate_recording import SeparateRecordings, separate_all, separate_to_stdout
 
     arguments = {
         "tags": tags,
@@ -188,7 +203,10 @@ def separate(
     request = Request(
         queries, preset, settings, start, duration, format, bits, plot, instrumental, corrections
     )
-    separate_batch(recordings, out, request, arguments, printer)
+    single_threaded = not find_method(settings.steer).needs_generator
+    engine = choose_engine([each.path for each in recordings], jobs, single_threaded, device)
+    records = records_path(out, chosen_part) if is_batch else None
+    separate_all(recordings, SeparateRecordings(out, request, arguments, printer, is_batch), engine, records)
 
 
 def _check_destination(

@@ -1,28 +1,27 @@
 """``tagbox tag``: the tags that taggers predict for recordings."""
 
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tagbox.cli import completion
+from tagbox.cli.batch import Outcome, choose_engine, finish_batch, run_batch
 from tagbox.cli.checks import check_recordings
 from tagbox.cli.console import is_terminal
-from tagbox.cli.options import Device, Input, Start
-from tagbox.cli.output import Json, Output, Quiet, Verbose, print_error
-from tagbox.cli.progress import ProgressDisplay, time_left
-from tagbox.cli.recordings import as_named, spooled
-from tagbox.errors import MachineError, TagBoxError
+from tagbox.cli.options import Device, Input, Jobs, PartOption, Start
+from tagbox.cli.output import Json, Output, Quiet, Verbose
+from tagbox.errors import TagBoxError
+from tagbox.parallel.parts import parse_part
 from tagbox.settings import CHOICES
 from tagbox.taggers.names import TaggerName
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tagbox.audio import Audio
+    from tagbox.cli.tag_recording import TaggedRecording
     from tagbox.tagging import TagPredictions
 
 DEFAULT_TAGGER = TaggerName("mtat", "pons-musicnn")
@@ -72,6 +71,8 @@ def tag(
         str,
         typer.Option(help="What fills up the last window: repeat (the audio) or zeros (as published)."),
     ] = "repeat",
+    jobs: Jobs = None,
+    part: PartOption = None,
     device: Device = "auto",
     start: Start = 0.0,
     duration: Annotated[
@@ -105,46 +106,33 @@ def tag(
 
     from rich.console import Console
 
-    from tagbox import audio
-    from tagbox.kernels import devices
-    from tagbox.models import load_tagger
-    from tagbox.tagging import predict_windows
-    from tagbox.tags.alternatives import compared_texts
+    from tagbox.cli.tag_recording import TaggedRecording, TagRecordings
 
-    selected = devices.select_device(device)
-    words = compared_texts(word or ())
-    taggers = [load_tagger(name.architecture, name.data, selected, words) for name in names]
-    for each in taggers:
-        output.print_detail(f"loaded {each.identifier}, weights {each.weights_hash[:12]}, on {selected}")
     count = top or (DEFAULT_COUNT_OVER_TIME if over_time else DEFAULT_COUNT)
     console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout), quiet=not output.prints_text)
-    errors: list[TagBoxError] = []
-    documents: list[dict[str, Any]] = []
-    for path in files:
-        began = time.monotonic()
-        file = path
-        try:
-            with spooled(path) as file:
-                recording = audio.read(file, start, duration)
-            with _TaggingReporter(path.name, output) as reporter:
-                predictions = predict_windows(
-                    recording.samples, recording.rate, taggers, padding, reporter.share, subject=str(path)
-                )
-        except TagBoxError as error:
-            message = as_named(error, file, path)
-            errors.append(type(error)(message))
-            documents.append({"file": str(path), "error": message})
-            continue
-        if recording.note is not None:
-            output.print_note(recording.note)
-        output.print_detail(f"{path}: {time.monotonic() - began:.1f} s")
-        documents.append(_document(path, recording, predictions, count, over_time))
-        _print_predictions(console, path, recording, predictions, count, over_time)
-    output.print_json(lambda: documents)
-    for line in errors:
-        print_error(str(line))
-    if errors:
-        raise typer.Exit(1 if all(isinstance(error, MachineError) for error in errors) else 2)
+    chosen_part = None if part is None else parse_part(part)
+    files = files if chosen_part is None else chosen_part.of(files)
+    is_batch = len(files) > 1 or chosen_part is not None
+    words = tuple(word or ())
+    work = TagRecordings(
+        tuple(names), words, device, padding, start, duration, count, over_time, output, is_batch
+    )
+    tagged: dict[int, TaggedRecording | None] = {}
+
+    def print_in_order(index: int, outcome: Outcome) -> None:
+        """Print all that is next in the order of the command line, in which nothing may be left out."""
+        tagged[index] = outcome.value
+        for i in range(len(printed), len(files)):
+            if i not in tagged:
+                break
+            printed.append(i)
+            if (ready := tagged.pop(i)) is not None:
+                _print_predictions(console, files[i], ready, count, over_time)
+
+    printed: list[int] = []
+    engine = choose_engine(files, jobs, single_threaded=True, device=device)
+    report = run_batch([str(file) for file in files], files, work, engine, output, print_in_order, is_batch)
+    finish_batch(report, output)
 
 
 def tagger_names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> list[TaggerName]:
@@ -171,25 +159,10 @@ def tagger_names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> l
     return list(dict.fromkeys(names))
 
 
-class _TaggingReporter(ProgressDisplay):
-    """Progress of the tagging of one recording."""
-
-    def __init__(self, name: str, output: Output) -> None:
-        super().__init__(name, output)
-        self._began = time.monotonic()
-
-    def share(self, share: float) -> None:
-        """Show the share of the windows that is done; the callback of the tagging."""
-        if share < 1:
-            left = time_left(time.monotonic() - self._began, share, 1.0)
-            self.show(f"{share:.0%} tagged{left}", share, 1.0)
-
-
 def _print_predictions(
     console: "Console",
     path: Path,
-    recording: "Audio",
-    predictions: "Sequence[TagPredictions]",
+    recording: "TaggedRecording",
     count: int,
     over_time: bool,
 ) -> None:
@@ -201,6 +174,7 @@ def _print_predictions(
     console.print(
         f"[bold]{escape(str(path))}[/bold]  {recording.duration:.1f} s, {recording.rate} Hz, {channels}"
     )
+    predictions = recording.predictions
     if over_time:
         for each in predictions:
             _print_windows(console, each, count)
@@ -247,35 +221,6 @@ def _print_windows(console: "Console", predictions: "TagPredictions", count: int
         )
         console.print(f"  {_format_clock(start):>7} to {_format_clock(end):<7} {best}")
     console.print()
-
-
-def _document(
-    path: Path, recording: "Audio", predictions: "Sequence[TagPredictions]", count: int, over_time: bool
-) -> dict[str, Any]:
-    from tagbox.tagging import average_by_vocabulary
-
-    taggers = []
-    for each in predictions:
-        entry: dict[str, Any] = {"tagger": each.name, "tags": _rounded(each.top(count))}
-        if over_time:
-            entry["windows"] = [
-                {"start": round(start, 3), "end": round(end, 3), "tags": _rounded(each.top(count, i))}
-                for i, (start, end) in enumerate(each.spans)
-            ]
-        taggers.append(entry)
-    return {
-        "file": str(path),
-        "rate": recording.rate,
-        "channels": recording.channels,
-        "duration": recording.duration,
-        **({} if recording.note is None else {"notes": [recording.note]}),
-        "taggers": taggers,
-        "mean": {each.data: _rounded(each.top(count)) for each in average_by_vocabulary(predictions)},
-    }
-
-
-def _rounded(probabilities: dict[str, float]) -> dict[str, float]:
-    return {name: round(probability, 6) for name, probability in probabilities.items()}
 
 
 def _draw_bar(console: "Console", share: float) -> str:

@@ -114,9 +114,9 @@ def transfer(
 
     from tagbox import api, audio
     from tagbox.audio.metadata import read_metadata
-    from tagbox.cli.batch import print_notes
     from tagbox.cli.progress import RunReporter
     from tagbox.cli.run_report import report_run
+    from tagbox.cli.separate_recording import print_notes
     from tagbox.pipeline.streaming import is_long
     from tagbox.tags.query import UNION, as_queries
 

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from tagbox.atomic_files import write_atomically
@@ -18,7 +17,6 @@ from tagbox.evaluation.excerpts import Excerpt
 from tagbox.evaluation.judge import query_probability
 from tagbox.evaluation.metrics import Scores, energy_ratio, score_estimate, si_sdr, window_sdr
 from tagbox.evaluation.systems import System, SystemInput, SystemOutput
-from tagbox.kernels.threads import available_cores
 
 ISOLATED_SI_SDR_DB = 30.0
 """SI-SDR of the mixture above which the source plays alone, and there is nothing to separate."""
@@ -145,11 +143,6 @@ def measure_estimate(estimate: Tensor, query: str, excerpt: SystemInput, options
         **(_measure_windows(estimate, reference, mixture, excerpt.rate) if options.window_sdr else {}),
         **(_ask_judge(options.judge, estimate, query, excerpt) if options.judge else {}),
     }
-
-
-def limit_threads(processes: int) -> None:
-    """Divide the processor's cores among `processes`: threads of all that compete slow each other down."""
-    torch.set_num_threads(max(1, min(torch.get_num_threads(), available_cores() // processes)))
 
 
 def _describe_source(case: Case, query: str) -> Record:

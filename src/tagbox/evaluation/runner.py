@@ -1,24 +1,23 @@
 """Run an evaluation: list all cases, run those that are not on disk yet, and write each as it finishes."""
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tagbox import manifest
-from tagbox.errors import TagBoxError
+from tagbox.errors import MachineError, TagBoxError
 from tagbox.evaluation import result_store
-from tagbox.evaluation.case import Case, MeasureOptions, Record, limit_threads, run_case
+from tagbox.evaluation.case import Case, MeasureOptions, Record, run_case
 from tagbox.evaluation.datasets.track import Dataset, Track
 from tagbox.evaluation.excerpts import Excerpt, choose_excerpt
 from tagbox.evaluation.systems import System
-from tagbox.kernels import allocator
+from tagbox.parallel.engine import Died, Finished, Progress, Report, ThisProcess, Work
+from tagbox.parallel.processes import Processes
 
 AUDIO_FOLDER = "audio"
 """Below the folder of the results."""
@@ -91,7 +90,8 @@ def run_plan(
         all records, in the order of the plan.
 
     Raises:
-        TagBoxError: `folder` holds other results or cannot be written, or a process died.
+        TagBoxError: `folder` holds other results or cannot be written.
+        MachineError: a process died, and with it a case.
     """
     if jobs < 1:
         raise TagBoxError(f"{jobs} processes cannot work; give --jobs 1 or more")
@@ -158,45 +158,45 @@ def _with_excerpts(cases: Iterable[Case], plan: EvaluationPlan) -> Iterator[tupl
 def _run_cases(
     cases: Iterable[tuple[Case, Excerpt | str]], count: int, options: MeasureOptions, jobs: int
 ) -> Iterator[list[Record]]:
-    """Yield the records of each of `count` cases, in the order in which the cases finish."""
-    if jobs == 1 or count <= 1:
-        for case, excerpt in cases:
-            yield run_case(case, excerpt, options)
-        return
-    # A forked process would inherit PyTorch's threads in whatever state they are.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, count), context, _initialise_worker, (jobs,))
-    try:
-        running: set[Future[list[Record]]] = set()
-        for case, excerpt in cases:
-            running.add(pool.submit(run_case, case, excerpt, options))
-            if len(running) >= 2 * jobs:
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        while running:
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in finished)
-    except BrokenProcessPool as error:
-        raise TagBoxError(
-            "a process died, perhaps for want of memory; go on with --resume and fewer --jobs"
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
+    """Yield the records of each of `count` cases, in the order in which the cases finish.
+
+    Raises:
+        MachineError: a process died, and with it a case; all others are done first.
+    """
+    engine = Processes(min(jobs, count)) if jobs > 1 and count > 1 else ThisProcess()
+    lost: list[str] = []
+    names: list[str] = []
+    with closing(engine.run(partial(_prepare_cases, options), _named(cases, names), _ignore)) as events:
+        for event in events:
+            if isinstance(event, Finished):
+                yield event.result
+            elif isinstance(event, Died):
+                lost.append(f"{names[event.index]} ({event.reason})")
+    if lost:
+        raise MachineError(
+            f"{len(lost)} of {count} cases are missing, because the process died that ran them: "
+            f"{'; '.join(lost)}; go on with --resume and fewer --jobs"
+        )
 
 
-def _initialise_worker(jobs: int) -> None:
-    # Ctrl-C reaches every process of the terminal; only the main process is to act on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    allocator.keep_freed_memory()
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    limit_threads(jobs)
+def _named(
+    cases: Iterable[tuple[Case, Excerpt | str]], names: list[str]
+) -> Iterator[tuple[Case, Excerpt | str]]:
+    """Yield `cases`, and append each one's name to `names`."""
+    for case, excerpt in cases:
+        names.append(f"{case.track.name} {'+'.join(case.queries)} {case.system.name}")
+        yield case, excerpt
 
 
-def _exit_with_parent() -> None:
-    """Exit when the main process does: where that is killed, its workers would wait for cases for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _prepare_cases(options: MeasureOptions, threads: int | None) -> Work:
+    if threads is not None:
+        torch.set_num_threads(min(torch.get_num_threads(), threads))
+    return partial(_run_case, options)
+
+
+def _run_case(options: MeasureOptions, item: tuple[Case, Excerpt | str], _: Report) -> list[Record]:
+    return run_case(*item, options)
+
+
+def _ignore(_: int, __: Progress) -> None:
+    """Show no progress within cases."""

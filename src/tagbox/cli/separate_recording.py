@@ -1,0 +1,308 @@
+"""Separate one recording of a command line, or find that it is done: what an engine does for each."""
+
+import contextlib
+import dataclasses
+import os
+import pickle
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from tagbox.cli.batch import Outcome, finish_batch, run_batch
+from tagbox.cli.batch_records import append_record
+from tagbox.cli.finished_runs import (
+    MANIFEST_NAME,
+    PLOT_NAME,
+    Request,
+    is_finished,
+    listed_files,
+    read_manifest,
+    refuse_or_replace,
+    remove_stale,
+)
+from tagbox.cli.options import EXIT_CODES
+from tagbox.cli.output import CollectedOutput, Output, print_error
+from tagbox.cli.recordings import NamedRecording, as_named, spooled
+from tagbox.cli.run_report import peak_memory, report_run
+from tagbox.errors import MachineError, TagBoxError
+from tagbox.parallel.engine import Engine, Progress, Report, Work
+
+if TYPE_CHECKING:
+    from tagbox.methods.task import Task
+    from tagbox.results import SavedSeparation
+
+MAX_PLOT_SECONDS = 600
+COPY_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class SeparateRecordings:
+    """Separates recordings into folders below one folder; an `engine.Prepare`.
+
+    Attributes:
+        out: the folder of all results.
+        request: what is asked for.
+        arguments: of `tagbox.separate_file`.
+        output: of the command.
+        is_batch: whether what is printed is collected, because other recordings are worked on as well.
+    """
+
+    out: Path
+    request: Request
+    arguments: Mapping[str, Any]
+    output: Output
+    is_batch: bool
+
+    def __call__(self, threads: int | None) -> Work:
+        """Make the work, which loads PyTorch and the models with the first recording that is not done."""
+        return partial(_separate, self, _Models(self.arguments, threads))
+
+
+class _Models:
+    """The models, loaded once."""
+
+    def __init__(self, arguments: Mapping[str, Any], threads: int | None) -> None:
+        self._arguments, self._threads = arguments, threads
+        self._task: Task | None = None
+
+    def load(self) -> "Task":
+        """Return the task with its models.
+
+        Raises:
+            TagBoxError: a model or a tag cannot be used.
+        """
+        if self._task is None:
+            from tagbox.api import load_task
+
+            if self._threads is not None:
+                import torch
+
+                torch.set_num_threads(self._threads)
+            names = ("tags", "preset", "device", *settings_of(self._arguments))
+            self._task = load_task(**{name: self._arguments[name] for name in names})
+        return self._task
+
+
+def settings_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are fields of `Settings`."""
+    from tagbox.settings import Settings
+
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    return {name: value for name, value in arguments.items() if name in fields}
+
+
+def separate_all(
+    recordings: Sequence[NamedRecording],
+    work: SeparateRecordings,
+    engine: Engine,
+    records: Path | None = None,
+) -> None:
+    """Separate `recordings`; of a batch, tell the file of records what became of each.
+
+    Raises:
+        TagBoxError: the only recording failed.
+        typer.Exit: some of several failed, Ctrl-C was pressed, or a loss was not a finite number.
+    """
+    fails_to_record = False
+
+    def record(index: int, outcome: Outcome) -> None:
+        nonlocal fails_to_record
+        if records is None or outcome.of_earlier_run or fails_to_record:
+            return
+        try:
+            append_record(records, describe_outcome(recordings[index], outcome))
+        except TagBoxError as error:
+            # The recordings themselves are what matters.
+            fails_to_record = True
+            print_error(f"{error}; what becomes of the recordings is only printed")
+
+    names = [str(each.path) for each in recordings]
+    report = run_batch(names, recordings, work, engine, work.output, record, is_batch=work.is_batch)
+    finish_batch(report, work.output, str(records))
+
+
+def describe_outcome(recording: NamedRecording, outcome: Outcome) -> dict[str, Any]:
+    """Return what batch.jsonl says of a recording that was worked on."""
+    document = outcome.document
+    record: dict[str, Any] = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recording": str(recording.path),
+        "folder": str(recording.folder),
+        "status": "failed" if outcome.fault is not None else "done",
+    }
+    if outcome.fault is not None:
+        record["error"] = str(outcome.fault)
+    if outcome.stopped in EXIT_CODES:
+        record["status"] = outcome.stopped
+    if isinstance(outcome.value, Mapping):
+        record |= outcome.value
+    if "seconds" in document:
+        record["audio_seconds"] = round(document["seconds"]["audio"], 3)
+    return record
+
+
+def separate_to_stdout(
+    recording: NamedRecording, source: str, arguments: Mapping[str, Any], output: Output
+) -> None:
+    """Separate a recording, and write `source` as a wav file to standard output.
+
+    Raises:
+        TagBoxError: the recording cannot be separated.
+        typer.Exit: Ctrl-C was pressed, or the loss was not a finite number.
+    """
+    from tagbox.audio.files import file_name
+    from tagbox.temporary_files import temporary_folder
+
+    with temporary_folder(Path(tempfile.gettempdir())) as folder:
+        with spooled(recording.path) as path:
+            try:
+                result = _run(path, folder / "results", arguments, output)
+            except TagBoxError as error:
+                raise type(error)(as_named(error, path, recording.path)) from error
+        print_notes(path, result.manifest, result.note, output)
+        chosen = next(each for each in result.paths if each.stem == file_name(source))
+        sys.stdout.flush()
+        with chosen.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, COPY_BYTES)
+        sys.stdout.flush()
+    if result.stopped in EXIT_CODES:
+        raise typer.Exit(EXIT_CODES[result.stopped])
+
+
+def print_notes(path: Path, manifest: Mapping[str, Any], note: str | None, output: Output) -> None:
+    """Print what is worth knowing of a recording's file and of its results, with the recording's name."""
+    if "residual" in manifest:
+        output.print_result(manifest["residual"]["note"])
+    for each in [*manifest["input"].get("notes", ()), note]:
+        if each is not None:
+            output.print_note(each if path.name in each else f"{path.name}: {each}")
+
+
+def _separate(
+    options: SeparateRecordings, models: _Models, recording: NamedRecording, report: Report
+) -> Outcome:
+    """Separate a recording, or find that it is done; a fault is told by the outcome."""
+    output = options.output
+    if options.is_batch:
+        output = CollectedOutput(output.quiet, output.verbose, output.json, output.holds_audio)
+    spool = recording.path
+    began = time.monotonic()
+    fault, unexpected = None, None
+    try:
+        with contextlib.ExitStack() as stack:
+            spool = stack.enter_context(spooled(recording.path))
+            folder = options.out / recording.folder
+            outcome = _separate_unless_done(options, models, recording, spool, folder, output, report)
+    except TagBoxError as error:
+        fault = type(error)(as_named(error, spool, recording.path))
+    except Exception as error:
+        from tagbox.cli.error_messages import describe_error, is_reported
+
+        if is_reported(error):
+            fault = MachineError(as_named(MachineError(describe_error(error)), spool, recording.path))
+        else:
+            unexpected = _portable(error)
+            message = f"{recording.path}: a fault of TagBox ({type(error).__name__}: {error})"
+            fault = TagBoxError(message)
+    if fault is not None:
+        document = {"file": str(recording.path), "error": str(fault)}
+        outcome = Outcome(document, fault=fault, unexpected=unexpected)
+    took = {
+        "seconds": round(time.monotonic() - began, 3),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "peak_memory": int(peak_memory()),
+    }
+    lines = tuple(output.lines) if isinstance(output, CollectedOutput) else ()
+    return dataclasses.replace(outcome, lines=lines, value=took)
+
+
+def _portable(error: Exception) -> Exception:
+    """Return `error`, or where another process cannot be sent it, one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _separate_unless_done(
+    options: SeparateRecordings,
+    models: _Models,
+    recording: NamedRecording,
+    path: Path,
+    folder: Path,
+    output: Output,
+    report: Report,
+) -> Outcome:
+    from tagbox.audio.validation import fingerprint, require_regular_file
+
+    request, arguments = options.request, options.arguments
+    require_regular_file(path)
+    earlier = read_manifest(folder)
+    force = bool(arguments["force"])
+    if not force and (folder / "run.json").exists():
+        sha256 = fingerprint(path)
+        if earlier is not None and is_finished(earlier, folder, sha256, request):
+            output.print_result(f"done already: {recording.path} (in {folder}; --force does it again)")
+            written = [folder / name for name in listed_files(earlier)]
+            document = {"written": [str(each) for each in written], "done_already": True, **earlier}
+            return Outcome(document, of_earlier_run=True)
+        force = refuse_or_replace(earlier, folder, sha256, request)
+    if request.plot:
+        _check_plot_length(path, request.start, request.duration)
+    more = {"force": force, "task": models.load()} if options.is_batch else {"force": force}
+    result = _run(path, folder, {**arguments, **more}, output, report if options.is_batch else None)
+    written = list(result.paths)
+    for stale in remove_stale(earlier, folder, written):
+        output.print_note(f"removed {stale}, of an earlier run")
+    if request.plot:
+        from tagbox.atomic_files import write_json
+        from tagbox.plots import save_separation
+
+        written.append(save_separation(result.read(), folder / PLOT_NAME, force))
+        # Listed, so that a later run knows whose it is.
+        result = dataclasses.replace(result, manifest={**result.manifest, "plot": PLOT_NAME})
+        write_json(result.manifest, folder / MANIFEST_NAME, force=True)
+    print_notes(path, result.manifest, result.note, output)
+    report_run(output, result.manifest, written)
+    document = {"written": [str(each) for each in written], **result.manifest}
+    return Outcome(document, stopped=result.stopped)
+
+
+def _run(
+    path: Path, folder: Path, arguments: Mapping[str, Any], output: Output, report: Report | None = None
+) -> "SavedSeparation":
+    """Separate a file, showing progress on the terminal, or through `report` where one is given."""
+    from tagbox import presets
+    from tagbox.api import separate_file
+    from tagbox.audio.readers import FileReader
+    from tagbox.cli.progress import RunReporter
+    from tagbox.pipeline.streaming import is_long
+
+    settings = presets.override(presets.find(arguments["preset"]).settings, **settings_of(arguments))
+    header = FileReader.of(path, arguments["start"], arguments["duration"])
+    long = is_long(settings, header.samples, header.rate)
+    forward = None if report is None else lambda text, share: report(Progress(text, share))
+    with RunReporter(path.name, output, settings, len(arguments["tags"]), long, forward) as reporter:
+        return separate_file(path, folder, on_step=reporter.step, on_segment=reporter.segment, **arguments)
+
+
+def _check_plot_length(path: Path, start: float, duration: float | None) -> None:
+    from tagbox.audio.readers import FileReader
+
+    header = FileReader.of(path, start, duration)
+    if header.samples > MAX_PLOT_SECONDS * header.rate:
+        raise TagBoxError(
+            f"a plot of more than {MAX_PLOT_SECONDS} s would show nothing; leave --plot out, or choose an "
+            "excerpt with --start and --duration"
+        )

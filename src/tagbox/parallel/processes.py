@@ -1,0 +1,309 @@
+"""Do items in several processes of this machine. A process that dies costs the item in its hands, no more.
+
+Python's own pools give everything up when one of their processes dies.
+"""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from tagbox.errors import MachineError
+from tagbox.kernels import allocator
+from tagbox.kernels.threads import are_threads_given, available_cores, limit_spinning
+from tagbox.parallel.engine import Died, Events, Finished, OnProgress, Prepare, Progress, Started
+
+MAX_FAILED_STARTS = 3
+"""Of processes one after the other, after which no more are started."""
+END_SECONDS = 10.0
+"""For as long a process may remove its temporary files before it is killed."""
+PROGRESS_SECONDS = 0.5
+"""Progress is told no more often."""
+
+
+@dataclass
+class _Worker:
+    """A process.
+
+    Attributes:
+        index: of the item in its hands.
+    """
+
+    process: BaseProcess
+    connection: Connection
+    index: int | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has an item in its hands."""
+        return self.index is not None
+
+
+class _Waiting:
+    """Items that wait for a process.
+
+    Args:
+        items: all; they may take time to be made, which is done while the processes work.
+        ahead: how many are made in advance.
+    """
+
+    def __init__(self, items: Iterable[Any], ahead: int) -> None:
+        self._items = iter(enumerate(items))
+        self._ahead = ahead
+        self._made: deque[tuple[int, Any]] = deque()
+        self._is_exhausted = False
+
+    def __len__(self) -> int:
+        """Return how many are made."""
+        return len(self._made)
+
+    @property
+    def may_make(self) -> bool:
+        """Whether another one may be made in advance."""
+        return not self._is_exhausted and len(self._made) < self._ahead
+
+    def make(self) -> None:
+        """Make another one, if there is one."""
+        made = next(self._items, None)
+        if made is None:
+            self._is_exhausted = True
+        else:
+            self._made.append(made)
+
+    def fill(self) -> bool:
+        """Return whether there is one, made now if need be."""
+        if not self._made and not self._is_exhausted:
+            self.make()
+        return bool(self._made)
+
+    def take(self) -> tuple[int, Any]:
+        """Return the next one with its number."""
+        return self._made.popleft()
+
+
+class Processes:
+    """Does items in several processes.
+
+    Args:
+        jobs: how many processes.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        self._jobs = jobs
+        self._threads = None if are_threads_given() else max(1, available_cores() // jobs)
+
+    def run(self, prepare: Prepare, items: Iterable[Any], on_progress: OnProgress) -> Events:
+        """Do `items`, numbered from 0, and yield what happens; closing the iterator ends all processes.
+
+        Raises:
+            Exception: whatever the work raises.
+            MachineError: no process can be started.
+        """
+        waiting = _Waiting(items, self._jobs)
+        workers: list[_Worker] = []
+        failed_starts = 0
+        try:
+            while waiting.fill() or any(worker.is_busy for worker in workers):
+                starting = sum(not worker.is_busy for worker in workers)
+                for _ in range(min(self._jobs - len(workers), len(waiting) - starting)):
+                    workers.append(self._start(prepare))
+                for worker in _ready(workers, waiting):
+                    message = _receive(worker.connection)
+                    if message is None:
+                        workers.remove(worker)
+                        reason = _bury(worker)
+                        if worker.index is not None:
+                            yield Died(worker.index, reason)
+                        else:
+                            failed_starts += 1
+                            if failed_starts >= MAX_FAILED_STARTS:
+                                raise MachineError(f"no process can be started: each one {reason}")
+                        continue
+                    kind, value = message
+                    if kind == "raised":
+                        raise value
+                    if kind == "progress" and worker.index is not None:
+                        on_progress(worker.index, value)
+                    if kind == "progress":
+                        continue
+                    failed_starts = 0
+                    finished, worker.index = worker.index, None
+                    # Before anything is printed, lest the process wait for that.
+                    if waiting.fill():
+                        worker.index, item = waiting.take()
+                        _send(worker.connection, ("item", item))
+                    if finished is not None:
+                        yield Finished(finished, value)
+                    if worker.index is not None:
+                        yield Started(worker.index)
+            _dismiss(workers)
+        finally:
+            _end(workers)
+
+    def _start(self, prepare: Prepare) -> _Worker:
+        # A forked process would inherit PyTorch's threads in whatever state they are.
+        context = multiprocessing.get_context("spawn")
+        limit_spinning()
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, prepare, self._threads), daemon=True)
+        try:
+            with _interrupts_held():
+                process.start()
+        except OSError as error:
+            ours.close()
+            raise MachineError(f"no process can be started ({error.strerror or error})") from error
+        finally:
+            theirs.close()
+        return _Worker(process, ours)
+
+
+def _serve(connection: Connection, prepare: Prepare, threads: int | None) -> None:
+    """Do the items that come through `connection`, until it closes: the main function of a process."""
+    # Ctrl-C reaches every process of a terminal; only the main process is to act on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _release_interrupts()
+    _on_end(_exit)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    allocator.keep_freed_memory()
+    last = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            _send(connection, ("progress", progress))
+
+    try:
+        work = prepare(threads)
+        message: tuple[str, Any] = ("ready", None)
+        while True:
+            _send(connection, message)
+            received = _receive(connection)
+            if received is None:
+                break
+            message = ("finished", work(received[1], report))
+    except Exception as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        _send(connection, ("raised", error))
+    finally:
+        # Nothing is left to be cleaned up, and Python's own end is not to be interrupted.
+        _on_end(signal.SIG_IGN)
+
+
+def _on_end(handler: Any) -> None:
+    """Handle the signals that end a process; one that is ignored, as by nohup, stays ignored."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _: object) -> None:
+    """Exit, which removes temporary files, and which no `except Exception` takes for a fault."""
+    # The clean-up is not interrupted again.
+    _on_end(signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _end_with_parent() -> None:
+    """End when the main process does: where that is killed, nobody wants the results."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(END_SECONDS)
+        os._exit(1)
+
+
+def _send(connection: Connection, message: Any) -> None:
+    # Pickled here, because PyTorch teaches multiprocessing to send tensors through shared memory, which is
+    # small in containers.
+    with suppress(BrokenPipeError, ConnectionResetError):  # of a process that has ended, which reading tells
+        connection.send_bytes(pickle.dumps(message))
+
+
+def _receive(connection: Connection) -> tuple[str, Any] | None:
+    """Receive a message; None where the other process has ended, perhaps in the middle of one."""
+    try:
+        return pickle.loads(connection.recv_bytes())  # type: ignore[no-any-return]
+    except (EOFError, OSError):
+        return None
+
+
+def _bury(worker: _Worker) -> str:
+    """Wait for the end of a process whose connection has closed; return how it ended."""
+    worker.connection.close()
+    worker.process.join(END_SECONDS)
+    if worker.process.exitcode is None:
+        worker.process.kill()
+        worker.process.join()
+    code = worker.process.exitcode or 0
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+    hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+    return f"was killed by {name}{hint}"
+
+
+def _ready(workers: Sequence[_Worker], waiting: _Waiting) -> list[_Worker]:
+    """Wait until processes have something to say; make items in advance for as long as they do not."""
+    connections = [worker.connection for worker in workers]
+    ready = wait(connections, 0)
+    while not ready and waiting.may_make:
+        waiting.make()
+        ready = wait(connections, 0)
+    ready = ready or wait(connections)
+    return [worker for worker in workers if worker.connection in ready]
+
+
+def _dismiss(workers: Sequence[_Worker]) -> None:
+    """Let processes without work end by themselves."""
+    for worker in workers:
+        worker.connection.close()
+    deadline = time.monotonic() + END_SECONDS
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
+
+
+def _end(workers: Sequence[_Worker]) -> None:
+    """End processes, which remove their temporary files first; kill those that take long."""
+    try:
+        for worker in workers:
+            worker.process.terminate()
+            worker.connection.close()
+        deadline = time.monotonic() + END_SECONDS
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for worker in workers:
+            if worker.process.exitcode is None:
+                worker.process.kill()
+                worker.process.join()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back in the block, and in a process that it starts until that has a handler."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _release_interrupts() -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
