@@ -79,8 +79,11 @@ def test_only_faults_of_the_machine_end_in_exit_code_1(
         raise MemoryError
 
     monkeypatch.setattr(api, "separate_stream", fail)
-    code, _, err = run_tagbox("separate", music, *OPTIONS, "-o", tmp_path / "out")
+    code, _, err = run_tagbox("separate", music, *OPTIONS, "-o", tmp_path / "batch")
     assert code == 1 and err.count("not enough memory") == 3
+    records = [json.loads(line) for line in (tmp_path / "batch" / "batch.jsonl").read_text().splitlines()]
+    assert [each["status"] for each in records] == 3 * ["failed"]
+    assert all("not enough memory" in each["error"] for each in records)
     assert_refused(
         run_tagbox("separate", music / "a.wav", *OPTIONS, "--quiet", "-o", tmp_path / "out"),
         "not enough memory",
