@@ -58,6 +58,7 @@ def _describe_track(track: Track, result: JobResult | None) -> dict[str, Any]:
             "spectrogram": shown.picture.name,
             "top_frequency": top_frequency(track.rate),
             "tags": _highest(shown.probabilities),
+            "presence": result.presence.get(track.name, ()),
         }
     return described
 

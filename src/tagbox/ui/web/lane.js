@@ -3,6 +3,7 @@
 import { request, songAddress } from "./api.js";
 import { button, element, setPressed, slider } from "./dom.js";
 import { watchDrags } from "./drag.js";
+import { describePresence, drawPresence, whereSound } from "./presence.js";
 import { HIGHEST_DB, LOWEST_DB } from "./settings.js";
 import { Spectrogram, frequencyAt, heightOf } from "./spectrogram.js";
 import RegionsPlugin from "./vendor/regions.esm.js";
@@ -23,6 +24,7 @@ export class Lane extends EventTarget {
   #version = 0;
   #shownVersion = 0; // of the spectrogram
   #peaks = null;
+  #presence = [];
 
   constructor(token, track, colour, player, settings, isFirst) {
     super();
@@ -38,7 +40,8 @@ export class Lane extends EventTarget {
     this.head = element("div", { className: "head" });
     this.band = element("div", { className: "band", hidden: true });
     const picture = element("div", { className: "picture" }, this.canvas, this.band);
-    const body = element("div", { className: "body" }, this.wave, picture, this.cursor);
+    this.presence = element("canvas", { className: "presence", role: "img", hidden: true });
+    const body = element("div", { className: "body" }, this.presence, this.wave, picture, this.cursor);
     this.root = element("section", { className: "lane", tabIndex: -1 }, this.head, body);
     this.root.dataset.track = track.name;
     this.root.setAttribute("aria-label", track.name);
@@ -79,6 +82,7 @@ export class Lane extends EventTarget {
       this.#shownVersion = version;
       this.dispatchEvent(new Event("view"));
     }
+    this.#showPresence();
     this.#version = version;
   }
 
@@ -100,6 +104,16 @@ export class Lane extends EventTarget {
     this.dispatchEvent(new Event("view"));
   }
 
+  #showPresence() {
+    const windows = this.track.presence ?? [];
+    if (!windows.length) return;
+    this.#presence = whereSound(windows, this.#peaks);
+    this.presence.hidden = false;
+    this.presence.setAttribute("aria-label", `${this.track.name} is heard ${describePresence(this.#presence)}`);
+    this.presence.title = this.presence.getAttribute("aria-label");
+    this.dispatchEvent(new Event("view"));
+  }
+
   // The shares of the song that lie at the left and the right edge.
   get visible() {
     const total = Math.max(this.surfer.getWrapper().scrollWidth, 1);
@@ -110,6 +124,7 @@ export class Lane extends EventTarget {
   drawView() {
     const [from, to] = this.visible;
     this.spectrogram.draw(from, to);
+    drawPresence(this.presence, this.#presence, from * this.#player.duration, to * this.#player.duration);
     this.drawCursor();
     this.#drawBand();
   }

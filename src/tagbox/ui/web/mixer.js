@@ -46,11 +46,13 @@ class Mixer {
     for (const [i, track] of song.tracks.entries()) {
       if (!this.#lanes[i]) this.#addLane(track, i);
     }
-    await Promise.all(song.tracks.map((track, i) => this.#lanes[i].update(track, song.version)));
-    await this.#drawWaves();
+    // Buttons say at once what can be done; outlines and pictures take a moment.
+    const updates = song.tracks.map((track, i) => this.#lanes[i].update(track, song.version));
     this.#showState();
     this.corrections.show(song);
     this.#showSettings();
+    await Promise.all(updates);
+    await this.#drawWaves();
     this.#showZoom();
   }
 
