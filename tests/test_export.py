@@ -65,6 +65,7 @@ def test_the_listener_in_onnxruntime(runtime: object, tmp_path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["listener.onnx"]
 
 
+@pytest.mark.slow
 def test_the_share_network_in_onnxruntime(runtime: object, tmp_path: Path) -> None:
     path = tmp_path / "shares.onnx"
     assert run_tagbox("export", path, "--tagger", "rendered/shares")[0] == 0
