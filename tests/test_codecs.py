@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import hub_server
 from cli_runner import assert_refused, run_tagbox
 from hub_snapshots import keep_in_cache
 from tagbox import audio
@@ -26,6 +27,7 @@ from tagbox.methods.latents import LatentSynthesis
 from tagbox.models import load_generator
 from tagbox.plugins import Model, discovery
 from tagbox.weights import catalogue, store
+from tagbox.weights.hub import Address
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
@@ -390,6 +392,28 @@ def test_the_command_line_separates_and_re_synthesises(cached: dict[str, str], t
     assert code == 0, err
     made = audio.read(out)
     assert made.samples.shape == mixture.shape and made.samples.any()
+
+
+def test_a_codec_is_pulled_at_its_commit_and_then_needs_no_network(
+    make: Callable[[str], tuple[Codec, Any, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, _, folder = make("dac-44khz")
+    model = catalogue.find_model("generator", "dac-44khz")
+    address = Address.parse(str(model.source))
+    with hub_server.serving() as hub:
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        hub.files[address.repository, address.revision] = files | {"pytorch_model.bin": b"pickle"}
+        monkeypatch.delenv("HF_HUB_OFFLINE")
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        code, out, err = run_tagbox("models", "pull", "dac-44khz")
+        assert code == 0, err
+        assert not any("pickle" in request or ".bin" in request for request in hub.requests)
+        asked = len(hub.requests)
+        assert load_generator("dac-44khz").weights_hash == codec.weights_hash
+        assert len(hub.requests) == asked
+    kept = Path(out.strip())
+    assert kept.name == address.revision and (kept / "model.safetensors").is_file()
+    assert run_tagbox("models", "verify", "dac-44khz")[0] == 0
 
 
 def test_by_its_address_a_codec_is_the_same(cached: dict[str, str]) -> None:
