@@ -26,6 +26,8 @@ from tagbox.plugins import Model
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 SECONDS = 1.2
+OOBLECK_SECONDS = 2.4
+"""Its frames are longer, and so is what it sees: shorter parts would be seen as a whole."""
 CHUNK_SECONDS = 0.4
 STEREO = {
     "sampling_rate": 48_000,
@@ -65,7 +67,7 @@ def _compare(name: str) -> list[str]:
         network.save_pretrained(folder)
         model = Model("generator", name, None, "MIT", load="benchmarks.codecs:main")
         codec = CODECS[name].load(model, Path(folder))
-    sound = _sound(codec)
+    sound = _sound(codec, CODECS[name].seconds)
     latents = codec.encode(sound)
     decoded = codec.decode(codec.quantise(latents)[1])
     expected_latents, expected = CODECS[name].run(network, sound)
@@ -77,8 +79,8 @@ def _compare(name: str) -> list[str]:
     return [f"{weights:.0f}", *(f"{error:.1e}" for error in errors)]
 
 
-def _sound(codec: Codec) -> Tensor:
-    duet = audio.read(DUET, 2, SECONDS)
+def _sound(codec: Codec, seconds: float) -> Tensor:
+    duet = audio.read(DUET, 2, seconds)
     mono = audio.resample(duet.samples.mean(dim=0), duet.rate, codec.rate)
     mono = mono[: len(mono) // codec.hop * codec.hop]
     return torch.stack([mono, mono.flip(0)][: codec.channels])[None]
@@ -145,6 +147,7 @@ class _Compared:
     build: Callable[[], Any]
     load: Callable[[Model, Path], Codec]
     run: Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+    seconds: float = SECONDS
 
 
 CODECS = {
@@ -154,9 +157,11 @@ CODECS = {
     "dac-24khz": _Compared(lambda: _dac([2, 4, 5, 8], 24_000, 32), dac.load, _run_dac),
     "dac-44khz": _Compared(lambda: _dac([2, 4, 8, 8], 44_100, 9), dac.load, _run_dac),
     "oobleck-stable-audio-open": _Compared(
-        lambda: _oobleck([2, 4, 4, 8, 8], 44_100), oobleck.load, _run_oobleck
+        lambda: _oobleck([2, 4, 4, 8, 8], 44_100), oobleck.load, _run_oobleck, OOBLECK_SECONDS
     ),
-    "oobleck-ace-step": _Compared(lambda: _oobleck([2, 4, 4, 6, 10], 48_000), oobleck.load, _run_oobleck),
+    "oobleck-ace-step": _Compared(
+        lambda: _oobleck([2, 4, 4, 6, 10], 48_000), oobleck.load, _run_oobleck, OOBLECK_SECONDS
+    ),
 }
 
 
