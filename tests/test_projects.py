@@ -13,6 +13,7 @@ from tagbox import audio, corrections
 from tagbox.corrections import Absent, Correction, Is, IsNot, MoveComponent, Region
 from tagbox.errors import TagBoxError
 from tagbox.methods.analysis import Edit, Span, edited, moved, span_log_odds
+from tagbox.methods.lbfgs import minimise
 from tagbox.methods.lessons import Heard, Mark, Points, learn, learnt_log_odds
 from tagbox.pipeline.deciding import AnalysisStore
 from tagbox.projects import Project
@@ -124,6 +125,18 @@ def test_corrections_keep_the_sum_and_are_written(project: Project, tmp_path: Pa
     assert torch.equal(tracks(again), before)
 
 
+def test_other_tags_take_over_what_was_found_out() -> None:
+    recording = excerpt(1.5)
+    project = tagbox.open(recording.samples, recording.rate, **SETTINGS)
+    project.separate(["violin"])
+    later = tracks(project.separate(["piano"]))
+    assert torch.equal(
+        later, tracks(tagbox.separate(recording.samples, recording.rate, ["piano"], **SETTINGS))
+    )
+    project.correct(Is("piano", 0, 1))
+    assert torch.equal(tracks(project.undo()), later)
+
+
 def test_undo_and_redo_give_the_same_samples(project: Project) -> None:
     first = tracks(project.correct(Is("violin", 1, 2)))
     second = tracks(project.correct(IsNot("piano", 2, 3)))
@@ -217,6 +230,14 @@ def test_silence_can_be_corrected() -> None:
 
 
 # Parts
+
+
+def test_a_minimum_is_found() -> None:
+    scales = torch.tensor([1.0, 10.0, 100.0])
+    goal = torch.tensor([3.0, -2.0, 0.5])
+    found = minimise(lambda x: (scales * (x - goal).square()).sum(), torch.zeros(3), 30)
+    assert torch.allclose(found, goal, atol=1e-3)
+    assert torch.equal(minimise(lambda x: x.square().sum(), torch.zeros(2), 5), torch.zeros(2))
 
 
 def test_analyses_that_memory_has_no_room_for_come_back_from_files() -> None:

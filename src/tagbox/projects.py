@@ -5,7 +5,7 @@
     project.correct(Is("violin", 3.0, 5.5), IsNot("violin", 8.0, 9.2))
     project.undo()
 
-A recording is factorised, and networks are asked, once for each set of tags; corrections decide anew. The
+A recording is factorised, and networks are asked, once; corrections and other tags decide anew. The
 same corrections of the same recording give the same samples.
 """
 
@@ -117,7 +117,8 @@ class Project:
         """The separation as it stands, computed where it has changed."""
         analysed = self._require()
         if self._result is None:
-            with threads_that_pay(many=False):
+            # Masks and the inverse STFT are large operations.
+            with threads_that_pay(many=True):
                 self._result = self._compute(analysed)
         return self._result
 
@@ -131,6 +132,8 @@ class Project:
         on_audio: OnAudio | None = None,
     ) -> Separation:
         """Separate what `tags` name, as `tagbox.separate` does; earlier corrections are forgotten.
+
+        Asked for other tags, it takes over what was found out about the recording, and reports no loss.
 
         Args:
             tags: see `tagbox.separate`.
@@ -151,7 +154,7 @@ class Project:
             loaded = time.monotonic()
             writer = TensorWriter(task.sources + 1, self._reader.channels, self._reader.samples)
             told = writer if on_audio is None else OverheardWriter(writer, on_audio)
-            analysed, report = analyse_recording(self._reader, task, told, on_segment)
+            analysed, report = analyse_recording(self._reader, task, told, on_segment, earlier=self._analysed)
             self.close()
             self._analysed, self._report, self._instrumental = analysed, report, instrumental
             described = describe_separation(
@@ -242,7 +245,7 @@ class Project:
         if self._result is not None:
             tracks = [*self._result.sources.values(), self._result.residual]
             return {name: track[:, first:last] for name, track in zip(names, tracks, strict=True)}
-        with threads_that_pay(many=False):
+        with threads_that_pay(many=True):
             numbers = analysed.numbers(first / self.rate, last / self.rate)
             begin = analysed.plan.segments[numbers[0]].start
             end = analysed.plan.segments[numbers[-1]].stop

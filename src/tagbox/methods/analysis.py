@@ -27,12 +27,21 @@ class Analysis:
             (components, classes).
         energies: likewise each component's part of all energy, (components,).
         answers: the share network's shares for every patch, (classes, rows, columns), where it was asked.
+        decided: the sources' masks before any adjustment, (sources, bins, frames).
     """
 
     factors: tuple[Factors, ...] = ()
     shares: tuple[Tensor, ...] = ()
     energies: tuple[Tensor, ...] = ()
     answers: Tensor | None = None
+    decided: Tensor | None = None
+
+    @property
+    def unadjusted(self) -> Tensor | None:
+        """The masks before any adjustment, the residual's as well, (sources and residual, bins, frames)."""
+        if self.decided is None:
+            return None
+        return torch.cat([self.decided, (1 - self.decided.sum(dim=0, keepdim=True)).clamp(min=0)])
 
     @property
     def dictionary(self) -> Tensor:
@@ -42,8 +51,8 @@ class Analysis:
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        answers = () if self.answers is None else (self.answers,)
-        tensors = (*chain.from_iterable(self.factors), *self.shares, *self.energies, *answers)
+        others = [each for each in (self.answers, self.decided) if each is not None]
+        tensors = (*chain.from_iterable(self.factors), *self.shares, *self.energies, *others)
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
@@ -220,6 +229,7 @@ def tensors_of(analysis: Analysis) -> dict[str, Any]:
         "shares": analysis.shares,
         "energies": analysis.energies,
         "answers": analysis.answers,
+        "decided": analysis.decided,
     }
 
 

@@ -32,9 +32,10 @@ import torch
 from torch import Tensor
 
 from tagbox.methods.analysis import Analysis, Edit, Masks, Span, span_log_odds
+from tagbox.methods.lbfgs import minimise
 from tagbox.taggers.networks.share_unet import GRID, Grid
 
-WEIGHT_DEVIATION = 6.0
+WEIGHT_DEVIATION = 4.0
 MARK_EXPONENT = 2.0
 SPAN_LOG_ODDS = 0.25
 REGION_WEIGHT = 2.0
@@ -201,11 +202,8 @@ def learn(points: Points, heard: Sequence[Heard], edits: Sequence[Edit]) -> Tens
     base = points.logits + span_log_odds(spans, points.times, sources)
     stretches = [_Stretches.of(each.mark, points.times) for each in heard]
     regions = [_Region.of(edit, points, energies) for edit in edits]
-    weights.requires_grad_()
-    optimiser = torch.optim.LBFGS([weights], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
-    def loss() -> Tensor:
-        optimiser.zero_grad()
+    def loss(weights: Tensor) -> Tensor:
         log_shares = torch.log_softmax(base + _with_residual(weights @ points.features), dim=0)
         result = weights.square().sum() / (2 * WEIGHT_DEVIATION**2)
         for each, stretch in zip(heard, stretches, strict=True):
@@ -219,12 +217,9 @@ def learn(points: Points, heard: Sequence[Heard], edits: Sequence[Edit]) -> Tens
             result = result - each.mark.strength * likelihood
         for region in regions:
             result = result + region.cross_entropy(log_shares)
-        result.backward()  # type: ignore[no-untyped-call]
         return result
 
-    with torch.enable_grad():
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
-    return weights.detach()
+    return minimise(loss, weights, ITERATIONS)
 
 
 def span_of(mark: Mark) -> Span:

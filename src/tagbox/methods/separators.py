@@ -214,7 +214,8 @@ class TaggedComponents:
             self.on_step,
         )
         masks = self.masks(analysis, mixture)
-        return analysis, masks, (self.apply(masks, mixture), (run,))
+        estimates = self.apply(masks, mixture)
+        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, (run,))
 
     def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
         """Compute the gates (sources and residual, components) of a mixture that was analysed."""
@@ -233,9 +234,13 @@ class TaggedComponents:
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
         """Decide anew by the factors, and by what was predicted for the components."""
         n_fft = max(self.task.settings.fft)
-        gates = self.gates(analysis, adjustments)
-        sources = torch.stack([mean_gate_mask(analysis.factors, gate) for gate in gates[:-1]])
-        values = torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+        values = None
+        if adjustments.components is None and not adjustments.moved:
+            values = analysis.unadjusted
+        if values is None:
+            gates = self.gates(analysis, adjustments)
+            sources = torch.stack([mean_gate_mask(analysis.factors, gate) for gate in gates[:-1]])
+            values = torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
         values = adjusted(values, adjustments, self.task.rate, n_fft // 2)
         return Masks(values, stft(mixture, n_fft), n_fft // 2)
 

@@ -81,11 +81,13 @@ class PatchShares:
         estimates = self.apply(masks, mixture)
         mono = torch.stack([downmix(own) for own in estimates])
         run = unsteered_run(self.task, mono, downmix(mixture), self.task.rate, start, self.on_step)
-        return analysis, masks, (estimates, (run,))
+        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, (run,))
 
     @torch.no_grad()
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
         """Decide anew by the network's answers."""
+        if (unadjusted := analysis.unadjusted) is not None:
+            return _adjusted(unadjusted, spectrum_of(mixture), adjustments)
         heard = hear(self.task, analysis, mixture, self.recording_shares)
         return _adjusted(raise_small_sources(heard.masks, heard.energy), heard.spectrum, adjustments)
 
@@ -124,13 +126,17 @@ class SharesAndComponents:
     def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
         """Separate a mixture; keep what both found out about it."""
         analysis, _, (by_components, runs) = self.components.analyse_and_separate(mixture)
-        analysis = replace(analysis, answers=ask(self.shares.task, mixture))
+        analysis = replace(analysis, answers=ask(self.shares.task, mixture), decided=None)
         masks = multiply(self.shares, analysis, mixture, by_components)
-        return analysis, masks, (self.apply(masks, mixture), runs)
+        estimates = self.apply(masks, mixture)
+        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, runs)
 
     @torch.no_grad()
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
         """Decide anew by both."""
+        if (unadjusted := analysis.unadjusted) is not None and not adjustments.moved:
+            return _adjusted(unadjusted, spectrum_of(mixture), adjustments)
+        analysis = replace(analysis, decided=None)
         of_components = replace(adjustments, spans=(), edits=())
         masks = self.components.masks(analysis, mixture, of_components)
         return multiply(self.shares, analysis, mixture, self.components.apply(masks, mixture), adjustments)

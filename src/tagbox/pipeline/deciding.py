@@ -32,9 +32,10 @@ from tagbox.methods.separators import (
 from tagbox.methods.task import Task
 from tagbox.pipeline.streaming import OnSegment, Plan, StreamReport, plan_stream, separate_stream
 from tagbox.taggers.networks.share_unet import GRID
+from tagbox.tags.vocabularies import is_open
 
 MEMORY_BYTES = 256 << 20
-"""Analyses take about 8 MB for half a minute; beyond this they go to a temporary folder."""
+"""Analyses take about 20 MB for half a minute of one source; beyond this they go to a temporary folder."""
 
 
 class AnalysisStore:
@@ -150,26 +151,41 @@ def analyse_recording(
     writer: Writer,
     on_segment: OnSegment | None = None,
     predicts: bool = True,
+    earlier: Analysed | None = None,
 ) -> tuple[Analysed, StreamReport]:
     """Separate a recording into `writer`, and keep what the decisions rest on.
 
-    The arguments are those of `separate_stream`.
+    Args:
+        reader: of the recording.
+        task: the sources, settings and models.
+        writer: of the results.
+        on_segment: told how many segments are done, of how many.
+        predicts: whether taggers are asked about the results.
+        earlier: the same recording, analysed for other sources; what does not depend on them is taken over.
 
     Raises:
         TagBoxError: the recording is damaged, or the method's decisions cannot be corrected.
     """
     plan = plan_stream(reader, task)
     separator = require_correctable(plan.preparation.separator, task)
+    known = earlier.analyses if earlier is not None and _takes_over(earlier, task) else None
     store, points = AnalysisStore(), dict[int, Points]()
     numbers = {segment: number for number, segment in enumerate(plan.segments)}
 
     def keep(_: Separator, segment: Segment) -> Separator:
-        return _Keeping(separator, store, points, task, numbers[segment], segment.read_start / reader.rate)
+        number, start = numbers[segment], segment.read_start / reader.rate
+        analysis = known[number] if known is not None and number in known else None
+        return _Keeping(separator, store, points, task, number, start, analysis)
 
     report = separate_stream(
         reader, task, writer, on_segment=on_segment, plan=plan, choose=keep, predicts=predicts
     )
     return Analysed(reader, task, plan, store, points), report
+
+
+def _takes_over(earlier: Analysed, task: Task) -> bool:
+    """Tell whether an analysis holds for the sources of `task` too: open vocabularies hear other words."""
+    return earlier.task.settings == task.settings and not any(is_open(each.data) for each in task.taggers)
 
 
 def decide_again(
@@ -221,7 +237,7 @@ def points_of_segment(task: Task, analysis: Analysis, masks: Masks, start: float
 
 @dataclass(frozen=True, eq=False)
 class _Keeping:
-    """Separate a segment, and keep its analysis."""
+    """Separate a segment, and keep its analysis, or the one that is known already."""
 
     separator: Correctable
     store: AnalysisStore
@@ -229,6 +245,7 @@ class _Keeping:
     task: Task
     number: int
     start: float
+    known: Analysis | None = None
     batchable: bool = False
 
     def prepare(self, survey: RecordingSurvey) -> Preparation:
@@ -237,7 +254,12 @@ class _Keeping:
 
     def separate(self, mixture: Tensor, initial_audio: Tensor) -> Separated:
         """Separate `mixture` (channels, samples)."""
-        analysis, masks, separated = self.separator.analyse_and_separate(mixture)
+        if self.known is None:
+            analysis, masks, separated = self.separator.analyse_and_separate(mixture)
+        else:
+            masks = self.separator.masks(replace(self.known, decided=None), mixture)
+            analysis = replace(self.known, decided=masks.values[:-1])
+            separated = (self.separator.apply(masks, mixture), ())
         self.store[self.number] = analysis
         self.points[self.number] = points_of_segment(self.task, analysis, masks, self.start)
         return separated
