@@ -109,8 +109,10 @@ values += [control.value for control in built.controls[len(names):]]
 assert "brightness/balance" in [value for _, value in built.settings["taggers"].choices]
 assert "bright" in suggestions.known_words(["brightness/balance"])
 request = built.request(song, ["bright"], values)
-result = process_separation(request, folder, lambda step: None, lambda *segments: None)
-print(*[track.name for track in result.tracks], result.manifest["taggers"][0]["distribution"])
+folder.mkdir()
+ignore = lambda *arguments: None
+result = process_separation(request, folder, ignore, ignore, ignore)
+print(*result.tracks, result.manifest["taggers"][0]["distribution"])
 """
 
 

@@ -301,6 +301,20 @@ def test_a_long_recording_is_surveyed_by_text_too(cache: Path) -> None:
     np.testing.assert_allclose(total.numpy(), recording.samples.numpy(), atol=1e-5)
 
 
+def test_what_a_text_gave_can_be_corrected(cache: Path) -> None:
+    from tagbox.corrections import Absent
+
+    recording = audio.read(DUET, 0, 3)
+    project = tagbox.open(recording.samples, recording.rate, **QUICK)
+    first = project.separate(["a muted trumpet", "violin"])
+    assert list(first.manifest["tags"]["a muted trumpet"]) == [TEXT] and first.manifest["notes"]
+    second = project.correct(Absent("a muted trumpet"))
+    before, after = (float(each.sources["a muted trumpet"].square().sum()) for each in (first, second))
+    assert after < 0.01 * before
+    total = sum([*second.sources.values(), second.residual])
+    assert float((total - recording.samples).abs().max()) < 1e-5
+
+
 def test_tags_of_a_recording_are_texts(cache: Path) -> None:
     tagger = ("--tagger", TEXT, "--word", "a muted trumpet", "--top", 99, "--json")
     code, out, err = run_tagbox("tag", DUET, "--duration", 2, *tagger)

@@ -87,7 +87,7 @@ def separate(
         writer = TensorWriter(task.sources + 1, out.channels, out.samples)
         report = separate_stream(reader, task, writer, on_step, on_segment)
         described = describe_separation(task, preset, reader, source or {}, report, begin, loaded)
-        described |= {**describe_residual(instrumental), **_describe_listeners(listeners)}
+        described |= {**describe_residual(instrumental), **describe_listeners(listeners)}
         sources = dict(zip(task.queries, writer.values[:-1], strict=True))
         return Separation(sources, writer.values[-1], out.rate, report.runs, described)
 
@@ -208,7 +208,7 @@ def separate_file(
             if corrections:
                 described["corrections"] = to_json(corrections)
             described |= {"output": {"format": format, "bits": bits}, **describe_residual(instrumental)}
-            described |= _describe_listeners(listeners)
+            described |= describe_listeners(listeners)
             paths, note = writer.finish(described)
             described["files"] = [path.name for path in paths]
         return SavedSeparation(tuple(paths), out.rate, report.runs, described, note)
@@ -312,7 +312,7 @@ def describe_residual(instrumental: str | None) -> dict[str, Any]:
     return {"residual": {"name": instrumental, "note": f"{instrumental} is the residual of vocals"}}
 
 
-def _describe_listeners(listeners: Listeners) -> dict[str, Any]:
+def describe_listeners(listeners: Listeners) -> dict[str, Any]:
     """Say in the manifest which words are heard as text, and by which tagger."""
     return {} if listeners.note is None else {"notes": [listeners.note]}
 

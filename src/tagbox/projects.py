@@ -20,13 +20,14 @@ from torch import Tensor
 
 from tagbox import corrections as kinds
 from tagbox import presets
-from tagbox.api import MIN_SAMPLES, describe_residual, describe_separation
+from tagbox.api import MIN_SAMPLES, describe_listeners, describe_residual, describe_separation
 from tagbox.audio.arrays import as_channels, check_rate
 from tagbox.audio.readers import FileReader, Reader, TensorReader
 from tagbox.audio.validation import fingerprint
 from tagbox.audio.writers import OnAudio, OverheardWriter, TensorWriter
 from tagbox.corrections import Correction
 from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.free_text import choose_listeners
 from tagbox.kernels.threads import threads_that_pay
 from tagbox.memory import explain_out_of_memory
 from tagbox.numerics import standard_numerics
@@ -150,7 +151,8 @@ class Project:
             queries, instrumental = split_instrumental(as_queries(tags))
             for correction in corrections:
                 kinds.check(correction, queries, self.seconds)
-            task = prepare_task(queries, self.settings, self._device)
+            listeners = choose_listeners(queries, self.settings)
+            task = prepare_task(queries, listeners.settings, self._device)
             loaded = time.monotonic()
             writer = TensorWriter(task.sources + 1, self._reader.channels, self._reader.samples)
             told = writer if on_audio is None else OverheardWriter(writer, on_audio)
@@ -160,7 +162,7 @@ class Project:
             described = describe_separation(
                 task, self.preset, self._reader, self._source, report, begin, loaded
             )
-            described |= describe_residual(instrumental)
+            described |= {**describe_residual(instrumental), **describe_listeners(listeners)}
             self._result = self._separation(writer, described)
             self._manifest = described
         return self.correct(*corrections) if corrections else self._result
