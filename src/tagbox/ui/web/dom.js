@@ -44,3 +44,9 @@ export function formatTime(seconds) {
   const minutes = Math.floor(seconds / 60);
   return `${minutes}:${(seconds - 60 * minutes).toFixed(1).padStart(4, "0")}`;
 }
+
+// Say how many runs have to end before a song's own.
+export function describeWaiting(others) {
+  if (!others) return "about to begin";
+  return others === 1 ? "waits for 1 other run" : `waits for ${others} other runs`;
+}

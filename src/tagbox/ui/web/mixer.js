@@ -2,7 +2,7 @@
 
 import { pause, requestJson, songAddress } from "./api.js";
 import { CorrectionBar } from "./corrections.js";
-import { button, element, formatTime, setPressed, slider } from "./dom.js";
+import { button, describeWaiting, element, formatTime, setPressed, slider } from "./dom.js";
 import { fitFrame } from "./frame.js";
 import { listenToKeys } from "./keyboard.js";
 import { rememberSong } from "./known_songs.js";
@@ -176,7 +176,7 @@ class Mixer {
     const { state, progress, error, waits_for: others } = this.song;
     const segments = progress.of ? `, ${progress.done} of ${progress.of} segments` : "";
     const texts = {
-      waiting: `waiting for ${others} other runs`,
+      waiting: describeWaiting(others),
       running: `computing${segments}; until a track is there, the recording is heard in its place`,
       correcting: "computing what the correction changes",
       failed: error,

@@ -1,7 +1,7 @@
 // Several recordings: a list with the state of each, and all results as one archive.
 
 import { ServerError, pause, request, requestJson, songAddress } from "./api.js";
-import { button, element } from "./dom.js";
+import { button, describeWaiting, element } from "./dom.js";
 import { fitFrame } from "./frame.js";
 import { forgetSong, knownSongs, rememberSong } from "./known_songs.js";
 
@@ -29,7 +29,7 @@ async function send(file, words, preset) {
 }
 
 function stateText({ state, error, progress, waits_for: others }) {
-  if (state === "waiting") return others === 1 ? "waits for 1 other run" : `waits for ${others} other runs`;
+  if (state === "waiting") return describeWaiting(others);
   if (state === "running") return progress.of ? `segment ${progress.done} of ${progress.of}` : "computing";
   return error ?? state;
 }
