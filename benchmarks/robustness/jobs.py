@@ -198,7 +198,7 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         font = folder / "font.sf2"
         if not font.exists():
             write(font)
-        run_command("dataset", out, "--tracks", 1, "--seconds", 1, "--soundfont", font)
+        run_command("dataset", out, "--tracks", 1, "--seconds", 2, "--soundfont", font)
 
     def train(out: Path, again: bool) -> None:
         sizes = ("--levels", 1, "--width", 4, "--depth", 1, "--entries", 8, "--batch", 1, "--samples", 2400)
