@@ -188,7 +188,8 @@ def _fault(
         return f"{left} are left"
     if broken := broken_files(out):
         return f"broken files are left: {broken}"
-    if strangers := _names(place) - names:
+    strangers = {name for name in _names(place) - names if job.resumes_from not in Path(name).parts}
+    if strangers:
         return f"files are left that no finished run has: {sorted(strangers)}"
     now = job.hashes(out)
     if code == 0 and now != finished:

@@ -48,6 +48,7 @@ class Job:
         hashes: a fingerprint of each result, without what differs from run to run.
         is_slow: whether it takes seconds, of which most are no writing.
         is_redirected: whether its result is standard output, whose file the shell empties before it begins.
+        resumes_from: a folder that a stopped run leaves for --resume.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Job:
     hashes: Callable[[Path], dict[str, str]]
     is_slow: bool = False
     is_redirected: bool = False
+    resumes_from: str | None = None
 
 
 def in_fork(
@@ -219,7 +221,7 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         Job("evaluate", evaluate, _record_hashes),
         Job("models pull", pull, _hashes),
         Job("models import", import_file, _hashes),
-        Job("train-generator", train, _weights_hashes),
+        Job("train-generator", train, _weights_hashes, resumes_from="mine.training"),
     ]
     if shutil.which("fluidsynth"):
         jobs.append(Job("dataset", dataset, _hashes, is_slow=True))
