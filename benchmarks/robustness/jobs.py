@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 import soundfile
+from safetensors.numpy import load_file
 
 from tagbox import audio
 from tagbox.cli import main
@@ -273,7 +274,14 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _weights_hashes(folder: Path) -> dict[str, str]:
-    return {path.name: _hash(path.read_bytes()) for path in folder.rglob("*.safetensors")}
+    """Return the hash of the tensors of each file; its header has its entries in no certain order."""
+    found = {}
+    for path in folder.rglob("*.safetensors"):
+        tensors = load_file(path)
+        found[path.name] = _hash(
+            b"".join(name.encode() + tensors[name].tobytes() for name in sorted(tensors))
+        )
+    return found
 
 
 def _record_hashes(folder: Path) -> dict[str, str]:
