@@ -37,9 +37,10 @@ def read_excerpt(example: Example, track: str) -> audio.Audio:
 
 
 def effective_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that have an effect, as JSON stores them."""
+    """Return the settings that have an effect, as JSON stores them: without an empty list of words, too."""
     stored: dict[str, Any] = json.loads(json.dumps(settings))
-    return {name: value for name, value in stored.items() if name not in UNUSED_SETTINGS[stored["steer"]]}
+    unused = UNUSED_SETTINGS[stored["steer"]]
+    return {name: value for name, value in stored.items() if name not in unused and value != []}
 
 
 def result_key(example: Example, setup: Setup) -> dict[str, Any]:
