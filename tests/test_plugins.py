@@ -5,11 +5,11 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+import tagbox
 from tagbox.errors import TagBoxError
 from tagbox.plugins import HubClass, Method, Model, Vocabulary, discovery
 from tagbox.weights import catalogue
@@ -73,7 +73,7 @@ def test_broken_plugins_are_a_line_each_and_harm_nothing(site: Site) -> None:
     lines = listed.stderr.splitlines()
     for name in ("broken-import", "exits", "missing", "wrong", "misplaced", "badname", "taken"):
         assert len([line for line in lines if f"{name} 1.2" in line]) == 1, name
-    assert len(lines) == 7 and f"tagbox {version('tagbox')}" in next(
+    assert len(lines) == 7 and f"tagbox {tagbox.__version__}" in next(
         line for line in lines if "taken" in line
     )
     row = next(line for line in listed.stdout.splitlines() if line.startswith("mtat/good"))
