@@ -1,6 +1,6 @@
 """How many processes pay on this machine: the rule for --jobs where it is left out.
 
-Measured (`docs/scale.md`): methods that compute on one thread gain from a process per core. A method that
+Methods that compute on one thread gain from a process per core (`docs/scale.md`). A method that
 steers a generator, whose convolutions take all cores, gains nothing, and neither does a GPU. A process takes
 a few seconds to start and half a gigabyte, so each has to have enough to do.
 """
