@@ -20,6 +20,7 @@ LAYERS = (
             "tags",
             "atomic_files",
             "temporary_files",
+            "signals",
             "memory",
             "state_dict",
         ),

@@ -21,13 +21,13 @@ from tagbox.cli.presets import presets
 from tagbox.cli.refine import refine
 from tagbox.cli.reproduce import reproduce
 from tagbox.cli.separate import separate
-from tagbox.cli.signals import EndedBySignal, ended_by_signals
 from tagbox.cli.tag import tag
 from tagbox.cli.tags import tags
 from tagbox.cli.train_generator import train_generator
 from tagbox.cli.transfer import transfer
 from tagbox.cli.ui import ui
 from tagbox.kernels import allocator, threads
+from tagbox.signals import EndedBySignal, ended_by_signals
 
 app = typer.Typer(
     name="tagbox",

@@ -22,6 +22,7 @@ from tagbox.errors import MachineError
 from tagbox.kernels import allocator
 from tagbox.kernels.threads import are_threads_given, available_cores, limit_spinning
 from tagbox.parallel.engine import Died, Events, Finished, OnProgress, Prepare, Progress, Started
+from tagbox.signals import ended_by_signals
 
 MAX_FAILED_STARTS = 3
 """Of processes one after the other, after which no more are started."""
@@ -172,9 +173,14 @@ def _serve(connection: Connection, prepare: Prepare, threads: int | None) -> Non
     # Ctrl-C reaches every process of a terminal; only the main process is to act on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _release_interrupts()
-    _on_end(_exit)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     allocator.keep_freed_memory()
+    with ended_by_signals():
+        _do_items(connection, prepare, threads)
+
+
+def _do_items(connection: Connection, prepare: Prepare, threads: int | None) -> None:
+    """Do the items that come through `connection`, until it closes; send what becomes of them."""
     last = 0.0
 
     def report(progress: Progress) -> None:
@@ -195,24 +201,6 @@ def _serve(connection: Connection, prepare: Prepare, threads: int | None) -> Non
     except Exception as error:
         error.add_note("".join(traceback.format_exception(error)))
         _send(connection, ("raised", error))
-    finally:
-        # Nothing is left to be cleaned up, and Python's own end is not to be interrupted.
-        _on_end(signal.SIG_IGN)
-
-
-def _on_end(handler: Any) -> None:
-    """Handle the signals that end a process; one that is ignored, as by nohup, stays ignored."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)
-
-
-def _exit(number: int, _: object) -> None:
-    """Exit, which removes temporary files, and which no `except Exception` takes for a fault."""
-    # The clean-up is not interrupted again.
-    _on_end(signal.SIG_IGN)
-    raise SystemExit(128 + number)
 
 
 def _end_with_parent() -> None:
