@@ -213,7 +213,7 @@ def test_efficientat_hears_what_the_library_computes() -> None:
     expected = torch.from_numpy((np.log(bands + 1e-5) + 4.5) / 5)
     ours = EmphasisedMel()(sound)[0, 0]
     assert ours.shape == (128, 1000)
-    # The published filters are those of float32: see `EmphasisedMel.filters`.
+    # The published filters are those of float32: see `EmphasisedMel.matrix`.
     assert float((ours - expected).abs().max()) < 1e-3
     check_gradient(tagger, 32_000, 0.1)
 

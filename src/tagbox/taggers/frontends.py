@@ -15,12 +15,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from tagbox.errors import InvalidWeightsError
-from tagbox.taggers.mel_filters import BEND_HZ, BEND_MEL, HZ_PER_MEL, MEL_PER_LOG_HZ
+from tagbox.taggers.mel_filters import htk_hz, mel_filters, triangles
 
 MIN_POWER = 1e-10
 SILENCE_DB = 10 * math.log10(MIN_POWER)
@@ -31,6 +32,16 @@ CHECKPOINT_TOLERANCE = 1e-4
 
 LOWEST_NOTE = 24
 """C1 as a MIDI note, where A4, which is 440 Hz, is 69."""
+
+
+class BandFrontEnd(Protocol):
+    """A front end with a matrix of filters; hashable, so that this is computed once."""
+
+    def matrix(self) -> Tensor:
+        """Compute the filters, (bands, bins)."""
+        ...
+
+    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class LogMel:
 
     def band_power(self, power: Tensor) -> Tensor:
         """Sum the power of an STFT (..., bins, frames) in bands: (..., bands, frames)."""
-        return _filters(self, power.device) @ power
+        return filters_of(self, power.device) @ power
 
     def matrix(self) -> Tensor:
         """Compute the filters, (bands, bins)."""
@@ -123,7 +134,7 @@ class HarmonicSpectrogram:
 
     def from_power(self, power: Tensor) -> Tensor:
         """Transform the power of an STFT (batch, bins, frames) to (batch, harmonics, bands, frames) in dB."""
-        bands = _filters(self, power.device) @ power
+        bands = filters_of(self, power.device) @ power
         return to_decibels(bands).reshape(len(power), self.harmonics, -1, power.shape[-1])
 
     def centres(self) -> Tensor:
@@ -198,7 +209,7 @@ class PonsMel:
         """Transform (batch, samples) to (batch, bands, 1 + (samples - fft) // hop)."""
         window = _hann(self.fft, audio.device)
         power = power_spectrogram(audio, window, self.hop, center=False)
-        return torch.log10(10000 * (_filters(self, audio.device) @ power) + 1)
+        return torch.log10(10000 * (filters_of(self, audio.device) @ power) + 1)
 
     def matrix(self) -> Tensor:
         """Compute the filters, (bands, bins)."""
@@ -225,38 +236,25 @@ def to_decibels(power: Tensor) -> Tensor:
 def htk_filters(bands: int, rate: int, fft: int) -> Tensor:
     """Compute triangles of height 1 on the HTK mel scale from 0 Hz to half the rate, (bands, bins).
 
-    A frequency f in Hz is ``2595 log10(1 + f / 700)`` mel (O'Shaughnessy 1987, the HTK book).
+    A frequency f in Hz is ``2595 log10(1 + f / 700)`` mel (O'Shaughnessy 1987, the HTK book). The published
+    matrices come from float32, and so do these, unlike those of `mel_filters`.
     """
     top = 2595 * math.log10(1 + rate / 2 / 700)
-    corners = 700 * (10 ** (torch.linspace(0, top, bands + 2, device="cpu") / 2595) - 1)
-    return _triangles(corners, torch.linspace(0, rate // 2, fft // 2 + 1, device="cpu"))
+    corners = htk_hz(torch.linspace(0, top, bands + 2, device="cpu"))
+    return triangles(corners, torch.linspace(0, rate // 2, fft // 2 + 1, device="cpu"))
 
 
 def slaney_filters(bands: int, rate: int, fft: int) -> Tensor:
     """Compute triangles of area 1 Hz on Slaney's mel scale from 0 Hz to half the rate, (bands, bins)."""
-    top = BEND_MEL + MEL_PER_LOG_HZ * math.log(rate / 2 / BEND_HZ)
-    mel = torch.linspace(0, top, bands + 2, dtype=torch.float64, device="cpu")
-    corners = torch.where(
-        mel < BEND_MEL, mel * HZ_PER_MEL, BEND_HZ * torch.exp((mel - BEND_MEL) / MEL_PER_LOG_HZ)
-    )
-    bins = torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.float64, device="cpu")
-    height = 2 / (corners[2:, None] - corners[:-2, None])
-    return (height * _triangles(corners, bins)).float()
-
-
-def _triangles(corners: Tensor, bins: Tensor) -> Tensor:
-    """Evaluate at `bins` triangles of height 1 between every three successive `corners`, both in Hz."""
-    low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
-    rising = (bins - low) / (centre - low)
-    falling = (high - bins) / (high - centre)
-    return torch.minimum(rising, falling).clamp(min=0)
+    return mel_filters(bands, rate, fft, 0.0, rate / 2, "slaney").float()
 
 
 @lru_cache(maxsize=32)
-def _filters(frontend: LogMel | HarmonicSpectrogram | PonsMel, device: torch.device) -> Tensor:
+def filters_of(frontend: BandFrontEnd, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return the filters of a front end, (bands, bins); they are computed once."""
     # Computed in inference mode, a cached tensor could never take part in a gradient.
     with torch.inference_mode(False):
-        return frontend.matrix().to(device)
+        return frontend.matrix().to(device, dtype)
 
 
 @lru_cache(maxsize=32)

@@ -1,6 +1,6 @@
-"""Mel filters of every custom: three scales, triangles over hertz or over mel, of height or of area one.
+"""Mel filters in the usual conventions: three scales, triangles over hertz or mel, of height or area one.
 
-HTK's scale is ``2595 log10(1 + f / 700)``, Kaldi's ``1127 ln(1 + f / 700)``, which only rounds otherwise.
+HTK's scale is ``2595 log10(1 + f / 700)``, Kaldi's ``1127 ln(1 + f / 700)``, which differs by rounding only.
 Slaney's is linear up to 1 kHz and logarithmic above (Auditory Toolbox, 1998).
 """
 
@@ -48,13 +48,13 @@ def mel_filters(
     corners = first + torch.arange(bands + 2, dtype=dtype, device="cpu") * ((last - first) / (bands + 1))
     bins = torch.arange(fft // 2 + 1, dtype=dtype, device="cpu") * (rate / fft)
     if scale == "kaldi":
-        return _triangles(corners, to_mel(bins))
+        return triangles(corners, to_mel(bins))
     corners = to_hz(corners)
-    filters = _triangles(corners, bins)
+    filters = triangles(corners, bins)
     return filters * (2 / (corners[2:, None] - corners[:-2, None])) if scale == "slaney" else filters
 
 
-def _triangles(corners: Tensor, bins: Tensor) -> Tensor:
+def triangles(corners: Tensor, bins: Tensor) -> Tensor:
     """Evaluate at `bins` triangles of height 1 between every three successive `corners`."""
     low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     return torch.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)).clamp(min=0)
@@ -64,7 +64,8 @@ def _htk_mel(hz: Tensor) -> Tensor:
     return 2595 * torch.log10(1 + hz / 700)
 
 
-def _htk_hz(mel: Tensor) -> Tensor:
+def htk_hz(mel: Tensor) -> Tensor:
+    """Convert mel of HTK's scale to Hz."""
     return 700 * (10 ** (mel / 2595) - 1)
 
 
@@ -87,7 +88,7 @@ def _slaney_hz(mel: Tensor) -> Tensor:
 
 
 _SCALES: dict[Scale, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "htk": (_htk_mel, _htk_hz),
+    "htk": (_htk_mel, htk_hz),
     "slaney": (_slaney_mel, _slaney_hz),
     "kaldi": (_kaldi_mel, _kaldi_hz),
 }

@@ -5,25 +5,14 @@ in float32. Where a device has no float64, they compute in float32.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tagbox.taggers.frontends import power_spectrogram, to_decibels
+from tagbox.taggers.frontends import filters_of, power_spectrogram, to_decibels
 from tagbox.taggers.mel_filters import Scale, mel_filters
-
-
-class MelFrontEnd(Protocol):
-    """A front end with mel filters; hashable, so that these are computed once."""
-
-    def filters(self) -> Tensor:
-        """Compute the filters, (bands, bins)."""
-        ...
-
-    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -55,10 +44,10 @@ class ClapMel:
         """Transform (batch, samples) to (batch, 1, 1 + samples // hop, bands) in dB."""
         precise = precise_audio(audio)
         window = torch.hann_window(self.fft, dtype=precise.dtype, device=precise.device)
-        bands = _filters(self, precise.device, precise.dtype) @ power_spectrogram(precise, window, self.hop)
+        bands = filters_of(self, precise.device, precise.dtype) @ power_spectrogram(precise, window, self.hop)
         return to_decibels(bands).transpose(1, 2)[:, None].to(audio.dtype)
 
-    def filters(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """Compute the filters, (bands, bins)."""
         return mel_filters(self.bands, self.rate, self.fft, self.low, self.high, self.scale)
 
@@ -102,11 +91,11 @@ class KaldiMel:
         window = torch.hann_window(length, periodic=False, dtype=precise.dtype, device=precise.device)
         spectrum = torch.fft.rfft((frames - self.PREEMPHASIS * before) * window, n=self.FFT)
         power = torch.view_as_real(spectrum).square().sum(dim=-1)
-        bands = power @ _filters(self, precise.device, precise.dtype).T
+        bands = power @ filters_of(self, precise.device, precise.dtype).T
         padded = pad_frames(torch.log(bands.clamp(min=self.FLOOR)), self.frames)
         return ((padded - self.mean) / self.spread).to(audio.dtype)
 
-    def filters(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """Compute the filters, (bands, bins)."""
         return mel_filters(self.bands, self.rate, self.FFT, self.LOW_HZ, self.rate / 2, "kaldi")
 
@@ -141,11 +130,11 @@ class EmphasisedMel:
         window = torch.hann_window(self.window, periodic=False, dtype=precise.dtype, device=precise.device)
         around = (self.fft - self.window) // 2
         power = power_spectrogram(emphasised, functional.pad(window, (around, around)), self.hop)
-        bands = _filters(self, precise.device, precise.dtype) @ power
+        bands = filters_of(self, precise.device, precise.dtype) @ power
         # The published scaling: about from -1 to 1.
         return ((torch.log(bands + self.OFFSET) + 4.5) / 5)[:, None].to(audio.dtype)
 
-    def filters(self) -> Tensor:
+    def matrix(self) -> Tensor:
         """Compute the filters, (bands, bins).
 
         The network learnt with those of float32, whose edges differ in the fourth decimal.
@@ -161,10 +150,3 @@ def precise_audio(audio: Tensor) -> Tensor:
 def pad_frames(spectrogram: Tensor, frames: int) -> Tensor:
     """Append zeros to a spectrogram (batch, frames, bands) up to `frames`, or leave out what is beyond."""
     return functional.pad(spectrogram, (0, 0, 0, max(0, frames - spectrogram.shape[1])))[:, :frames]
-
-
-@lru_cache(maxsize=32)
-def _filters(frontend: MelFrontEnd, device: torch.device, dtype: torch.dtype) -> Tensor:
-    # Computed in inference mode, a cached tensor could never take part in a gradient.
-    with torch.inference_mode(False):
-        return frontend.filters().to(device, dtype)
