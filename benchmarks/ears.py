@@ -28,7 +28,7 @@ from tagbox.errors import TagBoxError
 from tagbox.evaluation.datasets.registry import find_dataset
 from tagbox.evaluation.datasets.track import Track
 from tagbox.evaluation.excerpts import choose_excerpt
-from tagbox.evaluation.metrics import limit_ratio, si_sdr
+from tagbox.evaluation.metrics import score_estimate, sdr
 from tagbox.generators.base import Generator
 from tagbox.kernels.devices import select_device
 from tagbox.methods.latents import encode_padded
@@ -86,7 +86,7 @@ def main() -> None:
         for track in find_dataset(folder).tracks[: args.limit]
     ]
     models = [store.describe_identifier(name) for name in args.model] or list(catalogue.models())
-    here = [model for model in models if store.availability(model) in ("inside", "cached")]
+    here = [model for model in models if store.is_here(model)]
     how = Steering(args.steps, select_device(args.device).type)
     print("| tagger | sources that it has words for | named | steered, SI-SDRi |\n|---|---|---|---|")
     for model in here:
@@ -182,9 +182,7 @@ def _gains(excerpt: Excerpt, words: Sequence[str], how: Steering, **options: Any
         result = tagbox.separate(
             excerpt.mixture, excerpt.rate, [word], steps=how.steps, device=how.device, **options
         )
-        reference = excerpt.sources[word]
-        estimate, mixture = (si_sdr(each, reference) for each in (result.sources[word], excerpt.mixture))
-        gains.append(limit_ratio(estimate) - limit_ratio(mixture))
+        gains.append(score_estimate(result.sources[word], excerpt.sources[word], excerpt.mixture).si_sdri)
     return gains
 
 
@@ -193,11 +191,11 @@ def _reconstruction_snr(generator: Generator, excerpt: Excerpt, device: str) -> 
     """Return the SNR (dB) of a mixture decoded from its latents, and from what its codes stand for."""
     heard = resample(with_channels(excerpt.mixture, generator.channels), excerpt.rate, generator.rate)
     latents = encode_padded(generator, heard.to(device), 0)
-    ratios = []
-    for each in (latents, generator.quantise(latents)[1]):
-        made = generator.decode(each)[0, :, : heard.shape[-1]].cpu()
-        ratios.append(float(10 * torch.log10(heard.square().sum() / (made - heard).square().sum())))
-    return ratios[0], ratios[1]
+    plain, coded = (
+        sdr(generator.decode(each)[0, :, : heard.shape[-1]].cpu(), heard)
+        for each in (latents, generator.quantise(latents)[1])
+    )
+    return plain, coded
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -216,7 +216,7 @@ def test_without_a_text_model_it_is_said_how_to_get_one(
         choose_listeners(["violinn"], Settings())
     found = importlib.util.find_spec
     monkeypatch.setattr(
-        "tagbox.free_text.find_spec", lambda name: None if name == "transformers" else found(name)
+        "tagbox.plugins.discovery.find_spec", lambda name: None if name == "transformers" else found(name)
     )
     with pytest.raises(UnknownTagError, match=r"pip install 'tagbox\[hf\]'"):
         choose_listeners(["a muted trumpet"], Settings())

@@ -10,11 +10,11 @@ Where a loss is minimised, every tagger of the run has to understand every query
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.methods.registry import find_method
 from tagbox.plugins.descriptions import Model
+from tagbox.plugins.discovery import missing_packages
 from tagbox.settings import Settings
 from tagbox.tags.alternatives import compared_texts
 from tagbox.tags.query import target_tags, words_of
@@ -156,7 +156,7 @@ def _find_text_tagger(queries: Sequence[str], settings: Settings) -> Model:
         UnknownTagError: there is none; says how to get one, or suggests other words.
     """
     for model in text_taggers():
-        if store.availability(model) in ("inside", "cached") and not _missing(model):
+        if store.is_here(model) and not missing_packages(model):
             return model
     _check_known([*queries, *settings.without])
     # Other vocabularies than the run's have them all; this says which.
@@ -183,14 +183,11 @@ def _how_to_get() -> str:
     model = next(iter(text_taggers()), None)
     if model is None:
         return "install a plug-in whose tagger understands text"
-    if store.availability(model) in ("inside", "cached") and not _missing(model):
+    missing = missing_packages(model)
+    if store.is_here(model) and not missing:
         return f"--tagger {model.identifier}"
-    install = f"pip install '{model.extra}' and then " if _missing(model) and model.extra else ""
+    install = f"pip install '{model.extra}' and then " if missing and model.extra else ""
     return f"{install}tagbox models pull {model.identifier}"
-
-
-def _missing(model: Model) -> bool:
-    return any(find_spec(package) is None for package in model.requires)
 
 
 def _check_length(query: str) -> None:

@@ -128,9 +128,7 @@ def verify(names: Names = None, quiet: Quiet = False) -> None:
     from tagbox.weights import store
     from tagbox.weights.catalogue import models
 
-    chosen = _models_called(names) or [
-        model for model in models() if store.availability(model) in ("inside", "cached")
-    ]
+    chosen = _models_called(names) or [model for model in models() if store.is_here(model)]
     _for_each(chosen, partial(_verify, output=Output(quiet)), "verified")
 
 

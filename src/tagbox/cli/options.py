@@ -277,7 +277,7 @@ def check_models(settings: Settings) -> None:
         if settings.generator in names or hub.is_address(settings.generator):
             models.append(store.describe("generator", settings.generator))
     for model in models:
-        if store.availability(model) not in ("inside", "cached") or store.is_on_hub(model):
+        if not store.is_here(model) or store.is_on_hub(model):
             store.locate_model(model)
         discovery.check_requirements(model)
 

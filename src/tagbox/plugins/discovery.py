@@ -165,12 +165,17 @@ def check_requirements(described: Model | HubClass) -> None:
     Raises:
         MissingWeightsError: one is not; says what to install.
     """
-    for package in described.requires:
-        if find_spec(package) is None:
-            wanted = described.extra or package
-            raise MissingWeightsError(
-                f"{described.name} needs {package}; install it with: pip install '{wanted}'"
-            )
+    missing = missing_packages(described)
+    if missing:
+        wanted = described.extra or missing[0]
+        raise MissingWeightsError(
+            f"{described.name} needs {missing[0]}; install it with: pip install '{wanted}'"
+        )
+
+
+def missing_packages(described: Model | HubClass) -> tuple[str, ...]:
+    """Return those of the packages which a model needs that are not installed, without importing any."""
+    return tuple(package for package in described.requires if find_spec(package) is None)
 
 
 def package_folder(package: str) -> Path:

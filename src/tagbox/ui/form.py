@@ -265,7 +265,7 @@ def _control_values(settings: Settings) -> dict[str, Any]:
 def _tagger_choices() -> list[tuple[str, str]]:
     """Return every tagger with the text to show, those whose weights are on this machine first."""
     models = catalogue.taggers()
-    local = {model.identifier for model in models if store.availability(model) in ("inside", "cached")}
+    local = {model.identifier for model in models if store.is_here(model)}
     ordered = sorted((model.identifier for model in models), key=lambda name: name not in local)
     return [(name if name in local else f"{name} (not downloaded)", name) for name in ordered]
 

@@ -105,6 +105,11 @@ def availability(model: Model) -> Availability:
     return "to be downloaded" if model.source else "absent"
 
 
+def is_here(model: Model) -> bool:
+    """Return whether `model` can be loaded without the network."""
+    return availability(model) in ("inside", "cached")
+
+
 def is_on_hub(model: Model) -> bool:
     """Return whether the weights of `model` come from a repository on the hub."""
     return model.source is not None and hub.is_address(model.source)
