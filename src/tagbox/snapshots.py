@@ -19,8 +19,6 @@ WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 
-_BLOCK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -50,15 +48,14 @@ def read_snapshot(folder: Path, name: str) -> Snapshot:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    files = [folder / file for file in weight_files(_names_in(folder), folder, name)]
     weights: dict[str, Tensor] = {}
     checksum = hashlib.sha256()
-    for file in files:
+    for file in weight_paths(folder, name):
         try:
             weights |= load_file(file)
             with file.open("rb") as stream:
-                while block := stream.read(_BLOCK_BYTES):
-                    checksum.update(block)
+                # Goes on with the checksum of the files before.
+                hashlib.file_digest(stream, lambda: checksum)
         except (SafetensorError, OSError) as error:
             raise InvalidWeightsError(f"{file.name} of {name} is damaged; delete {file}") from error
     return Snapshot(read_config(folder / CONFIG, name), weights, checksum.hexdigest())
@@ -77,6 +74,16 @@ def read_config(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InvalidWeightsError(f"{CONFIG} of {name} holds no settings of a model")
     return config
+
+
+def weight_paths(folder: Path, name: str) -> list[Path]:
+    """Return the paths of the weights in `folder`, as `weight_files` chooses them.
+
+    Raises:
+        InvalidWeightsError: there are none in safetensors, or it is not clear which.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    return [folder / file for file in weight_files(names, folder, name)]
 
 
 def weight_files(names: Sequence[str], folder: Path, name: str) -> list[str]:
@@ -119,7 +126,3 @@ def _shards(index: Path, name: str) -> list[str]:
     if not all(re.fullmatch(r"[\w.-]+\.safetensors", file) for file in shards):
         raise InvalidWeightsError(f"{index.name} of {name} names files that are no safetensors")
     return shards
-
-
-def _names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())

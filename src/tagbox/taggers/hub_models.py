@@ -32,7 +32,7 @@ def load_network(class_name: str, folder: Path) -> Any:
         raise InvalidWeightsError(
             f"{folder} lacks {len(missing)} weights of {class_name}, {missing[0]} for one; get it again"
         )
-    return network.eval().requires_grad_(False)
+    return frozen(network)
 
 
 def load_extractor(class_name: str, folder: Path) -> Any:

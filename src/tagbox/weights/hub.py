@@ -23,7 +23,7 @@ from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsE
 from tagbox.plugins import discovery
 from tagbox.plugins.descriptions import HUB_PREFIX, HubClass, Model, ModelKind
 from tagbox.plugins.discovery import Installed
-from tagbox.snapshots import CONFIG, INDEX_SUFFIX, read_config, weight_files
+from tagbox.snapshots import CONFIG, INDEX_SUFFIX, read_config, weight_files, weight_paths
 
 CARD = "README.md"
 DEFAULT_REVISION = "main"
@@ -185,10 +185,10 @@ def cached_snapshot(address: Address) -> Path | None:
         return None
     folder = _snapshot_folder(address.at(commit)) / address.folder
     try:
-        wanted = weight_files(_names_in(folder), folder, str(address))
+        wanted = weight_paths(folder, str(address))
     except (InvalidWeightsError, OSError):
         return None
-    return folder if all((folder / name).is_file() for name in wanted) else None
+    return folder if all(path.is_file() for path in wanted) else None
 
 
 def fetch(model: Model, on_message: Any = None) -> Path:
@@ -296,10 +296,6 @@ def _stated_licence(card: str) -> str:
 
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-
-
-def _names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def _repository_folder(address: Address) -> Path:

@@ -7,12 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tagbox.errors import InvalidWeightsError
 from tagbox.generators.codecs.chunks import InChunks, chunk_frames
 from tagbox.generators.codecs.codec import Codec
-from tagbox.generators.codecs.loading import fill
+from tagbox.generators.codecs.loading import load_network
 from tagbox.plugins.descriptions import Model
-from tagbox.snapshots import read_snapshot
 
 
 def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
@@ -23,16 +21,12 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
     """
     from transformers import DacConfig, DacModel
 
-    snapshot = read_snapshot(path, model.identifier)
-    try:
-        config = DacConfig.from_dict(snapshot.config)
+    def build(settings: dict[str, Any]) -> Any:
         with torch.device("meta"):
-            network: Any = DacModel(config)
-    except Exception as error:
-        # The library checks settings by several kinds of errors, some of its own.
-        raise InvalidWeightsError(f"config.json of {model.identifier} describes no DAC") from error
-    fill(network, snapshot.weights, model.identifier)
-    network.to(device)
+            return DacModel(DacConfig.from_dict(settings))
+
+    network, weights_hash = load_network(model, path, device, build, "DAC")
+    config = network.config
     hop, frames = config.hop_length, chunk_frames(config.sampling_rate, config.hop_length)
     return Codec(
         name=model.name,
@@ -42,7 +36,7 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
         encoder=InChunks.of(network.encoder, hop, 1, frames),
         decoder=InChunks.of(network.decoder, 1, hop, frames),
         quantiser=Quantiser(network.quantizer),
-        weights_hash=snapshot.sha256,
+        weights_hash=weights_hash,
         licence=model.licence,
     )
 

@@ -18,9 +18,8 @@ from torch.nn import functional
 from tagbox.errors import InvalidWeightsError
 from tagbox.generators.codecs.chunks import InChunks, Transform, chunk_frames, recomputed
 from tagbox.generators.codecs.codec import Codec
-from tagbox.generators.codecs.loading import fill
+from tagbox.generators.codecs.loading import load_network
 from tagbox.plugins.descriptions import Model
-from tagbox.snapshots import read_snapshot
 
 SCALE_FLOOR = 1e-8
 """Added to the loudness that a chunk is divided by."""
@@ -34,16 +33,12 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
     """
     from transformers import EncodecConfig, EncodecModel
 
-    snapshot = read_snapshot(path, model.identifier)
-    try:
-        config = EncodecConfig.from_dict(snapshot.config)
-        network: Any = EncodecModel(config)
-    except Exception as error:
-        # The library checks settings by several kinds of errors, some of its own.
-        raise InvalidWeightsError(f"config.json of {model.identifier} describes no EnCodec") from error
-    # Not on the device "meta": buffers that are in no file would be lost.
-    fill(network, snapshot.weights, model.identifier)
-    network.to(device)
+    def build(settings: dict[str, Any]) -> Any:
+        # Not on the device "meta": buffers that are in no file would be lost.
+        return EncodecModel(EncodecConfig.from_dict(settings))
+
+    network, weights_hash = load_network(model, path, device, build, "EnCodec")
+    config = network.config
     hop = config.hop_length
     if config.chunk_length is None:
         if config.normalize:
@@ -69,7 +64,7 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
         encoder=encoder,
         decoder=decoder,
         quantiser=quantiser,
-        weights_hash=snapshot.sha256,
+        weights_hash=weights_hash,
         licence=model.licence,
     )
 

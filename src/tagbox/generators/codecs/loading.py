@@ -3,12 +3,17 @@
 The libraries' own `from_pretrained` draws at random what a file lacks, and says so in passing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, remove_weight_norm
 
+from tagbox.errors import InvalidWeightsError
+from tagbox.plugins.descriptions import Model
+from tagbox.snapshots import read_snapshot
 from tagbox.state_dict import check_state_dict
 
 WEIGHT_NORM_SUFFIXES = (
@@ -16,6 +21,35 @@ WEIGHT_NORM_SUFFIXES = (
     (".parametrizations.weight.original0", ".parametrizations.weight.original1"),
 )
 """What length and direction of a weight are called, in PyTorch's older and newer weight normalisation."""
+
+
+def load_network(
+    model: Model,
+    path: Path,
+    device: torch.device | str,
+    build: Callable[[dict[str, Any]], Any],
+    kind: str,
+) -> tuple[Any, str]:
+    """Load a frozen network from the folder `path`; return it and the SHA-256 of its weights.
+
+    Args:
+        model: whose network it is.
+        path: of a folder with config.json and weights.
+        device: where the network is to be.
+        build: builds the network, without its weights, by the content of config.json.
+        kind: of the network, for messages.
+
+    Raises:
+        InvalidWeightsError: its settings or weights are another model's.
+    """
+    snapshot = read_snapshot(path, model.identifier)
+    try:
+        network = build(snapshot.config)
+    except Exception as error:
+        # The libraries check settings by several kinds of errors, some of their own.
+        raise InvalidWeightsError(f"config.json of {model.identifier} describes no {kind}") from error
+    fill(network, snapshot.weights, model.identifier)
+    return network.to(device), snapshot.sha256
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], name: str) -> None:

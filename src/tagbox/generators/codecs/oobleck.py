@@ -12,12 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tagbox.errors import InvalidWeightsError
 from tagbox.generators.codecs.chunks import InChunks, Transform, chunk_frames
 from tagbox.generators.codecs.codec import Codec, unquantised
-from tagbox.generators.codecs.loading import fill
+from tagbox.generators.codecs.loading import load_network
 from tagbox.plugins.descriptions import Model
-from tagbox.snapshots import read_snapshot
 
 
 def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
@@ -28,17 +26,14 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
     """
     from diffusers import AutoencoderOobleck
 
-    snapshot = read_snapshot(path, model.identifier)
-    settings = {key: value for key, value in snapshot.config.items() if not key.startswith("_")}
-    try:
+    def build(settings: dict[str, Any]) -> Any:
+        own = {key: value for key, value in settings.items() if not key.startswith("_")}
         with warnings.catch_warnings(), torch.device("meta"):
             # The library uses PyTorch's older weight normalisation.
             warnings.simplefilter("ignore", FutureWarning)
-            network: Any = AutoencoderOobleck(**settings)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise InvalidWeightsError(f"config.json of {model.identifier} describes no Oobleck") from error
-    fill(network, snapshot.weights, model.identifier)
-    network.to(device)
+            return AutoencoderOobleck(**own)  # type: ignore[no-untyped-call]
+
+    network, weights_hash = load_network(model, path, device, build, "Oobleck")
     hop, frames = network.hop_length, chunk_frames(network.config.sampling_rate, network.hop_length)
     return Codec(
         name=model.name,
@@ -48,7 +43,7 @@ def load(model: Model, path: Path, device: torch.device | str = "cpu") -> Codec:
         encoder=Mean(InChunks.of(network.encoder, hop, 1, frames)),
         decoder=InChunks.of(network.decoder, 1, hop, frames),
         quantiser=unquantised,
-        weights_hash=snapshot.sha256,
+        weights_hash=weights_hash,
         licence=model.licence,
     )
 
