@@ -54,11 +54,8 @@ def save_small_clap(hub_folder: Path, address: str = f"hf:{REPOSITORY}", fused: 
         projection_dim=16,
     )
     network = ClapModel(config)
+    spread_weights(network, 1.5)
     with torch.no_grad():
-        for weight in network.parameters():
-            # Freshly made networks are close to constant; these react to what they hear.
-            if weight.dim() > 1:
-                weight.normal_(std=1.5 / weight[0].numel() ** 0.5)
         norm: Any = network.audio_model.audio_encoder.batch_norm
         norm.running_mean.fill_(-50.0)
         norm.running_var.fill_(400.0)
@@ -69,6 +66,14 @@ def save_small_clap(hub_folder: Path, address: str = f"hf:{REPOSITORY}", fused: 
     extractor.save_pretrained(folder)
     save_letters_tokeniser(folder)
     return str(parsed.at(COMMIT))
+
+
+def spread_weights(network: Any, gain: float = 1.0) -> None:
+    """Draw the weights of `network` again: freshly made networks are close to constant."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.dim() > 1:
+                weight.normal_(std=gain / weight[0].numel() ** 0.5)
 
 
 def new_snapshot(hub_folder: Path, repository: str, revision: str = "main", commit: str = COMMIT) -> Path:

@@ -1,10 +1,21 @@
-"""Small random models in a cache of huggingface_hub, as a download leaves them."""
+"""Caches of huggingface_hub for tests, and small random models in them, as a download leaves them."""
 
 import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tagbox.weights.hub import Address
+
+
+def use_caches(monkeypatch: pytest.MonkeyPatch, hub: Path, tagbox: Path) -> None:
+    """Have huggingface_hub keep its files under `hub` (HF_HOME) and TagBox under `tagbox`, without a network."""
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(hub))
+    monkeypatch.setenv("TAGBOX_HOME", str(tagbox))
 
 
 def keep_in_cache(saved: Path, source: str) -> Path:

@@ -1,11 +1,13 @@
-"""Small networks of the real classes with random weights, as snapshots in the cache of the hub."""
+"""Small networks of the real classes with random weights, as snapshots in the cache of the hub; a check."""
 
 from pathlib import Path
-from typing import Any
 
+import pytest
 import torch
-from examples.small_clap import COMMIT, new_snapshot, save_letters_tokeniser
+from examples.small_clap import COMMIT, new_snapshot, save_letters_tokeniser, spread_weights
+from torch import Tensor
 
+from tagbox.taggers.tagger import Tagger
 from tagbox.tags.audioset import TAGS
 from tagbox.weights import hub
 
@@ -40,7 +42,7 @@ def save_small_frames(hub_folder: Path, address: str) -> Path:
         "dac_config": {"model_type": "dac", "downsampling_ratios": [2, 8, 10, 12], **codec},
     }
     network = PeAudioFrameLevelModel(PeAudioConfig(text_config=text, audio_config=heard))
-    _liven(network)
+    spread_weights(network)
     with torch.no_grad():
         network.text_audio_logit_scale.fill_(0.3)
         network.text_audio_logit_bias.fill_(-1.0)
@@ -67,21 +69,25 @@ def save_small_transformer(hub_folder: Path, address: str, labels: tuple[str, ..
         label2id={label: i for i, label in enumerate(labels)},
     )
     network = ASTForAudioClassification(config)
-    _liven(network)
+    spread_weights(network)
     network.save_pretrained(folder)
     ASTFeatureExtractor().save_pretrained(folder)
     return folder
+
+
+def assert_gradient(tagger: Tagger, sound: Tensor, direction: Tensor, step: float) -> float:
+    """Compare the slope of the first logit along `direction` with finite differences, in float64; return it."""
+    tagger.network.double()
+    leaf = sound.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(tagger.logits(leaf)[0, 0, 0], leaf)
+    slope = float((gradient * direction).sum())
+    with torch.no_grad():
+        ahead, behind = (tagger.logits(sound + sign * step * direction)[0, 0, 0] for sign in (1, -1))
+    assert float(ahead - behind) / (2 * step) == pytest.approx(slope, rel=1e-3)
+    return slope
 
 
 def _folder(hub_folder: Path, address: str) -> Path:
     parsed = hub.Address.parse(address)
     commit = parsed.revision if len(parsed.revision) == len(COMMIT) else COMMIT
     return new_snapshot(hub_folder, parsed.repository, commit=commit)
-
-
-def _liven(network: Any) -> None:
-    """Spread the weights: freshly made networks are close to constant."""
-    with torch.no_grad():
-        for weight in network.parameters():
-            if weight.dim() > 1:
-                weight.normal_(std=1 / weight[0].numel() ** 0.5)

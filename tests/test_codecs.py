@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import hub_server
+from benchmarks.codecs import STEREO, recording, run_in_overlapping_chunks
 from cli_runner import assert_refused, run_tagbox
-from hub_snapshots import keep_in_cache
+from hub_snapshots import keep_in_cache, use_caches
 from tagbox import audio
 from tagbox.errors import InvalidWeightsError
 from tagbox.generators.base import Generator
@@ -51,11 +51,7 @@ ENCODEC = {
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty caches, and no network."""
     folder = tmp_path_factory.mktemp("caches")
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(folder / "hf"))
-    monkeypatch.setenv("TAGBOX_HOME", str(folder / "tagbox"))
+    use_caches(monkeypatch, folder / "hf", folder / "tagbox")
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +60,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], t
     monkeypatch = pytest.MonkeyPatch()
     kinds: dict[str, tuple[Callable[[], nn.Module], Callable[[Model, Path], Codec]]] = {
         "encodec-24khz": (lambda: _encodec(sampling_rate=24_000), encodec.load),
-        "encodec-48khz": (
-            lambda: _encodec(
-                sampling_rate=48_000,
-                audio_channels=2,
-                normalize=True,
-                chunk_length_s=1.0,
-                overlap=0.01,
-                norm_type="time_group_norm",
-                use_causal_conv=False,
-            ),
-            encodec.load,
-        ),
+        "encodec-48khz": (lambda: _encodec(**STEREO), encodec.load),
         "dac-24khz": (lambda: _dac([2, 4, 5, 8], 24_000), dac.load),
         "dac-44khz": (lambda: _dac([2, 4, 8, 8], 44_100), dac.load),
         "oobleck": (_oobleck, oobleck.load),
@@ -144,14 +129,6 @@ def _oobleck() -> nn.Module:
 KINDS = ("encodec-24khz", "encodec-48khz", "dac-24khz", "dac-44khz", "oobleck")
 
 
-def recording(codec: Codec, seconds: float) -> Tensor:
-    """Real audio at a codec's rate, whole frames, with as many channels: (1, channels, samples)."""
-    duet = audio.read(DUET, 2, seconds)
-    mono = audio.resample(duet.samples.mean(dim=0), duet.rate, codec.rate)
-    mono = mono[: len(mono) // codec.hop * codec.hop]
-    return torch.stack([mono, mono.flip(0)][: codec.channels])[None]
-
-
 def assert_parity(actual: Tensor, expected: Tensor) -> None:
     """Compare within `PARITY` of the largest value."""
     assert actual.shape == expected.shape
@@ -208,16 +185,8 @@ def test_stereo_chunks_are_those_of_the_library(
 ) -> None:
     codec, network, _ = make("encodec-48khz")
     sound = recording(codec, seconds)
-    extractor = transformers.EncodecFeatureExtractor(2, 48_000, chunk_length_s=1.0, overlap=0.01)
-    inputs = extractor(np.asarray(sound[0]), sampling_rate=48_000, return_tensors="pt")
     with torch.no_grad():
-        encoded = network.encode(inputs["input_values"], inputs["padding_mask"], bandwidth=1.2)
-        expected = network.decode(
-            encoded.audio_codes,
-            encoded.audio_scales,
-            inputs["padding_mask"],
-            last_frame_pad_length=encoded.last_frame_pad_length,
-        ).audio_values
+        _, encoded, expected = run_in_overlapping_chunks(network, sound, bandwidth=1.2)
     codes, entries = codec.quantise(codec.encode(sound))
     count = -(-sound.shape[-1] // 47_520)
     # The library's last chunk is what the one before it reaches beyond the recording.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 import tagbox
 from cli_runner import assert_refused, run_tagbox
+from hub_snapshots import use_caches
 from tagbox import audio, models
 from tagbox.errors import InvalidWeightsError, TagBoxError, UnknownTagError
 from tagbox.free_text import choose_listeners, tags_heard
@@ -29,6 +30,8 @@ from tagbox.weights import catalogue, hub, store
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 from examples.small_clap import COMMIT, save_small_clap
+
+from small_ears import assert_gradient
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
 WORDS = ("a muted trumpet", "violin", "drums", "music")
@@ -51,11 +54,7 @@ def hub_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cache(hub_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """That cache in use, without the network."""
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HOME", str(hub_folder.parent))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path / "tagbox"))
+    use_caches(monkeypatch, hub_folder.parent, tmp_path / "tagbox")
     return hub_folder
 
 
@@ -110,20 +109,13 @@ def test_numbers_are_those_of_the_library(cache: Path, duet: Tensor, address: st
 
 
 def test_the_gradient_to_the_waveform_is_that_of_finite_differences(clap: Tagger, duet: Tensor) -> None:
-    clap.network.double()
     generator = torch.Generator().manual_seed(0)
     sound = duet[:, 2 * RATE : 2 * RATE + RATE // 2].double()
     # Decibels of silence bend too much for finite differences.
-    sound = (sound + 0.01 * torch.randn(sound.shape, generator=generator)).requires_grad_()
-    (gradient,) = torch.autograd.grad(clap.logits(sound)[0, 0, 0], sound)
+    sound = sound + 0.01 * torch.randn(sound.shape, generator=generator)
     direction = torch.randn(sound.shape, generator=generator, dtype=torch.float64)
-    with torch.no_grad():
-        step = 1e-6
-        ahead, behind = (clap.logits(sound + sign * step * direction)[0, 0, 0] for sign in (1, -1))
-    slope = float((gradient * direction).sum())
-    assert abs(slope) > 1e-3
     # Second-order terms and the rounding of a difference of 1e-6 are both below a thousandth of the slope.
-    assert float(ahead - behind) / (2 * step) == pytest.approx(slope, rel=1e-3)
+    assert abs(assert_gradient(clap, sound, direction, step=1e-6)) > 1e-3
 
 
 def test_any_length_by_windows_and_nothing_is_random(clap: Tagger, duet: Tensor) -> None:
