@@ -1,7 +1,6 @@
 """The command line. Importing it, and ``--help``, load no PyTorch."""
 
 import contextlib
-import importlib.metadata
 import platform
 import sys
 
@@ -58,10 +57,13 @@ app.add_typer(models, name="models")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        # Imported here, because it takes longer than every other command should wait.
+        from importlib.metadata import PackageNotFoundError, version
+
         parts = [f"python {platform.python_version()}"]
         for name in ("torch", "numpy"):
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                parts.append(f"{name} {importlib.metadata.version(name)}")
+            with contextlib.suppress(PackageNotFoundError):
+                parts.append(f"{name} {version(name)}")
         print_line(f"tagbox {__version__} ({', '.join(parts)})")
         raise typer.Exit
 

@@ -16,7 +16,6 @@ from tagbox.cli.recordings import is_pipe
 from tagbox.errors import MachineError, TagBoxError
 from tagbox.parallel.engine import Died, Engine, Prepare, Started, ThisProcess
 from tagbox.parallel.job_count import processes_that_pay
-from tagbox.parallel.processes import Processes
 
 MAX_LISTED_FAULTS = 50
 """At the end of a batch."""
@@ -89,7 +88,11 @@ def choose_engine(paths: Sequence[Path], jobs: int | None, single_threaded: bool
     if len(paths) < 2 or any(is_pipe(path) for path in paths):
         return ThisProcess()
     count = jobs or processes_that_pay(paths, single_threaded, device)
-    return Processes(min(count, len(paths))) if count > 1 else ThisProcess()
+    if count < 2:
+        return ThisProcess()
+    from tagbox.parallel.processes import Processes
+
+    return Processes(min(count, len(paths)))
 
 
 def run_batch(
