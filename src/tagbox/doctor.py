@@ -75,8 +75,17 @@ def examine(measure: bool = True) -> Iterator[Finding]:
             yield Finding(name, "cannot be told", f"{type(error).__name__}: {_one_line(error)}")
 
 
-def format_findings(findings: Iterator[Finding]) -> Iterator[str]:
-    """Yield the lines of the report, as the findings come."""
+def report(measure: bool = True, as_json: bool = False) -> Iterator[str]:
+    """Yield the lines of the report: as the findings come, or as JSON when all have.
+
+    Args:
+        measure: whether to separate a few seconds of noise and tell how long that takes.
+        as_json: whether the report is one JSON document.
+    """
+    findings = examine(measure)
+    if as_json:
+        yield json.dumps([asdict(each) for each in findings], indent=2)
+        return
     section = ""
     for each in findings:
         if each.section != section:
@@ -90,12 +99,8 @@ def format_findings(findings: Iterator[Finding]) -> Iterator[str]:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """Print the report: the program `python -m tagbox.doctor`."""
-    findings = examine(measure="--no-speed" not in arguments)
-    if "--json" in arguments:
-        print(json.dumps([asdict(each) for each in findings], indent=2))
-    else:
-        for line in format_findings(findings):
-            print(line, flush=True)
+    for line in report("--no-speed" not in arguments, "--json" in arguments):
+        print(line, flush=True)
     return 0
 
 

@@ -1,7 +1,5 @@
 """``tagbox doctor``: what a bug report needs."""
 
-import dataclasses
-import json as json_module
 from typing import Annotated
 
 import typer
@@ -28,11 +26,7 @@ def doctor(
 
       tagbox doctor --no-speed --json
     """
-    from tagbox.doctor import examine, format_findings
+    from tagbox.doctor import report
 
-    findings = examine(speed)
-    if json:
-        print_line(json_module.dumps([dataclasses.asdict(each) for each in findings], indent=2))
-        return
-    for line in format_findings(findings):
+    for line in report(speed, json):
         print_line(line)
