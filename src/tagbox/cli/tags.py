@@ -107,7 +107,6 @@ def _list(vocabularies: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from tagbox.tags.resolve import can_express, meaning
     from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
@@ -116,9 +115,8 @@ def _list(vocabularies: Sequence[str]) -> None:
     for heading in ("word", *vocabularies):
         table.add_column(heading)
     for group in TAG_GROUPS:
-        able = can_express(group.name)
-        if any(data in able for data in vocabularies):
-            meanings = (meaning(group.name, data) if data in able else () for data in vocabularies)
+        meanings = _meanings(group.name, vocabularies).values()
+        if any(meanings):
             table.add_row(group.name, *map(_cell, meanings))
     console.print(table)
     for data in vocabularies:
@@ -137,14 +135,11 @@ def _cell(meaning: tuple[str, ...]) -> str:
 
 
 def _list_as_json(vocabularies: Sequence[str]) -> dict[str, object]:
-    from tagbox.tags.resolve import can_express, meaning
     from tagbox.tags.synonyms import TAG_GROUPS
     from tagbox.tags.vocabularies import TAGS
 
     groups = {
-        group.name: {
-            data: meaning(group.name, data) for data in can_express(group.name) if data in vocabularies
-        }
+        group.name: {data: tags for data, tags in _meanings(group.name, vocabularies).items() if tags}
         for group in TAG_GROUPS
     }
     return {"vocabularies": {data: TAGS[data] for data in vocabularies}, "presets": groups}
@@ -152,14 +147,13 @@ def _list_as_json(vocabularies: Sequence[str]) -> dict[str, object]:
 
 def words_as_markdown(vocabularies: Sequence[str]) -> str:
     """Render the table of docs/tags.md: words by vocabularies."""
-    from tagbox.tags.resolve import can_express, meaning, short_name
+    from tagbox.tags.resolve import short_name
     from tagbox.tags.synonyms import TAG_GROUPS
 
     lines = [f"| word | or | {' | '.join(vocabularies)} |", "|---" * (2 + len(vocabularies)) + "|"]
     for group in TAG_GROUPS:
-        able = can_express(group.name)
-        if any(data in able for data in vocabularies):
-            meanings = (meaning(group.name, data) if data in able else () for data in vocabularies)
+        meanings = _meanings(group.name, vocabularies).values()
+        if any(meanings):
             cells = (", ".join(map(short_name, tags)) for tags in meanings)
             lines.append(f"| {group.name} | {', '.join(group.synonyms)} | {' | '.join(cells)} |")
     return "\n".join(lines)
