@@ -56,7 +56,7 @@ class BatchReport:
         documents: by position, for --json.
         faults: why recordings failed.
         done: how many are done, now or before.
-        stops: why runs ended that ended before their time.
+        stopped: why the last run ended that ended before its time.
         unexpected: the first error that is a fault of TagBox.
         interrupted: whether Ctrl-C ended the batch.
     """
@@ -66,7 +66,7 @@ class BatchReport:
     documents: dict[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
     faults: list[TagBoxError] = dataclasses.field(default_factory=list)
     done: int = 0
-    stops: list[str] = dataclasses.field(default_factory=list)
+    stopped: str | None = None
     unexpected: Exception | None = None
     interrupted: bool = False
 
@@ -149,7 +149,7 @@ def run_batch(
     return report
 
 
-def finish_batch(report: BatchReport, output: Output, records: str | None = None) -> None:
+def finish_batch(report: BatchReport, output: Output, records: Path | None = None) -> None:
     """Print the documents and the faults of a batch, and end the command with its exit code.
 
     Args:
@@ -185,8 +185,8 @@ def finish_batch(report: BatchReport, output: Output, records: str | None = None
         raise typer.Exit(EXIT_CODES["interrupted"])
     if report.faults:
         raise typer.Exit(1 if all(isinstance(fault, MachineError) for fault in report.faults) else 2)
-    if report.stops:
-        raise typer.Exit(EXIT_CODES[report.stops[-1]])
+    if report.stopped is not None:
+        raise typer.Exit(EXIT_CODES[report.stopped])
 
 
 def _add(report: BatchReport, index: int, outcome: Outcome, keep_document: bool) -> None:
@@ -198,7 +198,7 @@ def _add(report: BatchReport, index: int, outcome: Outcome, keep_document: bool)
     else:
         report.done += 1
     if outcome.stopped in EXIT_CODES:
-        report.stops.append(outcome.stopped)
+        report.stopped = outcome.stopped
 
 
 def _of_death(name: str, event: Died) -> Outcome:

@@ -127,7 +127,7 @@ def separate_all(
 
     names = [str(each.path) for each in recordings]
     report = run_batch(names, recordings, work, engine, work.output, record, is_batch=work.is_batch)
-    finish_batch(report, work.output, str(records))
+    finish_batch(report, work.output, records)
 
 
 def describe_outcome(recording: NamedRecording, outcome: Outcome) -> dict[str, Any]:
@@ -250,7 +250,7 @@ def _separate_unless_done(
     require_regular_file(path)
     earlier = read_manifest(folder)
     force = bool(arguments["force"])
-    if not force and (folder / "run.json").exists():
+    if not force and (folder / MANIFEST_NAME).exists():
         sha256 = fingerprint(path)
         if earlier is not None and is_finished(earlier, folder, sha256, request):
             output.print_result(f"done already: {recording.path} (in {folder}; --force does it again)")

@@ -119,17 +119,17 @@ def tag(
     )
     tagged: dict[int, TaggedRecording | None] = {}
 
+    position = 0
+
     def print_in_order(index: int, outcome: Outcome) -> None:
         """Print all that is next in the order of the command line, in which nothing may be left out."""
+        nonlocal position
         tagged[index] = outcome.value
-        for i in range(len(printed), len(files)):
-            if i not in tagged:
-                break
-            printed.append(i)
-            if (ready := tagged.pop(i)) is not None:
-                _print_predictions(console, files[i], ready, count, over_time)
+        while position in tagged:
+            if (ready := tagged.pop(position)) is not None:
+                _print_predictions(console, files[position], ready, count, over_time)
+            position += 1
 
-    printed: list[int] = []
     engine = choose_engine(files, jobs, single_threaded=True, device=device)
     report = run_batch([str(file) for file in files], files, work, engine, output, print_in_order, is_batch)
     finish_batch(report, output)
