@@ -70,6 +70,15 @@ class Output:
         if self.json:
             self._print(json.dumps(make_document(), indent=2), error=False)
 
+    @property
+    def collected(self) -> tuple[tuple[str, bool], ...]:
+        """What was collected instead of printed, and whether each line is for standard error."""
+        return ()
+
+    def collecting(self) -> "CollectedOutput":
+        """Return an output that collects what this one would print."""
+        return CollectedOutput(self.quiet, self.verbose, self.json, self.holds_audio)
+
     def _print(self, line: str, error: bool) -> None:
         print_line(line, error)
 
@@ -83,6 +92,11 @@ class CollectedOutput(Output):
     """
 
     lines: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def collected(self) -> tuple[tuple[str, bool], ...]:
+        """What was collected so far."""
+        return tuple(self.lines)
 
     def _print(self, line: str, error: bool) -> None:
         self.lines.append((line, error))

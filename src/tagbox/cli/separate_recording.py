@@ -1,6 +1,5 @@
 """Separate one recording of a command line, or find that it is done: what an engine does for each."""
 
-import contextlib
 import dataclasses
 import os
 import pickle
@@ -30,7 +29,7 @@ from tagbox.cli.finished_runs import (
     remove_stale,
 )
 from tagbox.cli.options import EXIT_CODES
-from tagbox.cli.output import CollectedOutput, Output, print_error
+from tagbox.cli.output import Output, print_error
 from tagbox.cli.recordings import NamedRecording, as_named, spooled
 from tagbox.cli.run_report import peak_memory, report_run
 from tagbox.errors import MachineError, TagBoxError
@@ -191,15 +190,12 @@ def _separate(
     options: SeparateRecordings, models: _Models, recording: NamedRecording, report: Report
 ) -> Outcome:
     """Separate a recording, or find that it is done; a fault is told by the outcome."""
-    output = options.output
-    if options.is_batch:
-        output = CollectedOutput(output.quiet, output.verbose, output.json, output.holds_audio)
+    output = options.output.collecting() if options.is_batch else options.output
     spool = recording.path
     began = time.monotonic()
     fault, unexpected = None, None
     try:
-        with contextlib.ExitStack() as stack:
-            spool = stack.enter_context(spooled(recording.path))
+        with spooled(recording.path) as spool:
             folder = options.out / recording.folder
             outcome = _separate_unless_done(options, models, recording, spool, folder, output, report)
     except TagBoxError as error:
@@ -222,8 +218,7 @@ def _separate(
         "process": os.getpid(),
         "peak_memory": int(peak_memory()),
     }
-    lines = tuple(output.lines) if isinstance(output, CollectedOutput) else ()
-    return dataclasses.replace(outcome, lines=lines, value=took)
+    return dataclasses.replace(outcome, lines=output.collected, value=took)
 
 
 def _portable(error: Exception) -> Exception:

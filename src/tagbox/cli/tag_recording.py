@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagbox.cli.batch import Outcome
-from tagbox.cli.output import CollectedOutput, Output
+from tagbox.cli.output import Output
 from tagbox.cli.progress import ProgressDisplay, time_left
 from tagbox.cli.recordings import as_named, spooled
 from tagbox.errors import TagBoxError
@@ -29,14 +29,12 @@ class TaggedRecording:
         rate: Hz.
         channels: how many.
         duration: s.
-        note: on the file.
         predictions: of each tagger.
     """
 
     rate: int
     channels: int
     duration: float
-    note: str | None
     predictions: "Sequence[TagPredictions]"
 
 
@@ -111,9 +109,7 @@ def _tag(options: TagRecordings, taggers: "Sequence[Tagger]", path: Path, report
     from tagbox import audio
     from tagbox.tagging import predict_windows
 
-    output = options.output
-    if options.is_batch:
-        output = CollectedOutput(output.quiet, output.verbose, output.json)
+    output = options.output.collecting() if options.is_batch else options.output
     began = time.monotonic()
     file = path
     try:
@@ -136,11 +132,8 @@ def _tag(options: TagRecordings, taggers: "Sequence[Tagger]", path: Path, report
         output.print_note(recording.note)
     output.print_detail(f"{path}: {time.monotonic() - began:.1f} s")
     document = _document(path, recording, predictions, options.count, options.over_time)
-    tagged = TaggedRecording(
-        recording.rate, recording.channels, recording.duration, recording.note, predictions
-    )
-    lines = tuple(output.lines) if isinstance(output, CollectedOutput) else ()
-    return Outcome(document, lines, value=tagged)
+    tagged = TaggedRecording(recording.rate, recording.channels, recording.duration, predictions)
+    return Outcome(document, output.collected, value=tagged)
 
 
 def _document(
