@@ -3,23 +3,20 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from tagbox.cli.output import Output
-from tagbox.cli.progress import LINE_INTERVAL_SECONDS, format_seconds, time_left
+from tagbox.cli.progress import LINE_INTERVAL_SECONDS, Display, format_seconds, time_left
 from tagbox.parallel.engine import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 MAX_LINE_INTERVAL_SECONDS = 120.0
 """Without a terminal, lines become rarer up to this: a night's log is to be read."""
 
 
-class BatchDisplay:
+class BatchDisplay(Display):
     """Progress of a batch on standard error: bars on a terminal, a line now and then elsewhere.
 
     Attributes:
@@ -33,24 +30,15 @@ class BatchDisplay:
     """
 
     def __init__(self, total: int, noun: str, output: Output) -> None:
+        super().__init__(output)
         self.done = self.failed = 0
-        self._total, self._noun, self._output = total, noun, output
+        self._total, self._noun = total, noun
         self._earlier = 0
         self._began: float | None = None
         self._running: dict[int, tuple[str, Progress]] = {}
-        self._bars: Bars | None = None
         self._rows: dict[int | None, TaskID] = {}
         self._next_line = time.monotonic() + LINE_INTERVAL_SECONDS
         self._interval = LINE_INTERVAL_SECONDS
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars is not None:
-            self._bars.stop()
 
     def start(self, index: int, name: str) -> None:
         """Show that work on an item has begun."""
@@ -110,7 +98,7 @@ class BatchDisplay:
         seconds = max(1e-3, time.monotonic() - self._began)
         # What is half done counts as half, lest an hour-long recording make the estimate jump.
         partly = new + sum(progress.share or 0.0 for _, progress in self._running.values())
-        left = time_left(seconds, partly, partly + self._total - ended - (partly - new))
+        left = time_left(seconds, partly, self._total - self._earlier)
         hourly = 3600 * new / seconds
         return f", {hourly:.{0 if hourly >= 10 else 1}f} an hour{left or f' (in {format_seconds(seconds)})'}"
 
@@ -130,29 +118,21 @@ class BatchDisplay:
         ((name, progress),) = self._running.values()
         return f"; {name}: {progress.text}" if progress.text else f"; {name}"
 
-    @cached_property
-    def _on_terminal(self) -> bool:
-        from rich.console import Console
-
-        return Console(stderr=True).is_terminal
-
     def _show_bars(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.progress import BarColumn, TextColumn
 
-        if self._bars is None:
-            columns = (
+        bars = self._bars
+        if bars is None:
+            bars = self._start_bars(
                 BarColumn(20),
                 TextColumn("{task.description}", markup=False),
                 TextColumn("{task.fields[text]}", markup=False),
             )
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bars.start()
-            self._rows[None] = self._bars.add_task("", total=self._total, text="")
-        self._bars.update(self._rows[None], completed=self.done + self.failed, text=self.describe())
+            self._rows[None] = bars.add_task("", total=self._total, text="")
+        bars.update(self._rows[None], completed=self.done + self.failed, text=self.describe())
         for index in [each for each in self._rows if each is not None and each not in self._running]:
-            self._bars.remove_task(self._rows.pop(index))
+            bars.remove_task(self._rows.pop(index))
         for index, (name, progress) in self._running.items():
             if index not in self._rows:
-                self._rows[index] = self._bars.add_task(name, total=1.0, text="")
-            self._bars.update(self._rows[index], completed=progress.share or 0.0, text=progress.text)
+                self._rows[index] = bars.add_task(name, total=1.0, text="")
+            bars.update(self._rows[index], completed=progress.share or 0.0, text=progress.text)

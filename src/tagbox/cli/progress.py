@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from tagbox.cli.output import Output
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from tagbox.generators.training.train import Progress as TrainingProgress
     from tagbox.methods.steering import Step
@@ -18,19 +18,16 @@ if TYPE_CHECKING:
 LINE_INTERVAL_SECONDS = 10.0
 
 
-class ProgressDisplay:
-    """Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing with --quiet.
+class Display:
+    """A display of progress, whose bars are shown on a terminal until the block ends.
 
     Args:
-        name: of what is worked on; begins every line.
+        output: prints the lines that are shown elsewhere.
     """
 
-    def __init__(self, name: str, output: Output) -> None:
-        self._name = name
+    def __init__(self, output: Output) -> None:
         self._output = output
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._last_line = time.monotonic()
+        self._bars: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +35,37 @@ class ProgressDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._bars is not None:
+            self._bars.stop()
+
+    @cached_property
+    def _on_terminal(self) -> bool:
+        from rich.console import Console
+
+        return Console(stderr=True).is_terminal
+
+    def _start_bars(self, *columns: "ProgressColumn") -> "Progress":
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bars.start()
+        return self._bars
+
+
+class ProgressDisplay(Display):
+    """Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing with --quiet.
+
+    Args:
+        name: of what is worked on; begins every line.
+        output: prints the lines; quiet, it shows nothing.
+    """
+
+    def __init__(self, name: str, output: Output) -> None:
+        super().__init__(output)
+        self._name = name
+        self._task: TaskID | None = None
+        self._last_line = time.monotonic()
 
     def show(self, text: str, done: float = 0, total: float | None = None, at_once: bool = False) -> None:
         """Show `text` with a bar at `done` of `total`.
@@ -54,28 +80,20 @@ class ProgressDisplay:
             self._last_line = time.monotonic()
             self._output.print_note(f"{self._name}: {text}")
 
-    @cached_property
-    def _on_terminal(self) -> bool:
-        from rich.console import Console
-
-        return Console(stderr=True).is_terminal
-
     def _update_bar(self, text: str, done: float, total: float | None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-        if self._bar is None or self._task is None:
+        bars = self._bars
+        if bars is None or self._task is None:
             # It begins with the first progress: work that is done already shows no bar.
-            columns = (
+            bars = self._start_bars(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(20),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[text]}", markup=False),
             )
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task(self._name, total=total, text=text)
-        self._bar.update(self._task, completed=done, total=total, text=text)
+            self._task = bars.add_task(self._name, total=total, text=text)
+        bars.update(self._task, completed=done, total=total, text=text)
 
 
 class RunReporter(ProgressDisplay):
