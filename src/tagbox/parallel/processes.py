@@ -133,9 +133,9 @@ class Processes:
                     kind, value = message
                     if kind == "raised":
                         raise value
-                    if kind == "progress" and worker.index is not None:
-                        on_progress(worker.index, value)
                     if kind == "progress":
+                        if worker.index is not None:
+                            on_progress(worker.index, value)
                         continue
                     failed_starts = 0
                     finished, worker.index = worker.index, None
@@ -258,9 +258,7 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
     """Let processes without work end by themselves."""
     for worker in workers:
         worker.connection.close()
-    deadline = time.monotonic() + END_SECONDS
-    for worker in workers:
-        worker.process.join(max(0.0, deadline - time.monotonic()))
+    _wait_for_ends(workers)
 
 
 def _end(workers: Sequence[_Worker]) -> None:
@@ -269,14 +267,19 @@ def _end(workers: Sequence[_Worker]) -> None:
         for worker in workers:
             worker.process.terminate()
             worker.connection.close()
-        deadline = time.monotonic() + END_SECONDS
-        for worker in workers:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
+        _wait_for_ends(workers)
     finally:
         for worker in workers:
             if worker.process.exitcode is None:
                 worker.process.kill()
                 worker.process.join()
+
+
+def _wait_for_ends(workers: Sequence[_Worker]) -> None:
+    """Wait for processes to end, for `END_SECONDS` in all."""
+    deadline = time.monotonic() + END_SECONDS
+    for worker in workers:
+        worker.process.join(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager
