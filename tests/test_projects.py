@@ -12,9 +12,9 @@ import tagbox
 from tagbox import audio, corrections
 from tagbox.corrections import Absent, Correction, Is, IsNot, MoveComponent, Region
 from tagbox.errors import TagBoxError
-from tagbox.methods.analysis import Edit, Span, edited, moved, span_log_odds
+from tagbox.methods.analysis import Analysis, Edit, Span, edited, moved, span_log_odds
 from tagbox.methods.lbfgs import minimise
-from tagbox.methods.lessons import Heard, Mark, Points, learn, learnt_log_odds
+from tagbox.methods.lessons import Heard, Mark, Points, learn, learnt_log_odds, memberships
 from tagbox.pipeline.deciding import AnalysisStore
 from tagbox.projects import Project
 
@@ -199,6 +199,14 @@ def test_components_and_shares_alone_can_be_corrected(steer: str) -> None:
     assert not after[0][:, 88200:].any()
 
 
+@pytest.mark.parametrize("fft", [1500, 8192])
+def test_any_fft_size_can_be_corrected(fft: int) -> None:
+    recording = excerpt(1.0)
+    project = tagbox.open(recording.samples, recording.rate, fft=(fft,), **SETTINGS)
+    before = tracks(project.separate(["violin"]))
+    assert not torch.equal(tracks(project.correct(Is("violin", 0.25, 0.5))), before)
+
+
 def test_what_cannot_be_corrected_is_refused() -> None:
     recording = excerpt(1.0)
     project = tagbox.open(recording.samples, recording.rate, preset="steered", steps=1)
@@ -256,6 +264,20 @@ def test_analyses_that_memory_has_no_room_for_come_back_from_files() -> None:
     assert store[1].answers is None
     store.close()
     assert 0 not in store
+
+
+@pytest.mark.parametrize("fft", [256, 1500, 2048, 4096, 8192])
+def test_components_are_in_the_patches_in_which_they_sound(fft: int) -> None:
+    # 20 patches of the share network's grid, of 4 frames of 1024 samples each. One component has the lower
+    # half of the spectrum; the other has the upper half, and begins with patch 10.
+    hop_length, bins = fft // 2, fft // 2 + 1
+    begins = torch.arange(20 * 4096 // hop_length + 1) * hop_length
+    dictionary = torch.stack([torch.arange(bins) < bins // 2, torch.arange(bins) >= bins // 2], dim=1).float()
+    activations = torch.stack([begins >= 0, begins >= 10 * 4096]).float()
+    analysis = Analysis(factors=((dictionary, activations),), answers=torch.zeros(1, 1, 20))
+    parts = memberships(analysis, 20)
+    assert parts[0, 0].tolist() == [1] * 20
+    assert parts[1, -1].tolist() == [0] * 10 + [1] * 10
 
 
 def test_edits_move_masks_and_keep_their_sum() -> None:

@@ -108,7 +108,7 @@ def patch_features(analysis: Analysis, columns: int, grid: Grid = GRID) -> Tenso
     """
     parts = []
     if analysis.answers is not None:
-        parts.append(_unit(analysis.answers.sqrt()))
+        parts.append(unit(analysis.answers.sqrt()))
     if analysis.factors:
         heard = component_features(analysis)
         parts.append(torch.einsum("krt,fk->frt", memberships(analysis, columns, grid), heard))
@@ -117,18 +117,19 @@ def patch_features(analysis: Analysis, columns: int, grid: Grid = GRID) -> Tenso
 
 def component_features(analysis: Analysis) -> Tensor:
     """Compute the features of every component, (features, components)."""
-    return torch.cat([_unit(shares.T.sqrt()) for shares in analysis.shares])
+    return torch.cat([unit(shares.T.sqrt()) for shares in analysis.shares])
 
 
 def memberships(analysis: Analysis, columns: int, grid: Grid = GRID) -> Tensor:
     """Compute which part of every patch belongs to which component, (components, rows, columns)."""
     parts = []
     for dictionary, activations in analysis.factors:
-        fine = dictionary.repeat_interleave((grid.fft // 2) // (len(dictionary) - 1), dim=0)[
-            : grid.fft // 2 + 1
-        ]
-        rows = grid.into_patches(grid.into_bands(fine.T[:, :, None]))[..., 0]
-        along = _columns(activations, columns, grid.frames_per_patch)
+        rows = into_patches(dictionary.T[:, :, None], grid)[..., 0]
+        hop_length = len(dictionary) - 1
+        # Patches consist of the share network's frames where it was asked, of the factorisation's otherwise.
+        of_patches = hop_length if analysis.answers is None else grid.hop_length
+        frames = torch.arange(columns * grid.frames_per_patch, device=activations.device)
+        along = _columns(activations, frames * of_patches // hop_length, grid.frames_per_patch)
         part = rows[:, :, None] * along[:, None, :]
         parts.append(part / part.sum(dim=0, keepdim=True).clamp(min=EPSILON))
     return torch.cat(parts) / len(parts)
@@ -167,10 +168,8 @@ def points_of(
 
 def into_patches(values: Tensor, grid: Grid = GRID) -> Tensor:
     """Sum (..., bins, frames) over patches, whatever the number of bins: (..., rows, columns)."""
-    repeats = (grid.fft // 2) // (values.shape[-2] - 1)
-    if repeats > 1:
-        values = values.repeat_interleave(repeats, dim=-2)[..., : grid.fft // 2 + 1, :] / repeats
-    return grid.into_patches(grid.into_bands(values))
+    # The grid leaves out the bin at half the sample rate.
+    return grid.into_patches(grid.into_bands(_into_bins(values[..., :-1, :], grid.fft // 2)))
 
 
 def joined(points: Sequence[Points]) -> Points:
@@ -238,17 +237,31 @@ def _with_residual(log_odds: Tensor) -> Tensor:
     return torch.cat([log_odds, torch.zeros_like(log_odds[:1])])
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     """Scale `vectors` (features, ...) to the length 1."""
     lengths: Tensor = vectors.norm(dim=0, keepdim=True)
     return vectors / lengths.clamp(min=EPSILON)
 
 
-def _columns(activations: Tensor, columns: int, frames: int) -> Tensor:
-    """Sum activations (components, frames) over the frames of a patch: (components, columns)."""
-    missing = columns * frames - activations.shape[1]
-    padded = torch.nn.functional.pad(activations, (0, max(0, missing)))[:, : columns * frames]
-    return padded.reshape(len(activations), columns, frames).sum(dim=-1)
+def _into_bins(values: Tensor, bins: int) -> Tensor:
+    """Divide or add up a spectrum's bins (..., given, frames) to (..., bins, frames); the sum stays."""
+    given = values.shape[-2]
+    if given == bins:
+        return values
+    # For each bin of the finer spectrum, the one of the coarser in which it begins.
+    finer, coarser = max(given, bins), min(given, bins)
+    begins_in = torch.arange(finer, device=values.device) * coarser // finer
+    if given > bins:
+        result = values.new_zeros(*values.shape[:-2], bins, values.shape[-1])
+        return result.index_add_(-2, begins_in, values)
+    return (values / begins_in.bincount()[:, None])[..., begins_in, :]
+
+
+def _columns(activations: Tensor, frames: Tensor, per_patch: int) -> Tensor:
+    """Sum activations (components, frames) at `frames`, so many of them a patch: (components, columns)."""
+    missing = int(frames[-1]) + 1 - activations.shape[1]
+    padded = torch.nn.functional.pad(activations, (0, max(0, missing)))
+    return padded[:, frames].reshape(len(activations), -1, per_patch).sum(dim=-1)
 
 
 @dataclass(frozen=True, eq=False)
