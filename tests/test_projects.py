@@ -10,12 +10,15 @@ from torch import Tensor
 
 import tagbox
 from tagbox import audio, corrections
+from tagbox.api import load_task
 from tagbox.corrections import Absent, Correction, Is, IsNot, MoveComponent, Region
 from tagbox.errors import TagBoxError
 from tagbox.methods.analysis import Analysis, Edit, Span, edited, moved, span_log_odds
 from tagbox.methods.lbfgs import minimise
 from tagbox.methods.lessons import Heard, Mark, Points, learn, learnt_log_odds, memberships
-from tagbox.pipeline.deciding import AnalysisStore
+from tagbox.methods.registry import make_separator
+from tagbox.methods.separators import Correctable
+from tagbox.pipeline.deciding import AnalysisStore, can_correct
 from tagbox.projects import Project
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -205,6 +208,15 @@ def test_any_fft_size_can_be_corrected(fft: int) -> None:
     project = tagbox.open(recording.samples, recording.rate, fft=(fft,), **SETTINGS)
     before = tracks(project.separate(["violin"]))
     assert not torch.equal(tracks(project.correct(Is("violin", 0.25, 0.5))), before)
+
+
+def test_what_can_be_corrected_is_known_before_models_are_loaded() -> None:
+    task = load_task("violin", **SETTINGS)
+    for steer in ("gates", "shares", "shares+gates", "latents"):
+        for changes in ({}, {"steps": 2}, {"begin": "even"}):
+            settings = replace(task.settings, steer=steer, **changes)
+            separator = make_separator(replace(task, settings=settings))
+            assert can_correct(settings) == isinstance(separator, Correctable)
 
 
 def test_what_cannot_be_corrected_is_refused() -> None:

@@ -66,7 +66,6 @@ def infer_gates(
     taggers: Sequence[Tagger],
     target_tags: Sequence[Sequence[Sequence[str]]],
     padding: str,
-    recording_shares: Sequence[Tensor] | None = None,
     rate: int | None = None,
 ) -> Tensor:
     """Infer the gates (sources and residual, components), adding up to one for each component.
@@ -77,15 +76,13 @@ def infer_gates(
         target_tags: for each source, for each tagger, the tags of its vocabulary; none where the tagger does
             not hear the source.
         padding: of the taggers' windows.
-        recording_shares: where the components are those of a segment, for each tagger that predicts shares,
-            each class's part of the whole recording's energy (see `class_shares`).
         rate: of `components`, Hz; the taggers' own unless given.
 
     Raises:
         TagBoxError: no tagger predicts shares.
     """
     heard = hear_components(components, taggers, padding, rate)
-    return gates_of(heard, taggers, target_tags, recording_shares)
+    return gates_of(heard, taggers, target_tags)
 
 
 Heard = tuple[tuple[Tensor, Tensor], ...]
@@ -123,7 +120,8 @@ def gates_of(
         heard: by `hear_components`.
         taggers: the same.
         target_tags: see `infer_gates`.
-        recording_shares: see `infer_gates`.
+        recording_shares: where the components are those of a segment, for each tagger that predicts shares,
+            each class's part of the whole recording's energy (see `class_shares`).
     """
     inferred = []
     for position, (i, (shares, energy)) in enumerate(zip(share_taggers(taggers), heard, strict=True)):

@@ -40,6 +40,7 @@ from tagbox.methods.steering import (
     steer,
 )
 from tagbox.methods.task import COMPONENT_RATE, Task
+from tagbox.settings import Settings
 
 Separated = tuple[Tensor, tuple[Run, ...]]
 """Estimates (sources, channels, samples) and the runs of the loop that they took."""
@@ -398,17 +399,10 @@ def _decompose(task: Task, mono: Tensor) -> Components:
     )
 
 
-def _infer_gates(
-    task: Task, components: Components, recording_shares: Sequence[Tensor] | None = None
-) -> Tensor:
+def _infer_gates(task: Task, components: Components) -> Tensor:
     target_tags = [task.target_tags[query] for query in task.queries]
     return infer_gates(
-        components.audio,
-        task.steering_taggers,
-        target_tags,
-        task.settings.padding,
-        recording_shares,
-        components.rate,
+        components.audio, task.steering_taggers, target_tags, task.settings.padding, components.rate
     )
 
 
@@ -422,5 +416,10 @@ def _make_latent_mask(task: Task, mono: Tensor, initial_audio: Tensor) -> Latent
 
 def separate_by_gates(task: Task, on_step: OnStep | None) -> Separator:
     """Make the separator for gates: inferred gates that no further step moves need no gradient."""
-    inferred_only = task.settings.begin == "heard" and task.settings.steps == 1
-    return TaggedComponents(task, on_step) if inferred_only else SteeredGates(task, on_step)
+    is_inferred = infers_gates(task.settings)
+    return TaggedComponents(task, on_step) if is_inferred else SteeredGates(task, on_step)
+
+
+def infers_gates(settings: Settings) -> bool:
+    """Tell whether gates are inferred and not steered; such gates can be corrected."""
+    return settings.begin == "heard" and settings.steps == 1

@@ -28,9 +28,11 @@ from tagbox.methods.separators import (
     Separated,
     Separator,
     SilentSources,
+    infers_gates,
 )
 from tagbox.methods.task import Task
 from tagbox.pipeline.streaming import OnSegment, Plan, StreamReport, plan_stream, separate_stream
+from tagbox.settings import Settings
 from tagbox.taggers.networks.share_unet import GRID
 from tagbox.tags.vocabularies import is_open
 
@@ -143,6 +145,13 @@ def require_correctable(separator: Separator, task: Task) -> Correctable:
             "components or by the share network, such as default"
         )
     return separator
+
+
+def can_correct(settings: Settings) -> bool:
+    """Tell, before any model is loaded, whether what TagBox's own methods separate can be corrected."""
+    return settings.steer == "shares" or (
+        settings.steer in ("gates", "shares+gates") and infers_gates(settings)
+    )
 
 
 def analyse_recording(

@@ -18,6 +18,7 @@ from tagbox.audio.writers import OnAudio
 from tagbox.errors import TagBoxError
 from tagbox.free_text import choose_listeners
 from tagbox.methods.steering import OnStep
+from tagbox.pipeline.deciding import can_correct
 from tagbox.pipeline.streaming import OnSegment
 from tagbox.presets import Settings
 from tagbox.projects import Project, open_project
@@ -34,9 +35,6 @@ from tagbox.ui.result_files import (
 )
 from tagbox.ui.tracks import FileTrack, GrowingTrack, OnTracks, grow
 from tagbox.weights import hub
-
-CORRECTABLE_METHODS = ("gates", "shares", "shares+gates")
-"""Methods whose decisions can be corrected where they take one step."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ def process_separation(
                 on_tracks([mixture, *growing])
             grow(growing, block)
 
-        if settings.steer in CORRECTABLE_METHODS and settings.steps == 1:
+        if can_correct(settings):
             result, tracks = _separate_to_correct(request, folder, metadata, on_segment, add)
         else:
             # The parts of a reconstruction have a sample rate of their own, and are heard at the end.
