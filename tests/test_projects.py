@@ -243,6 +243,14 @@ def test_a_long_recording_teaches_across_segments_and_gives_excerpts() -> None:
     assert torch.allclose(after.sum(dim=0), samples, atol=1e-6)
 
 
+def test_an_excerpt_of_all_segments_is_computed_once(project: Project) -> None:
+    project.note(Is("violin", 1, 2))
+    part = project.excerpt(1.0, 2.0)
+    assert part["violin"].untyped_storage().data_ptr() == (
+        project.result.sources["violin"].untyped_storage().data_ptr()
+    )
+
+
 def test_silence_can_be_corrected() -> None:
     project = tagbox.open(torch.zeros(1, 44100), 44100, **SETTINGS)
     project.separate(["violin"])

@@ -244,11 +244,11 @@ class Project:
         if not 0 <= first < last:
             raise TagBoxError(f"from {start:g} to {stop:g} s there is nothing of the recording")
         names = [*analysed.task.queries, "residual"]
-        if self._result is not None:
-            tracks = [*self._result.sources.values(), self._result.residual]
+        numbers = analysed.numbers(first / self.rate, last / self.rate)
+        if self._result is not None or len(numbers) == len(analysed.plan.segments):
+            tracks = [*self.result.sources.values(), self.result.residual]
             return {name: track[:, first:last] for name, track in zip(names, tracks, strict=True)}
         with threads_that_pay(many=True):
-            numbers = analysed.numbers(first / self.rate, last / self.rate)
             begin = analysed.plan.segments[numbers[0]].start
             end = analysed.plan.segments[numbers[-1]].stop
             writer = TensorWriter(len(names), self._reader.channels, end - begin)
