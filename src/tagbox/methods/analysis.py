@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tagbox.methods.components import Factors
+from tagbox.taggers.networks.share_unet import power
 
 EPSILON = 1e-12
 
@@ -41,7 +42,7 @@ class Analysis:
         """The masks before any adjustment, the residual's as well, (sources and residual, bins, frames)."""
         if self.decided is None:
             return None
-        return torch.cat([self.decided, (1 - self.decided.sum(dim=0, keepdim=True)).clamp(min=0)])
+        return with_residual(self.decided)
 
     @property
     def dictionary(self) -> Tensor:
@@ -136,7 +137,12 @@ class Masks:
     @property
     def energy(self) -> Tensor:
         """Of all channels together, (bins, frames)."""
-        return (self.spectrum.real.square() + self.spectrum.imag.square()).sum(dim=0)
+        return power(self.spectrum).sum(dim=0)
+
+
+def with_residual(masks: Tensor) -> Tensor:
+    """Add the residual's mask to those of the sources, (sources, ...): what they leave of one."""
+    return torch.cat([masks, (1 - masks.sum(dim=0, keepdim=True)).clamp(min=0)])
 
 
 def span_log_odds(spans: Sequence[Span], times: Tensor, sources: int) -> Tensor:
@@ -224,13 +230,7 @@ def tilted(masks: Tensor, log_odds: Tensor) -> Tensor:
 
 def tensors_of(analysis: Analysis) -> dict[str, Any]:
     """Return an analysis as what `torch.save` writes and `torch.load` reads without any class."""
-    return {
-        "factors": analysis.factors,
-        "shares": analysis.shares,
-        "energies": analysis.energies,
-        "answers": analysis.answers,
-        "decided": analysis.decided,
-    }
+    return dict(vars(analysis))
 
 
 def analysis_of(tensors: Mapping[str, Any]) -> Analysis:

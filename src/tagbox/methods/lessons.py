@@ -70,6 +70,11 @@ class Points:
     logits: Tensor
     features: Tensor
 
+    def inside(self, edit: Edit) -> Tensor:
+        """Tell which points lie in the rectangle of an edit, whose times are in the recording: (points,)."""
+        in_time = (self.times >= edit.start) & (self.times < edit.stop)
+        return in_time & (self.frequencies >= edit.low) & (self.frequencies <= edit.high)
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -319,9 +324,7 @@ class _Region:
 
     @classmethod
     def of(cls, edit: Edit, points: Points, energies: Tensor) -> "_Region":
-        inside = (points.times >= edit.start) & (points.times < edit.stop)
-        inside &= (points.frequencies >= edit.low) & (points.frequencies <= edit.high)
-        weights = energies * inside
+        weights = energies * points.inside(edit)
         return cls(edit.source, weights / weights.sum().clamp(min=EPSILON), not edit.takes, edit.part)
 
     def cross_entropy(self, log_shares: Tensor) -> Tensor:

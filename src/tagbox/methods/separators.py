@@ -16,7 +16,15 @@ from torch import Tensor
 from tagbox.audio.downmix import downmix
 from tagbox.audio.stft import istft, stft
 from tagbox.generators.quantisers import make_quantiser
-from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
+from tagbox.methods.analysis import (
+    UNADJUSTED,
+    Adjustments,
+    Analysis,
+    Masks,
+    adjusted,
+    tilted,
+    with_residual,
+)
 from tagbox.methods.components import Components, decompose, mean_gate_mask, separate_with_dictionary
 from tagbox.methods.gate_inference import (
     class_shares,
@@ -241,7 +249,7 @@ class TaggedComponents:
         if values is None:
             gates = self.gates(analysis, adjustments)
             sources = torch.stack([mean_gate_mask(analysis.factors, gate) for gate in gates[:-1]])
-            values = torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+            values = with_residual(sources)
         values = adjusted(values, adjustments, self.task.rate, n_fft // 2)
         return Masks(values, stft(mixture, n_fft), n_fft // 2)
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tagbox.methods.analysis import with_residual
 from tagbox.taggers.networks.share_unet import GRID, Grid, power
 
 PRIOR_EXPONENT = 0.5
@@ -66,7 +67,7 @@ def source_shares(
     # A class that several sources asked for is divided among them.
     divided = classes / classes.sum(dim=0, keepdim=True).clamp(min=1)
     sources = torch.einsum("sc,crt->srt", divided, weighted)
-    return torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+    return with_residual(sources)
 
 
 def mean_shares(answers: Tensor, energy: Tensor) -> Tensor:
@@ -98,7 +99,7 @@ def masks_of(estimates: Tensor, spectrum: Tensor, grid: Grid = GRID) -> Tensor:
     shared = torch.stack([(grid.stft(own[None])[0] * spectrum.conj()).real.sum(dim=0) for own in padded])
     sources = (shared / energy).clamp(0, 1)
     sources = sources / sources.sum(dim=0, keepdim=True).clamp(min=1)
-    return torch.cat([sources, (1 - sources.sum(dim=0, keepdim=True)).clamp(min=0)])
+    return with_residual(sources)
 
 
 def product_of_masks(network: Tensor, components: Tensor, energy: Tensor) -> Tensor:

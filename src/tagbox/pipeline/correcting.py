@@ -22,6 +22,7 @@ from tagbox.methods.lessons import (
     learnt_log_odds,
     patch_features,
     span_of,
+    unit,
 )
 from tagbox.methods.task import Task
 from tagbox.pipeline.deciding import Analysed, analyse_recording, decide_again
@@ -125,8 +126,7 @@ def shares_at(points: Points, decisions: Decisions) -> Tensor:
         logits = logits + learnt_log_odds(decisions.weights, points.features)
     shares = torch.softmax(logits, dim=0)
     for edit in decisions.edits:
-        inside = (points.times >= edit.start) & (points.times < edit.stop)
-        inside &= (points.frequencies >= edit.low) & (points.frequencies <= edit.high)
+        inside = points.inside(edit)
         shares[:, inside] = moved(shares[:, inside], edit)
     return shares
 
@@ -158,7 +158,7 @@ def gates_of_segment(analysed: Analysed, decisions: Decisions, number: int) -> t
 
 
 def _adjustments(analysed: Analysed, decisions: Decisions, number: int) -> Adjustments:
-    start = analysed.plan.segments[number].read_start / analysed.reader.rate
+    start = analysed.start_of(analysed.plan.segments[number])
     analysis = analysed.analyses[number]
     components, patches = None, None
     if decisions.weights is not None and bool(decisions.weights.any()):
@@ -218,6 +218,4 @@ def _with_components(analysed: Analysed, number: int) -> Analysis:
 
 def _spectral_shapes(analysis: Analysis) -> Tensor:
     """Return the square roots of the components' spectra, of length 1, (bins, components)."""
-    shapes = analysis.dictionary.clamp(min=0).sqrt()
-    lengths: Tensor = shapes.norm(dim=0, keepdim=True)
-    return shapes / lengths.clamp(min=1e-12)
+    return unit(analysis.dictionary.clamp(min=0).sqrt())

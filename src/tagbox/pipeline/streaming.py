@@ -6,7 +6,7 @@ writer takes the estimates and the residual. A short recording is a stream of on
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -222,7 +222,7 @@ def separate_stream(
     seconds = {"steering": time.monotonic() - prepared}
     if survey is not None:
         notes = {
-            **_segment_notes(list(segments), survey, rate, task),
+            **_segment_notes(segments, survey, rate, task),
             **preparation.notes,
             "side_by_side": largest_batch,
         }
@@ -287,7 +287,7 @@ def _without_context(
     return whole[..., scaled.start - scaled.read_start : scaled.stop - scaled.read_start], scaled
 
 
-def _segment_notes(segments: list[Segment], survey: Survey, rate: int, task: Task) -> dict[str, Any]:
+def _segment_notes(segments: Sequence[Segment], survey: Survey, rate: int, task: Task) -> dict[str, Any]:
     longest = max(segment.read_stop - segment.read_start for segment in segments)
     return {
         "segments": len(segments),
