@@ -51,6 +51,7 @@ class Separation:
         format: str = "wav",
         bits: str | None = None,
         force: bool = False,
+        metadata: Metadata | None = None,
     ) -> list[Path]:
         """Write a file for each source, the residual and run.json into `folder`.
 
@@ -59,6 +60,7 @@ class Separation:
             format: "wav" or "flac".
             bits: "16", "24" or "float"; unless given, wav is float and flac has 24 bits.
             force: replace files that exist.
+            metadata: title, artist and others of the recording; the title of each file then names its track.
 
         Returns:
             the audio files, sources first.
@@ -80,7 +82,9 @@ class Separation:
             )
         with written_together(folder / "run.json", self.manifest, list(paths.values())) as temporary:
             for name, path in paths.items():
-                files.write(temporary / path.name, tracks[name], self.rate, bits=cast(Bits, bits))
+                described = None if metadata is None else metadata.of_stem(name)
+                place = temporary / path.name
+                files.write(place, tracks[name], self.rate, bits=cast(Bits, bits), metadata=described)
         return list(paths.values())
 
 

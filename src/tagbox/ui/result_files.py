@@ -1,11 +1,11 @@
 """The files of a song: its recording, its tracks, and their spectrograms."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from tagbox import audio
-from tagbox.atomic_files import written_together
 from tagbox.audio.files import Bits, file_name, peak
 from tagbox.audio.metadata import Metadata
 from tagbox.ui import spectrograms
@@ -61,19 +61,10 @@ def write_separation(
     note = None
     if bits != "float" and max(peak(track) for track in tracks.values()) > 1:
         format, bits, note = "wav", "float", TOO_LOUD
-    paths = {name: folder / f"{file_name(name)}.{format}" for name in tracks}
-    described = {**manifest, "files": [path.name for path in paths.values()]}
-    with written_together(folder / "run.json", described, list(paths.values())) as temporary:
-        for name, path in paths.items():
-            audio.write(
-                temporary / path.name,
-                tracks[name],
-                separation.rate,
-                cast(Bits, bits),
-                metadata=metadata.of_stem(name),
-            )
-    roles = roles_of(list(separation.sources))
-    return [FileTrack.of(name, roles[name], path) for name, path in paths.items()], note
+    described = {**manifest, "files": [f"{file_name(name)}.{format}" for name in tracks]}
+    paths = replace(separation, manifest=described).save(folder, format, bits, force=True, metadata=metadata)
+    roles = roles_of(list(separation.sources)).items()
+    return [FileTrack.of(name, role, path) for (name, role), path in zip(roles, paths, strict=True)], note
 
 
 def remove_others(folder: Path, kept: Sequence[FileTrack]) -> None:
