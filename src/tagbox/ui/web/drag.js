@@ -1,6 +1,6 @@
 // Drags over an element, by mouse, pen or finger, as rectangles of shares of its width and height.
 
-const DRAG_PIXELS = 5;
+export const DRAG_PIXELS = 5;
 
 // Call `onClick(x)` for a press without a drag, `onDrag(rectangle)` at the end of one, `onMove(rectangle)` meanwhile.
 // A finger that moves up or down scrolls the page instead.

@@ -2,8 +2,8 @@
 
 import { request, songAddress } from "./api.js";
 import { button, element, setPressed, slider } from "./dom.js";
-import { watchDrags } from "./drag.js";
-import { describePresence, drawPresence, whereSound } from "./presence.js";
+import { DRAG_PIXELS, watchDrags } from "./drag.js";
+import { PEAKS_PER_SECOND, describePresence, drawPresence, whereSound } from "./presence.js";
 import { HIGHEST_DB, LOWEST_DB } from "./settings.js";
 import { Spectrogram, frequencyAt, heightOf } from "./spectrogram.js";
 import RegionsPlugin from "./vendor/regions.esm.js";
@@ -12,7 +12,6 @@ import WaveSurfer from "./vendor/wavesurfer.esm.js";
 
 const HEIGHT = 52;
 const FULL_SCALE = 127;
-const DRAG_PIXELS = 5;
 const SELECTION = "selection";
 const SELECTION_COLOUR = "rgba(64, 132, 255, 0.22)";
 
@@ -93,7 +92,7 @@ export class Lane extends EventTarget {
 
   async drawWave(scale) {
     if (!this.#peaks) return;
-    const count = Math.ceil(this.#player.duration * 100);
+    const count = Math.ceil(this.#player.duration * PEAKS_PER_SECOND);
     const [low, high] = [new Float32Array(count), new Float32Array(count)];
     for (let i = 0; i < Math.min(count, this.#peaks.length / 2); i += 1) {
       low[i] = this.#peaks[2 * i] / FULL_SCALE / scale;

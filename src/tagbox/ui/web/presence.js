@@ -2,7 +2,7 @@
 
 import { formatTime } from "./dom.js";
 
-const PEAKS_PER_SECOND = 100;
+export const PEAKS_PER_SECOND = 100;
 const CLEAR = 0.5;
 
 // Cut out of the windows where the track is silent, to the last sample: somebody said that the source does not play.
