@@ -14,7 +14,7 @@ from tagbox.errors import TagBoxError
 
 RESIDUAL = "residual"
 MAX_STRENGTH = 10.0
-"""Of a mark: more would be no evidence any more; a region decides."""
+"""Of a mark, which is evidence; what is certain is said by a region."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ PRESETS = {
     for preset in (
         Preset(
             "default",
-            "a network and components decide together whose each moment and band is; faster than the music",
+            "a network and components together give each moment and band to a source; faster than the music",
             Settings(),
         ),
         Preset(

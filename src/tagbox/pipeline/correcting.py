@@ -107,10 +107,10 @@ def separate_corrected(
 
 
 class _NoWriter:
-    """Takes what nobody wants to hear."""
+    """Discards what is written: the results before any correction."""
 
     def add(self, block: Tensor) -> None:
-        """Do nothing with `block` (tracks, channels, samples)."""
+        """Discard `block` (tracks, channels, samples)."""
 
 
 def source_number(analysed: Analysed, name: str) -> int:
