@@ -10,7 +10,7 @@ from tagbox.weights.hub import Address
 
 
 def use_caches(monkeypatch: pytest.MonkeyPatch, hub: Path, tagbox: Path) -> None:
-    """Have huggingface_hub keep its files under `hub` (HF_HOME) and TagBox under `tagbox`, without a network."""
+    """Have huggingface_hub keep its files under `hub` (HF_HOME), TagBox under `tagbox`; no network."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

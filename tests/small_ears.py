@@ -76,7 +76,7 @@ def save_small_transformer(hub_folder: Path, address: str, labels: tuple[str, ..
 
 
 def assert_gradient(tagger: Tagger, sound: Tensor, direction: Tensor, step: float) -> float:
-    """Compare the slope of the first logit along `direction` with finite differences, in float64; return it."""
+    """Compare the first logit's slope along `direction` with finite differences, in float64; return it."""
     tagger.network.double()
     leaf = sound.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(tagger.logits(leaf)[0, 0, 0], leaf)
