@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: help demo wheel gallery docs programs check test test-fresh test-slow lint format clean
 help:
-	@echo "make demo       separate the violin of a duet and the voice of a song, and measure them (a minute)"
+	@echo "make demo       separate the violin of a duet and the voice of a song, and measure them (half a minute)"
 	@echo "make gallery    the original page's examples, to hear, see and compare (docs/gallery; results are kept)"
 	@echo "make wheel      a wheel and a source distribution, in dist/"
 	@echo "make docs       the documentation as a site of static pages, in site/"

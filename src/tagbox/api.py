@@ -302,6 +302,7 @@ def describe_separation(
         "audio": known["samples"] / known["rate"],
     }
     described = manifest.describe(task, preset, known, report.runs, report.probabilities, seconds)
+    described["presence"] = report.presence
     return described if report.notes is None else {**described, "streamed": report.notes}
 
 

@@ -322,8 +322,8 @@ class Project:
     def _compute(self, analysed: Analysed) -> Separation:
         begin = time.monotonic()
         writer = TensorWriter(analysed.task.sources + 1, self._reader.channels, self._reader.samples)
-        decide_again(analysed, adjustments_of(analysed, self._state), writer)
-        described = dict(self._manifest)
+        report = decide_again(analysed, adjustments_of(analysed, self._state), writer)
+        described = {**self._manifest, "presence": report.presence}
         if self.history:
             seconds = {"correcting": round(time.monotonic() - begin, 3)}
             # What taggers predict for the sources is not asked anew for every correction.

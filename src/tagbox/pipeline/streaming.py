@@ -31,6 +31,7 @@ from tagbox.pipeline.batching import (
     separate_halving,
     why_not_batchable,
 )
+from tagbox.pipeline.presence import PresenceMeter
 from tagbox.pipeline.segment import SegmentEstimate, separate_segment
 from tagbox.pipeline.survey import ExcerptTagger, Survey, excerpt_seconds, survey_recording
 from tagbox.settings import Settings
@@ -62,6 +63,7 @@ class StreamReport:
         seconds: by what they were spent on.
         notes: for run.json where the recording is longer than a segment: segments, excerpts.
         level_note: what is to be said of the recording's level, if anything.
+        presence: for run.json: each source's part of the energy over time (see `PresenceMeter.describe`).
     """
 
     runs: tuple[Run, ...]
@@ -69,6 +71,7 @@ class StreamReport:
     seconds: dict[str, float]
     notes: dict[str, Any] | None
     level_note: str | None
+    presence: dict[str, Any]
 
 
 def is_long(settings: Settings, samples: int, rate: int) -> bool:
@@ -186,6 +189,7 @@ def separate_stream(
     out_samples = samples if out.rate == rate else -(-samples * out.rate // rate)
     ratio = resampling.ratio(rate, out.rate)
     taggers = _excerpt_taggers(task, survey, ratio, out.rate, out_samples) if predicts else {}
+    meter = PresenceMeter(task.sources + 1, out.rate, out_samples)
     peak = None if survey is None else survey.peak
     runs = list(preparation.runs)
     tail: Tensor | None = None
@@ -207,6 +211,7 @@ def separate_stream(
             mixture, sources = finished[:1], finished[1:]
             tracks = torch.cat([sources, mixture - sources.sum(dim=0, keepdim=True)])
             writer.add(tracks)
+            meter.add(tracks)
             for tagger, track in zip(taggers.values(), [*tracks, mixture[0]], strict=False):
                 tagger.push(track)
             done += 1
@@ -228,7 +233,8 @@ def separate_stream(
         }
         seconds = {**plan.seconds, "streaming": time.monotonic() - prepared}
     by_name = {name: probabilities[name] for name in names}
-    return StreamReport(tuple(runs), by_name, seconds, notes, level_note(loudest))
+    presence = meter.describe([*task.queries, "residual"])
+    return StreamReport(tuple(runs), by_name, seconds, notes, level_note(loudest), presence)
 
 
 def _separate_batch(

@@ -33,7 +33,7 @@ SEPARATION = TabSpec(
     "to the recording.",
     words_label="Detected instruments and voices: choose what to separate",
     process=processing.process_separation,
-    presets=("default", "paper", "published-code"),
+    presets=("default", "best", "fast", "components", "steered", "paper", "published-code"),
     examples=separation_examples(),
 )
 TRANSFER = TabSpec(
