@@ -26,8 +26,7 @@ def save_small_clap(hub_folder: Path, address: str = f"hf:{REPOSITORY}", fused: 
     """
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
-    parsed = hub.Address.parse(address)
-    folder = new_snapshot(hub_folder, parsed.repository, parsed.revision)
+    folder = new_snapshot(hub_folder, address)
     torch.manual_seed(0)
     config = ClapConfig(
         text_config={
@@ -65,7 +64,7 @@ def save_small_clap(hub_folder: Path, address: str = f"hf:{REPOSITORY}", fused: 
     )
     extractor.save_pretrained(folder)
     save_letters_tokeniser(folder)
-    return str(parsed.at(COMMIT))
+    return str(hub.Address.parse(address).at(folder.name))
 
 
 def spread_weights(network: Any, gain: float = 1.0) -> None:
@@ -76,12 +75,15 @@ def spread_weights(network: Any, gain: float = 1.0) -> None:
                 weight.normal_(std=gain / weight[0].numel() ** 0.5)
 
 
-def new_snapshot(hub_folder: Path, repository: str, revision: str = "main", commit: str = COMMIT) -> Path:
-    """Make the folder in which the hub's cache keeps a commit of `repository`, under the MIT licence."""
-    kept = hub_folder / f"models--{repository.replace('/', '--')}"
+def new_snapshot(hub_folder: Path, address: str) -> Path:
+    """Make the folder in which the hub's cache keeps the commit that `address` names, or a made-up one."""
+    parsed = hub.Address.parse(address)
+    kept = hub_folder / f"models--{parsed.repository.replace('/', '--')}"
+    is_commit = len(parsed.revision) == len(COMMIT)
+    commit = parsed.revision if is_commit else COMMIT
     folder = kept / "snapshots" / commit
     folder.mkdir(parents=True)
-    branch = kept / "refs" / revision
+    branch = kept / "refs" / ("main" if is_commit else parsed.revision)
     branch.parent.mkdir(parents=True)
     branch.write_text(commit)
     (folder / "README.md").write_text("---\nlicense: mit\n---\nRandom weights.\n")

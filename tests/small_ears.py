@@ -4,19 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples.small_clap import COMMIT, new_snapshot, save_letters_tokeniser, spread_weights
+from examples.small_clap import new_snapshot, save_letters_tokeniser, spread_weights
 from torch import Tensor
 
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.audioset import TAGS
-from tagbox.weights import hub
 
 
 def save_small_frames(hub_folder: Path, address: str) -> Path:
     """Save a small PE-A-Frame into the cache `hub_folder`; return its folder."""
     from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioFrameLevelModel
 
-    folder = _folder(hub_folder, address)
+    folder = new_snapshot(hub_folder, address)
     torch.manual_seed(0)
     text = {
         "model_type": "modernbert",
@@ -56,7 +55,7 @@ def save_small_transformer(hub_folder: Path, address: str, labels: tuple[str, ..
     """Save a small Audio Spectrogram Transformer into the cache `hub_folder`; return its folder."""
     from transformers import ASTConfig, ASTFeatureExtractor, ASTForAudioClassification
 
-    folder = _folder(hub_folder, address)
+    folder = new_snapshot(hub_folder, address)
     torch.manual_seed(0)
     config = ASTConfig(
         hidden_size=16,
@@ -85,9 +84,3 @@ def assert_gradient(tagger: Tagger, sound: Tensor, direction: Tensor, step: floa
         ahead, behind = (tagger.logits(sound + sign * step * direction)[0, 0, 0] for sign in (1, -1))
     assert float(ahead - behind) / (2 * step) == pytest.approx(slope, rel=1e-3)
     return slope
-
-
-def _folder(hub_folder: Path, address: str) -> Path:
-    parsed = hub.Address.parse(address)
-    commit = parsed.revision if len(parsed.revision) == len(COMMIT) else COMMIT
-    return new_snapshot(hub_folder, parsed.repository, commit=commit)

@@ -12,8 +12,10 @@ from safetensors.torch import save
 import hub_server
 from hub_server import Hub
 from tagbox.errors import InvalidWeightsError, MissingWeightsError, TagBoxError, UnknownModelError
+from tagbox.models import load_generator
 from tagbox.plugins import HubClass, Model, discovery
 from tagbox.plugins.discovery import Discovery, Offer, Origin
+from tagbox.taggers.names import TaggerName
 from tagbox.weights import hub as hub_weights
 from tagbox.weights import store
 
@@ -206,3 +208,8 @@ def test_addresses() -> None:
     for wrong in ("hf:a", "hf:a/b@", "hf:../b", "hf:a/../../b", "hf:a/b@../x", "hf:a b/c", "a/b"):
         with pytest.raises(UnknownModelError):
             parse(wrong)
+    for wrong in ("HF:a/b", "https://huggingface.co/a/b", "a/b/c", "a"):
+        with pytest.raises(UnknownModelError, match="hf:owner/name"):
+            TaggerName.parse(wrong)
+    with pytest.raises(UnknownModelError, match="hf:owner/name"):
+        load_generator("https://huggingface.co/a/b")

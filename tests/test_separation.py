@@ -153,6 +153,7 @@ def test_very_short_audio_keeps_its_length() -> None:
         (torch.ones(1, 44100), ["violin"], {"fft": (511,)}, "FFT size of 511"),
         (torch.ones(1, 44100), ["violin"], {"objective": "hope"}, "'hope'"),
         (torch.ones(1, 44100), ["violin"], {"taggers": ("fcn",)}, "data/architecture"),
+        (torch.ones(1, 44100), ["violin"], {"taggers": ("rendered/listener",) * 2}, "once"),
         (torch.ones(1, 44100), ["violin"], {"padding": "reflect"}, "repeat, zeros"),
         (torch.ones(1, 44100), ["violin"], {"device": "abacus"}, "'abacus'"),
     ],

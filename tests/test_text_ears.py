@@ -5,6 +5,8 @@ What random weights answer means nothing; that the numbers are the library's own
 
 import importlib.util
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac
 WORDS = ("a muted trumpet", "violin", "drums", "music")
 RATE = 48_000
 LISTENER = "rendered/listener"
-TEXT = "clap/larger-music"
+TEXT = "clap/larger-general"
 QUICK: dict[str, Any] = {"steer": "gates", "components": 2, "factorisations": 1}
 
 
@@ -67,7 +69,7 @@ def empty_cache(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.fixture
 def clap(cache: Path) -> Tagger:
-    return models.load_tagger("larger-music", "clap", words=WORDS)
+    return models.load_tagger("larger-general", "clap", words=WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +167,22 @@ def test_weights_that_are_missing_are_not_made_up(cache: Path, tmp_path: Path) -
     with pytest.raises(InvalidWeightsError, match="get it again"):
         load(model, folder, "cpu", WORDS)
     with pytest.raises(TagBoxError, match="one alone"):
-        models.load_tagger("larger-music", "clap", words=("violin",))
+        models.load_tagger("larger-general", "clap", words=("violin",))
+
+
+def test_a_model_to_which_texts_are_all_alike_is_refused(cache: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from tagbox.taggers.clap import load
+
+    model = catalogue.model_by_identifier(TEXT)
+    folder = shutil.copytree(store.locate_model(model), tmp_path / "collapsed")
+    weights = load_file(folder / "model.safetensors")
+    weights["text_projection.linear2.weight"] *= 1e-3
+    weights["text_projection.linear2.bias"] += 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InvalidWeightsError, match=r"alike.*clap/larger-general"):
+        load(model, folder, "cpu", WORDS)
 
 
 def test_a_word_is_heard_by_the_listener_where_it_has_it_and_as_text_otherwise(cache: Path) -> None:
@@ -197,12 +214,18 @@ def test_a_word_is_heard_by_the_listener_where_it_has_it_and_as_text_otherwise(c
     assert note is not None and "did you mean violin?" in note
     with pytest.raises(TagBoxError, match="201 characters"):
         choose_listeners(["x" * 201], settings)
+    with pytest.raises(TagBoxError, match="201 characters"):
+        choose_listeners(["a muted trumpet"], override(settings, without=["x" * 201]))
+    # The same text in another spelling is the same text.
+    for without in (["a muted trumpet"], ["reverb", " A muted  Trumpet"]):
+        with pytest.raises(TagBoxError, match="nothing is left"):
+            choose_listeners(["a muted trumpet"], override(settings, without=without))
 
 
 def test_without_a_text_model_it_is_said_how_to_get_one(
     empty_cache: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UnknownTagError, match="tagbox models pull clap/larger-music"):
+    with pytest.raises(UnknownTagError, match="tagbox models pull clap/larger-general"):
         choose_listeners(["a muted trumpet"], Settings())
     with pytest.raises(UnknownTagError, match="did you mean violin"):
         choose_listeners(["violinn"], Settings())
@@ -233,6 +256,9 @@ def test_texts_are_compared_with_what_else_may_be_there() -> None:
     assert not {"trumpet", "electric guitar", "acoustic guitar"} & set(texts)
     assert {"trombone", "violin", "drum kit", "music"} <= set(texts)
     assert len(texts) == len(set(texts)) and set(texts[3:]) <= set(COMMON_SOUNDS)
+    for wrong in ("", " ", "?", "x" * 201):
+        with pytest.raises(TagBoxError):
+            compared_texts([wrong])
     assert "double bass" not in compared_texts(["the bass"])
 
 
@@ -244,11 +270,11 @@ def test_a_sentence_from_the_command_line(cache: Path, tmp_path: Path) -> None:
     tags = ["--tags", "a muted trumpet", "--tags", "a cello far away+a deep voice"]
     code, out, err = run_tagbox("separate", song, *tags, *options, "-o", tmp_path / "out")
     assert code == 0, err
-    assert "heard as text by clap/larger-music" in err and "predicts a muted trumpet" in out
+    assert "heard as text by clap/larger-general" in err and "predicts a muted trumpet" in out
     folder = tmp_path / "out" / "song"
     manifest = json.loads((folder / "run.json").read_text())
     (tagger,) = manifest["taggers"]
-    assert tagger["name"] == TEXT and tagger["source"] == f"hf:laion/larger_clap_music@{COMMIT}"
+    assert tagger["name"] == TEXT and tagger["source"] == str(catalogue.model_by_identifier(TEXT).source)
     assert tagger["words"][:4] == ["a muted trumpet", "a cello far away", "a deep voice", "reverb"]
     assert "drum kit" in tagger["words"] and "cello" not in tagger["words"]
     assert manifest["settings"]["without"] == ["reverb"] and manifest["settings"]["steer"] == "gates"
@@ -317,8 +343,16 @@ def test_tags_of_a_recording_are_texts(cache: Path) -> None:
     # Each rounded to six digits.
     assert sum(shares.values()) == pytest.approx(1, abs=1e-4)
     duet = audio.read(DUET, 0, 2)
-    found = tagbox.tag(duet.samples, duet.rate, [("larger-music", "clap")], words=["a muted trumpet"], top=99)
+    found = tagbox.tag(
+        duet.samples, duet.rate, [("larger-general", "clap")], words=["a muted trumpet"], top=99
+    )
     assert found == pytest.approx(shares, abs=1e-5)
+
+
+def test_words_for_a_tagger_that_has_its_own_are_refused(cache: Path) -> None:
+    assert_refused(run_tagbox("tag", DUET, "--word", "a muted trumpet"), f"--tagger {TEXT}")
+    with pytest.raises(UnknownTagError, match="mtat/pons-musicnn"):
+        tagbox.tag(torch.randn(RATE), RATE, words=["a muted trumpet"])
 
 
 def test_the_page_takes_a_text(cache: Path) -> None:
@@ -337,7 +371,8 @@ def test_the_example_of_a_sentence(cache: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_model_of_the_catalogue_names_its_commit(cache: Path) -> None:
-    model = catalogue.model_by_identifier(TEXT)
-    assert store.availability(model) == "cached"
-    assert hub.pinned(str(model.source)).endswith(f"@{COMMIT}")
+    sources = [str(model.source) for model in catalogue.models() if store.is_on_hub(model)]
+    assert all(re.fullmatch(r"hf:.*@[0-9a-f]{40}", source) for source in sources) and len(sources) > 8
+    assert store.availability(catalogue.model_by_identifier(TEXT)) == "cached"
+    assert hub.pinned("hf:examples/fused") == f"hf:examples/fused@{COMMIT}"
     assert hub.pinned("hf:nobody/nothing@main") == "hf:nobody/nothing@main"

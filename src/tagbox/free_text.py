@@ -11,7 +11,7 @@ Where a loss is minimised, every tagger of the run has to understand every query
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tagbox.errors import TagBoxError, UnknownTagError
+from tagbox.errors import UnknownTagError
 from tagbox.methods.registry import find_method
 from tagbox.plugins.descriptions import Model
 from tagbox.plugins.discovery import missing_packages
@@ -24,8 +24,6 @@ from tagbox.weights import catalogue, store
 
 NETWORK_VOCABULARY = "rendered"
 """Of the share network."""
-MAX_TEXT_CHARACTERS = 200
-"""Of a text that a model is to understand; models cut longer ones off."""
 
 Heard = tuple[tuple[str, ...], ...]
 """For each tagger of a run the tags that a query means to it; none where others hear it."""
@@ -49,7 +47,7 @@ def choose_listeners(queries: Sequence[str], settings: Settings) -> Listeners:
 
     Raises:
         UnknownTagError: nothing on this machine understands a word; says what could, or suggests other words.
-        TagBoxError: a query is empty, or too long for a text.
+        TagBoxError: a query is empty, too long for a text, or nothing is left of it.
     """
     if settings.vocabulary != "right":
         return Listeners(settings)
@@ -75,11 +73,12 @@ def choose_listeners(queries: Sequence[str], settings: Settings) -> Listeners:
         lacking = as_text
     if not lacking:
         return Listeners(settings)
-    for query in as_text:
-        _check_length(query)
     texts = [name for name, data in vocabularies.items() if is_open(data)]
     if as_text and not texts:
         texts = [_find_text_tagger(as_text, settings).identifier]
+    for query in as_text:
+        # Says what is too long, or that nothing is left of a query.
+        target_tags(query, store.vocabulary_of(texts[0]), without=settings.without)
     taggers = (*(name for name, heard in known.items() if heard), *(texts if as_text else ()))
     return Listeners(
         replace(settings, taggers=taggers, steer="gates" if uses_network else settings.steer),
@@ -135,6 +134,18 @@ def words_to_compare(
     return compared_texts(wanted, unwanted)
 
 
+def check_words(words: Sequence[str], taggers: Sequence[str]) -> None:
+    """Check that one of `taggers` understands text, where `words` are to be heard as such.
+
+    Raises:
+        UnknownTagError: none does; says how to get one.
+    """
+    if words and not any(is_open(store.vocabulary_of(name)) for name in taggers):
+        raise UnknownTagError(
+            f"{words[0]!r} has to be heard as text, which {' and '.join(taggers)} cannot: {_how_to_get()}"
+        )
+
+
 def text_taggers() -> tuple[Model, ...]:
     """Return every tagger that understands any words, in the order in which they are asked."""
     return tuple(model for model in catalogue.taggers() if is_open(str(model.data)))
@@ -155,9 +166,9 @@ def _find_text_tagger(queries: Sequence[str], settings: Settings) -> Model:
     Raises:
         UnknownTagError: there is none; says how to get one, or suggests other words.
     """
-    for model in text_taggers():
-        if store.is_here(model) and not missing_packages(model):
-            return model
+    usable = _usable_text_tagger()
+    if usable is not None:
+        return usable
     _check_known([*queries, *settings.without])
     # Other vocabularies than the run's have them all; this says which.
     data = next(filter(EXCLUSIVE.__contains__, map(store.vocabulary_of, settings.taggers)), None)
@@ -179,24 +190,22 @@ def _check_known(queries: Sequence[str]) -> None:
             raise UnknownTagError(f"{unknown_word_message(word)}{hint}")
 
 
+def _usable_text_tagger() -> Model | None:
+    """Return the first tagger that understands any words and can be loaded; None where there is none."""
+    taggers = text_taggers()
+    return next((each for each in taggers if store.is_here(each) and not missing_packages(each)), None)
+
+
 def _how_to_get() -> str:
+    usable = _usable_text_tagger()
+    if usable is not None:
+        return f"--tagger {usable.identifier}"
     model = next(iter(text_taggers()), None)
     if model is None:
         return "install a plug-in whose tagger understands text"
     missing = missing_packages(model)
-    if store.is_here(model) and not missing:
-        return f"--tagger {model.identifier}"
     install = f"pip install '{model.extra}' and then " if missing and model.extra else ""
     return f"{install}tagbox models pull {model.identifier}"
-
-
-def _check_length(query: str) -> None:
-    for word in words_of(query):
-        if len(word) > MAX_TEXT_CHARACTERS:
-            raise TagBoxError(
-                f"a text of {len(word)} characters is too long to be heard; describe the sound in "
-                f"{MAX_TEXT_CHARACTERS} at the most"
-            )
 
 
 def _describe(queries: Sequence[str], taggers: Sequence[str]) -> str:

@@ -71,7 +71,8 @@ def load_generator(name: str = "embedded", device: torch.device | str = "cpu") -
     if path.suffix == ".safetensors" or path.exists():
         return pretrained.load_generator_file(path, device, path.stem)
     raise UnknownModelError(
-        f"no generator is called {name!r}; choose one of {', '.join(known)}, or give a .safetensors file"
+        f"no generator is called {name!r}; choose one of {', '.join(known)}, or give a .safetensors file, or "
+        f"{HUB_PREFIX}owner/name for a repository on the hub"
     )
 
 

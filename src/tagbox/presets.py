@@ -180,6 +180,8 @@ def validate(settings: Settings) -> None:
         )
     if not settings.taggers:
         raise TagBoxError("no tagger is to listen; name one, for example mtat/pons-musicnn")
+    if len(set(settings.taggers)) != len(settings.taggers):
+        raise TagBoxError(f"the taggers {', '.join(settings.taggers)} are not all different; name each once")
     shareless = [name for name in settings.taggers if not _may_predict_shares(name)]
     infers = settings.steer in ("gates", "shares+gates") and settings.begin == "heard"
     if infers and len(shareless) == len(settings.taggers):

@@ -11,10 +11,12 @@ from torch import Tensor
 from tagbox.audio.arrays import as_channels, check_audible, check_rate
 from tagbox.audio.downmix import downmix
 from tagbox.audio.resampling import resample
+from tagbox.free_text import check_words
 from tagbox.memory import explain_out_of_memory
 from tagbox.models import load_tagger
 from tagbox.numerics import standard_numerics
 from tagbox.taggers import windows
+from tagbox.taggers.names import TaggerName
 from tagbox.taggers.tagger import Tagger, predict_logits
 from tagbox.tags.alternatives import compared_texts
 
@@ -85,6 +87,7 @@ def tag(
     """
     samples, rate = as_channels(audio), check_rate(rate)
     check_audible(samples, rate)
+    check_words(words, [str(TaggerName(data, name)) for name, data in taggers])
     texts = compared_texts(words)
     loaded = [load_tagger(name, data, device, texts) for name, data in taggers]
     predictions = predict_windows(samples, rate, loaded, padding)

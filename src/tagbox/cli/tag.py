@@ -99,6 +99,11 @@ def tag(
     """
     output = Output(quiet, verbose, json)
     names = tagger_names(tagger, data)
+    words = tuple(word or ())
+    if words:
+        from tagbox.free_text import check_words
+
+        check_words(words, list(map(str, names)))
     if padding not in CHOICES["padding"]:
         raise TagBoxError(f"--padding cannot be {padding!r}; choose {' or '.join(CHOICES['padding'])}")
     if len(files) == 1:
@@ -113,7 +118,6 @@ def tag(
     chosen_part = None if part is None else parse_part(part)
     files = files if chosen_part is None else chosen_part.of(files)
     is_batch = len(files) > 1 or chosen_part is not None
-    words = tuple(word or ())
     work = TagRecordings(
         tuple(names), words, device, padding, start, duration, count, over_time, output, is_batch
     )
@@ -214,12 +218,14 @@ def _print_windows(console: "Console", predictions: "TagPredictions", count: int
     from tagbox.tags.resolve import short_name
 
     console.print(f"  [dim]{predictions.name}[/dim]")
+    start, end = predictions.spans[0]
+    decimals = 1 if end - start >= 0.1 else 2
     for i, (start, end) in enumerate(predictions.spans):
         best = "  ".join(
             f"{short_name(tag_name)} [cyan]{probability:.2f}[/cyan]"
             for tag_name, probability in predictions.top(count, i).items()
         )
-        console.print(f"  {_format_clock(start):>7} to {_format_clock(end):<7} {best}")
+        console.print(f"  {_format_clock(start, decimals):>7} to {_format_clock(end, decimals):<7} {best}")
     console.print()
 
 
@@ -230,5 +236,7 @@ def _draw_bar(console: "Console", share: float) -> str:
     return "#" * full + "." * (BAR_CHARACTERS - full)
 
 
-def _format_clock(seconds: float) -> str:
-    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+def _format_clock(seconds: float, decimals: int) -> str:
+    # Rounded first, or 59.99 s would be 0:60.0.
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    return f"{int(minutes)}:{rest:0{3 + decimals}.{decimals}f}"

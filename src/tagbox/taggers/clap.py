@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tagbox.errors import InvalidWeightsError
 from tagbox.plugins.descriptions import Model
 from tagbox.taggers.comparison import check_texts, log_odds_of_shares
 from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tokenise, weights_hash
@@ -20,6 +21,10 @@ from tagbox.taggers.tagger import Tagger
 
 TEMPLATE = "This is a sound of {}."
 """The sentence of the paper's zero-shot experiments; most texts are single words."""
+UNRELATED = ("a barking dog", "a violin", "silence", "a crowd that applauds")
+MAX_SIMILARITY = 0.99
+"""Of unrelated texts, as cosines. Models that work are at 0.2 to 0.3; laion/larger_clap_music, whose weights
+were converted wrongly, is at 0.999 (https://github.com/embeddings-benchmark/mteb/issues/5069)."""
 
 
 class ClapHearing(nn.Module):
@@ -88,15 +93,18 @@ def load(model: Model, path: Path, device: torch.device | str, words: Sequence[s
 
     Raises:
         TagBoxError: there is a single word.
-        InvalidWeightsError: the files are damaged, or another model's.
+        InvalidWeightsError: the files are damaged, another model's, or texts are all alike to the model.
     """
     texts = tuple(words)
     check_texts(texts, model.identifier)
     network = load_network("ClapModel", path)
     extractor = load_extractor("ClapFeatureExtractor", path)
     with torch.no_grad():
-        tokens = tokenise(path, [TEMPLATE.format(text) for text in texts])
-        embedded = network.get_text_features(**tokens).pooler_output
+        tokens = tokenise(path, [TEMPLATE.format(text) for text in (*texts, *UNRELATED)])
+        embedded, unrelated = network.get_text_features(**tokens).pooler_output.split(
+            [len(texts), len(UNRELATED)]
+        )
+    check_told_apart(unrelated, model.identifier)
     hearing = ClapHearing(
         network.audio_model, network.audio_projection, embedded, network.logit_scale_a.detach().exp()
     )
@@ -119,3 +127,19 @@ def load(model: Model, path: Path, device: torch.device | str, words: Sequence[s
         frozen(hearing),
         weights_hash(path),
     ).to(device)
+
+
+def check_told_apart(embedded: Tensor, name: str) -> None:
+    """Check that a model tells unrelated texts apart, by what it makes of them, (texts, dimensions).
+
+    Raises:
+        InvalidWeightsError: it does not, so that whatever it hears means nothing.
+    """
+    unit = functional.normalize(embedded, dim=-1)
+    count = len(unit)
+    mean = float((unit @ unit.T).sum() - count) / (count * (count - 1))
+    if mean > MAX_SIMILARITY:
+        raise InvalidWeightsError(
+            f"texts are all alike to {name} (similarity {mean:.3f}), so it cannot say which is heard; take "
+            "another model of text, such as clap/larger-general"
+        )

@@ -1,6 +1,7 @@
 """Load networks of the library transformers from a folder of files, as they are on the hub."""
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +92,7 @@ def translated_errors(folder: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the library from drawing progress bars and from reporting: what is missing is an error of ours."""
+    """Keep the library from drawing progress bars and from reports: what is missing is an error of ours."""
     from transformers.utils import logging as library
 
     level = library.get_verbosity()
@@ -101,7 +102,9 @@ def _quiet() -> Iterator[None]:
     library.set_verbosity(logging.CRITICAL)
     hide()
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="transformers")
+            yield
     finally:
         library.set_verbosity(level)
         if had_bars:

@@ -25,9 +25,10 @@ class TaggerName(NamedTuple):
         if name.startswith(HUB_PREFIX):
             return cls("", name)
         data, slash, architecture = name.partition("/")
-        if not (data and slash and architecture):
+        if not (data and slash and architecture) or "/" in architecture or ":" in name:
             raise UnknownModelError(
-                f"{name!r} does not name a tagger; write data/architecture, for example mtat/fcn"
+                f"{name!r} does not name a tagger; write data/architecture, for example mtat/fcn, or "
+                f"{HUB_PREFIX}owner/name for a repository on the hub"
             )
         return cls(data, architecture)
 

@@ -8,7 +8,7 @@ common sounds below, except those that it names or belongs to.
 
 from collections.abc import Sequence
 
-from tagbox.tags.resolve import normalise_word
+from tagbox.tags.resolve import as_text, normalise_word
 
 COMMON_SOUNDS = (
     "singing voice", "choir", "speech", "piano", "electric piano", "organ", "accordion", "harpsichord",
@@ -25,11 +25,14 @@ _FILLERS = frozenset(("a", "an", "the", "of", "and", "with", "in", "on", "sound"
 def compared_texts(wanted: Sequence[str], unwanted: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the texts that share a sound between them: `wanted`, `unwanted`, then common sounds.
 
+    Raises:
+        TagBoxError: a text is empty or too long.
+
     >>> texts = compared_texts(["a muted trumpet"], ["reverb"])
     >>> texts[:2], "trumpet" in texts, "trombone" in texts
     (('a muted trumpet', 'reverb'), False, True)
     """
-    given = tuple(dict.fromkeys((*wanted, *unwanted)))
+    given = tuple(dict.fromkeys(map(as_text, (*wanted, *unwanted))))
     asked = [_names(text) for text in given]
     return (*given, *(each for each in COMMON_SOUNDS if not any(_is_part(each, names) for names in asked)))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from tagbox.errors import TagBoxError, UnknownTagError
 from tagbox.tags.published import published_meaning
 from tagbox.tags.resolve import can_express, meaning, normalise_word
-from tagbox.tags.vocabularies import EXCLUSIVE, members
+from tagbox.tags.vocabularies import EXCLUSIVE, is_open, members
 
 UNION = "+"
 """Joins the words of a query: "violin+cello" is one source of two tags."""
@@ -109,12 +109,15 @@ def target_tags(
 
 def _leave_out(tags: Sequence[str], query: str, without: Sequence[str], data: str) -> tuple[str, ...]:
     """Return `tags` without what `without` means; of a tag that stands for several, those that are left."""
+    # Of texts, spellings are many: "A horn" is no less than "a horn".
+    key = normalise_word if is_open(data) else str
     meant = [tag for each in without for word in words_of(each) for tag in meaning(word, data)]
-    unwanted = {one for tag in meant for one in members(tag, data)}
+    unwanted = {key(one) for tag in meant for one in members(tag, data)}
     left: list[str] = []
     for tag in tags:
         own = members(tag, data)
-        left += [tag] if unwanted.isdisjoint(own) else [one for one in own if one not in unwanted]
+        kept = [one for one in own if key(one) not in unwanted]
+        left += [tag] if len(kept) == len(own) else kept
     if not left:
         raise TagBoxError(f"nothing is left of {query!r} without {', '.join(without)}; leave one of them out")
     return tuple(dict.fromkeys(left))

@@ -25,6 +25,8 @@ TAG_PREFIX = "tag:"
 MIN_SIMILARITY = 0.75
 """Of two spellings, by `difflib`, for one to be suggested for the other."""
 MAX_SUGGESTIONS = 3
+MAX_TEXT_CHARACTERS = 200
+"""Of a text that a model is to understand; models cut longer ones off."""
 _GROUPED = frozenset(data for group in TAG_GROUPS for data in group.tags)
 """The vocabularies of which the tag groups know every member."""
 
@@ -51,9 +53,8 @@ def meaning(word: str, data: str) -> tuple[str, ...]:
         TagBoxError: the word is empty, or there is no such vocabulary.
     """
     check_vocabulary(data)
-    if not normalise_word(_without_prefix(word)):
-        raise TagBoxError("a tag is empty; `tagbox tags` lists what can be asked for")
-    tags = _look_up(word, data)
+    _check_not_empty(word)
+    tags = (as_text(word),) if is_open(data) else _look_up(word, data)
     if tags:
         return tags
     others = can_express(word)
@@ -61,6 +62,25 @@ def meaning(word: str, data: str) -> tuple[str, ...]:
         options = " and ".join(f"--data {other}" for other in others)
         raise UnknownTagError(f"the vocabulary {data} cannot express {word!r}; use {options}")
     raise UnknownTagError(unknown_word_message(word, data))
+
+
+def as_text(word: str) -> str:
+    """Return `word` as a model of text is given it, in single spaces.
+
+    Raises:
+        TagBoxError: it is empty, or so long that models cut it off.
+
+    >>> as_text(" a  muted trumpet")
+    'a muted trumpet'
+    """
+    _check_not_empty(word)
+    text = " ".join(_without_prefix(word).split())
+    if len(text) > MAX_TEXT_CHARACTERS:
+        raise TagBoxError(
+            f"a text of {len(text)} characters is too long to be heard; describe the sound in "
+            f"{MAX_TEXT_CHARACTERS} at the most"
+        )
+    return text
 
 
 def can_express(word: str) -> tuple[str, ...]:
@@ -119,6 +139,11 @@ def normalise_word(word: str) -> str:
     return "".join(letter for letter in plain if letter.isalnum())
 
 
+def _check_not_empty(word: str) -> None:
+    if not normalise_word(_without_prefix(word)):
+        raise TagBoxError("a tag is empty; `tagbox tags` lists what can be asked for")
+
+
 def _has_prefix(word: str) -> bool:
     return word.strip().casefold().startswith(TAG_PREFIX)
 
@@ -134,8 +159,6 @@ def _singular(word: str) -> str:
 
 
 def _look_up(word: str, data: str) -> tuple[str, ...]:
-    if is_open(data):
-        return (_without_prefix(word).strip(),)
     spelling = normalise_word(_without_prefix(word))
     if _has_prefix(word) or "---" in word:
         return _as_tuple(_tags_by_spelling(data).get(spelling))

@@ -38,10 +38,22 @@ def _class(name: str, data: str, load: str, files: tuple[str, ...]) -> HubClass:
 
 
 HUB_TAGGERS: tuple[Model | HubClass, ...] = (
-    # The main branch of both CLAPs held a pickle when last seen. The converted weights of the first are in a
-    # pull request.
-    _tagger("clap/larger-music", APACHE, "hf:laion/larger_clap_music@refs/pr/1", TEXT_RATE_HZ, LOAD_CLAP),
-    _tagger("clap/htsat-unfused", APACHE, "hf:laion/clap-htsat-unfused@main", TEXT_RATE_HZ, LOAD_CLAP),
+    # The main branch of both CLAPs holds a pickle; these commits are the hub's conversions to safetensors.
+    # laion/larger_clap_music is not here: its weights give all texts nearly the same embedding.
+    _tagger(
+        "clap/larger-general",
+        APACHE,
+        "hf:laion/larger_clap_general@16c8cc3159a3c8a31e8ff5ef1f66b0d9ab3667db",
+        TEXT_RATE_HZ,
+        LOAD_CLAP,
+    ),
+    _tagger(
+        "clap/htsat-unfused",
+        APACHE,
+        "hf:laion/clap-htsat-unfused@79b58ed25fc00386262a2bea4b19fd21dc4310a0",
+        TEXT_RATE_HZ,
+        LOAD_CLAP,
+    ),
     _tagger(
         "pe/a-frame-small",
         APACHE,
