@@ -115,7 +115,7 @@ def test_each_window_gets_the_tags_of_what_is_in_it() -> None:
 
 def test_json_is_for_programs() -> None:
     code, out, err = run_tagbox("tag", DUET, BAND, "--json", "--top", "4")
-    assert (code, err) == (0, "")
+    assert code == 0, err
     duet, band = json.loads(out)
     assert (duet["file"], duet["channels"], band["channels"]) == (DUET, 1, 2)
     assert duet["taggers"][0]["tagger"] == "mtat/pons-musicnn"

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +76,21 @@ def test_an_address_is_pinned_downloaded_and_then_needs_no_network(
     with pytest.raises(MissingWeightsError, match="HF_HUB_OFFLINE"):
         store.describe("tagger", "hf:me/another")
     assert len(hub.requests) == asked
+
+
+def test_damaged_files_of_the_cache_are_replaced_as_it_is_said(hub: Hub) -> None:
+    hub.publish("me/damaged", repository(model__safetensors=WEIGHTS))
+    model = store.describe("tagger", "hf:me/damaged")
+    folder = store.locate_model(model)
+    assert store.verify(model) == folder
+    (folder / "model.safetensors").resolve().write_bytes(WEIGHTS[:100])
+    with pytest.raises(InvalidWeightsError, match="hf cache rm model/me/damaged`"):
+        store.verify(model)
+    hf = [sys.executable, "-m", "huggingface_hub.cli.hf", "cache", "rm", "--yes", "model/me/damaged"]
+    subprocess.run(hf, check=True, capture_output=True)
+    # As in a new process.
+    hub_weights._resolve_online.cache_clear()
+    assert store.verify(store.describe("tagger", "hf:me/damaged")) == folder
 
 
 def test_the_cache_serves_where_the_hub_is_down(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors")
 """What the libraries call the weights where they are one file."""
+CACHED = "models--"
+"""Begins the name of a repository's folder in the cache of the hub: models--owner--name."""
 INDEX_SUFFIX = ".safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 
@@ -57,7 +59,7 @@ def read_snapshot(folder: Path, name: str) -> Snapshot:
                 # Goes on with the checksum of the files before.
                 hashlib.file_digest(stream, lambda: checksum)
         except (SafetensorError, OSError) as error:
-            raise InvalidWeightsError(f"{file.name} of {name} is damaged; delete {file}") from error
+            raise InvalidWeightsError(f"{file.name} of {name} is damaged; {how_to_replace(file)}") from error
     return Snapshot(read_config(folder / CONFIG, name), weights, checksum.hexdigest())
 
 
@@ -70,10 +72,23 @@ def read_config(path: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InvalidWeightsError(f"{CONFIG} of {name} cannot be read; delete {path}") from error
+        raise InvalidWeightsError(f"{CONFIG} of {name} cannot be read; {how_to_replace(path)}") from error
     if not isinstance(config, dict):
         raise InvalidWeightsError(f"{CONFIG} of {name} holds no settings of a model")
     return config
+
+
+def how_to_replace(path: Path) -> str:
+    """Say how damaged files are replaced: what the cache of the hub has is not downloaded again.
+
+    >>> how_to_replace(Path("hub/models--me--clap/snapshots/0123/model.safetensors"))
+    'remove it with `hf cache rm model/me/clap` and get it again'
+    """
+    for part in path.parts:
+        if part.startswith(CACHED):
+            repository = part.removeprefix(CACHED).replace("--", "/", 1)
+            return f"remove it with `hf cache rm model/{repository}` and get it again"
+    return f"replace {path}"
 
 
 def weight_paths(folder: Path, name: str) -> list[Path]:

@@ -169,7 +169,7 @@ def check_requirements(described: Model | HubClass) -> None:
     if missing:
         wanted = described.extra or missing[0]
         raise MissingWeightsError(
-            f"{described.name} needs {missing[0]}; install it with: pip install '{wanted}'"
+            f"{described.key} needs {missing[0]}; install it with: pip install '{wanted}'"
         )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tagbox.audio.validation import fingerprint
 from tagbox.errors import InvalidWeightsError
 from tagbox.memory import is_out_of_memory
+from tagbox.snapshots import how_to_replace
 
 
 def load_network(class_name: str, folder: Path) -> Any:
@@ -31,7 +32,8 @@ def load_network(class_name: str, folder: Path) -> Any:
     missing = sorted(report["missing_keys"])
     if missing:
         raise InvalidWeightsError(
-            f"{folder} lacks {len(missing)} weights of {class_name}, {missing[0]} for one; get it again"
+            f"{folder} lacks {len(missing)} weights of {class_name}, {missing[0]} for one; "
+            f"{how_to_replace(folder)}"
         )
     return frozen(network)
 
@@ -85,8 +87,8 @@ def translated_errors(folder: Path, what: str) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split())[:200]
         raise InvalidWeightsError(
-            f"{folder} cannot be loaded as {what} ({type(error).__name__}: {reason}); get it again, or give "
-            "another repository"
+            f"{folder} cannot be loaded as {what} ({type(error).__name__}: {reason}); "
+            f"{how_to_replace(folder)}, or give another repository"
         ) from error
 
 

@@ -23,7 +23,7 @@ from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsE
 from tagbox.plugins import discovery
 from tagbox.plugins.descriptions import HUB_PREFIX, HubClass, Model, ModelKind
 from tagbox.plugins.discovery import Installed
-from tagbox.snapshots import CONFIG, INDEX_SUFFIX, read_config, weight_files, weight_paths
+from tagbox.snapshots import CACHED, CONFIG, INDEX_SUFFIX, read_config, weight_files, weight_paths
 
 CARD = "README.md"
 DEFAULT_REVISION = "main"
@@ -299,7 +299,7 @@ def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _repository_folder(address: Address) -> Path:
-    return cache_folder() / f"models--{address.repository.replace('/', '--')}"
+    return cache_folder() / f"{CACHED}{address.repository.replace('/', '--')}"
 
 
 def _snapshot_folder(address: Address) -> Path:

@@ -13,6 +13,7 @@ from tagbox.atomic_files import write_json
 from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsError, TagBoxError
 from tagbox.plugins.descriptions import Model, ModelKind
 from tagbox.plugins.discovery import package_folder
+from tagbox.snapshots import read_snapshot
 from tagbox.taggers.names import TaggerName
 from tagbox.weights import cache_file, catalogue, hub, verification
 from tagbox.weights.download import DownloadObserver, RetryPolicy, download, mirrored
@@ -227,8 +228,7 @@ def verify(model: Model) -> Path:
         return weights_path(model)
     path = locate_model(model)
     if path.is_dir():
-        for file in sorted(path.glob("*.safetensors")):
-            verification.check_weights(model, verification.load_safetensors(file), str(file))
+        verification.check_weights(model, read_snapshot(path, model.identifier).weights, str(path))
         return path
     blob = cache_file.read_metadata(path).get("original_git_blob")
     if not model.inside and model.certain and model.git_blob and blob != model.git_blob:
