@@ -164,10 +164,11 @@ def test_pickles_and_code_are_refused_unread(hub: Hub) -> None:
         store.describe("tagger", "hf:me/code")
     # A class that is known is read by TagBox's own loader, whatever the repository brings along.
     known = {"architectures": ["Tiny"], "auto_map": {"AutoModel": "model.Tiny"}}
-    hub.publish("me/known", files | {"config.json": json.dumps(known).encode()})
+    disguised = {"vocab.txt": b"a", "vocab.py": b"raise SystemExit", "vocab.pkl": b"pickle"}
+    hub.publish("me/known", files | disguised | {"config.json": json.dumps(known).encode()})
     folder = store.locate_model(store.describe("tagger", "hf:me/known"))
-    assert not (folder / "model.py").exists()
-    assert not any(".bin" in each or ".py" in each for each in hub.requests)
+    assert (folder / "vocab.txt").exists() and not (folder / "model.py").exists()
+    assert not any(each.endswith((".bin", ".py", ".pkl")) for each in hub.requests)
 
 
 def test_where_there_are_pickles_only_a_conversion_is_named(hub: Hub) -> None:

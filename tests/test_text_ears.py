@@ -185,6 +185,31 @@ def test_a_model_to_which_texts_are_all_alike_is_refused(cache: Path, tmp_path: 
         load(model, folder, "cpu", WORDS)
 
 
+def test_code_of_a_tokeniser_is_not_run_even_where_somebody_would_agree(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tagbox.taggers.clap import load
+
+    model = catalogue.model_by_identifier(TEXT)
+    folder = shutil.copytree(store.locate_model(model), tmp_path / "hostile")
+    ran = tmp_path / "ran"
+    (folder / "tokenizer_code.py").write_text(f"open({str(ran)!r}, 'w')\nclass Hostile: ...\n")
+    foreign = {
+        "config.json": {"model_type": "hostile"},
+        "tokenizer_config.json": {
+            "tokenizer_class": "Hostile",
+            "auto_map": {"AutoTokenizer": ["tokenizer_code.Hostile"] * 2},
+        },
+    }
+    for name, entries in foreign.items():
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | entries))
+    monkeypatch.setattr("builtins.input", lambda prompt="": "y")
+    with pytest.raises(InvalidWeightsError, match="tokeniser"):
+        load(model, folder, "cpu", WORDS)
+    assert not ran.exists()
+
+
 def test_a_word_is_heard_by_the_listener_where_it_has_it_and_as_text_otherwise(cache: Path) -> None:
     settings = Settings()
     queries = ("violin", "a muted trumpet")

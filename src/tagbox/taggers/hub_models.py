@@ -59,7 +59,10 @@ def tokenise(folder: Path, texts: Sequence[str]) -> Mapping[str, Tensor]:
     import transformers
 
     with translated_errors(folder, "tokeniser"), _quiet():
-        tokeniser = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        # Left open, the library would ask on the terminal whether to run the repository's code.
+        tokeniser = transformers.AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
         tokens: Mapping[str, Tensor] = tokeniser(
             list(texts), padding=True, truncation=True, return_tensors="pt"
         )

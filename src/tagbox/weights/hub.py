@@ -23,7 +23,7 @@ from tagbox.errors import FailedWriteError, InvalidWeightsError, MissingWeightsE
 from tagbox.plugins import discovery
 from tagbox.plugins.descriptions import HUB_PREFIX, HubClass, Model, ModelKind
 from tagbox.plugins.discovery import Installed
-from tagbox.snapshots import CACHED, CONFIG, INDEX_SUFFIX, read_config, weight_files, weight_paths
+from tagbox.snapshots import CACHED, CONFIG, INDEX_SUFFIX, PICKLES, read_config, weight_files, weight_paths
 
 CARD = "README.md"
 DEFAULT_REVISION = "main"
@@ -295,7 +295,8 @@ def _stated_licence(card: str) -> str:
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    data = [name for name in names if not name.lower().endswith((*PICKLES, ".py"))]
+    return [name for name in data if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _repository_folder(address: Address) -> Path:

@@ -15,7 +15,7 @@ LOAD_FRAMES = "tagbox.taggers.perception_frames:load"
 LOAD_AST = "tagbox.taggers.audio_transformer:load"
 
 AUDIO_FILES = ("preprocessor_config.json", "processor_config.json")
-TEXT_FILES = (*AUDIO_FILES, "tokenizer*", "vocab.json", "merges.txt", "special_tokens_map.json")
+TEXT_FILES = (*AUDIO_FILES, "tokenizer*.json", "vocab.json", "merges.txt", "special_tokens_map.json")
 
 
 def _tagger(identifier: str, licence: str, source: str, rate: int, load: str) -> Model:
