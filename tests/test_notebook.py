@@ -149,6 +149,18 @@ def test_settings_of_the_published_notebook_can_be_chosen() -> None:
     assert (settings.normalise, settings.level, settings.generator) == (False, 0, "embedded")
 
 
+def test_any_tagger_can_be_named_and_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    names = settings_of(
+        {"preset": "steered", "pons_vgg": True, "other_taggers": "audioset/mn04, hf:me/ear@v1"}
+    )
+    assert names["settings"].taggers == ("mtat/pons-vgg", "audioset/mn04", "hf:me/ear@v1")
+    monkeypatch.setenv("TAGBOX_HOME", str(tmp_path))
+    names = settings_of({"preset": "steered", "other_taggers": "audioset/mn04"})
+    cell = next(source for source in sources() if source.startswith("# @title Models"))
+    with pytest.raises(SystemExit, match="audioset/mn04"):
+        exec(filled_in(cell, {"fetch_models": False}), names)
+
+
 def test_style_transfer_chooses_its_preset() -> None:
     assert settings_of({"mode": "style transfer"})["preset"] == "transfer"
 
