@@ -23,10 +23,20 @@ def do_deed(item: tuple[str, Any], report: Report) -> Any:
     deed, value = item
     if deed == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "die once":
+        marker = Path(value)
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
     if deed == "raise":
         raise TagBoxError(value)
     if deed == "hold":
         with temporary_folder(Path(value)):
             time.sleep(60)
+    if deed == "report":
+        with temporary_folder(Path(value)):
+            while True:
+                report(Progress("on and on"))
+                time.sleep(0.05)
     report(Progress("half", 0.5))
     return deed, value, os.getpid()

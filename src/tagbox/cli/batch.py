@@ -14,7 +14,7 @@ from tagbox.cli.options import EXIT_CODES
 from tagbox.cli.output import Output, print_error
 from tagbox.cli.recordings import is_pipe
 from tagbox.errors import MachineError, TagBoxError
-from tagbox.parallel.engine import Died, Engine, Prepare, Started, ThisProcess
+from tagbox.parallel.engine import ENGINES, Died, Engine, Prepare, Started, ThisProcess
 from tagbox.parallel.job_count import processes_that_pay
 
 MAX_LISTED_FAULTS = 50
@@ -75,17 +75,56 @@ OnOutcome = Callable[[int, Outcome], None]
 """Called with the position of a recording and what became of it."""
 
 
-def choose_engine(paths: Sequence[Path], jobs: int | None, single_threaded: bool, device: str) -> Engine:
-    """Choose what works through recordings: this process, or several.
+def is_on_ray(engine: str, address: str | None) -> bool:
+    """Return whether a Ray cluster is asked for.
+
+    Args:
+        engine: its name, as given on the command line.
+        address: of the cluster.
+
+    Raises:
+        TagBoxError: there is no such engine, or it has no address.
+    """
+    if engine not in ENGINES:
+        raise TagBoxError(f"--engine cannot be {engine!r}; choose {' or '.join(ENGINES)}")
+    if address is not None and engine != "ray":
+        raise TagBoxError("--address is that of a Ray cluster; give --engine ray as well")
+    return engine == "ray"
+
+
+def choose_engine(
+    paths: Sequence[Path],
+    jobs: int | None,
+    single_threaded: bool,
+    device: str,
+    on_ray: bool = False,
+    address: str | None = None,
+    output: Output | None = None,
+) -> Engine:
+    """Choose what works through recordings: this process, several, or a Ray cluster.
 
     Args:
         paths: of the recordings.
         jobs: how many processes are asked for; as many as pay if None.
         single_threaded: whether the method computes on one thread.
         device: as given on the command line.
+        on_ray: whether a Ray cluster is asked for.
+        address: of the cluster.
+        output: of the command, for what is worth knowing of the cluster.
+
+    Raises:
+        TagBoxError: Ray is not installed, or a recording comes through a pipe, which ends at this machine.
     """
+    has_pipe = any(is_pipe(path) for path in paths)
+    if on_ray:
+        if has_pipe:
+            raise TagBoxError("--engine ray takes files; leave it out for standard input and named pipes")
+        from tagbox.parallel.ray_actors import RayActors
+
+        tell = output.print_note if output is not None else None
+        return RayActors(address, jobs, single_threaded, device, tell)
     # What comes through standard input comes to this process.
-    if len(paths) < 2 or any(is_pipe(path) for path in paths):
+    if len(paths) < 2 or has_pipe:
         return ThisProcess()
     count = jobs or processes_that_pay(paths, single_threaded, device)
     if count < 2:

@@ -80,6 +80,13 @@ def objectives(incomplete: str) -> list[str]:
     return list(_matching(OBJECTIVES, incomplete))
 
 
+def engines(incomplete: str) -> list[str]:
+    """Complete the name of an engine."""
+    from tagbox.parallel.engine import ENGINES
+
+    return list(_matching(ENGINES, incomplete))
+
+
 def devices(incomplete: str) -> list[str]:
     """Complete the name of a device."""
     from tagbox.settings import DEVICES

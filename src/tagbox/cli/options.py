@@ -98,6 +98,23 @@ Jobs = Annotated[
         show_default=False,
     ),
 ]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        help="What works on several recordings: processes (of this machine), or ray (a cluster's machines).",
+        autocompletion=completion.engines,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="Of the Ray cluster's head; auto for one that runs on this machine, local for a new one.",
+        show_default=False,
+    ),
+]
 PartOption = Annotated[
     str | None,
     typer.Option(

@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from tagbox import presets
-from tagbox.cli.batch import choose_engine
+from tagbox.cli.batch import choose_engine, is_on_ray
 from tagbox.cli.batch_records import records_path
 from tagbox.cli.checks import check_folder, check_no_tag_among, check_recordings, check_tags
 from tagbox.cli.console import is_terminal
 from tagbox.cli.finished_runs import Request
 from tagbox.cli.marks import AbsentOption, IsOption, NotOption, read_corrections
 from tagbox.cli.options import (
+    Address,
     Begin,
     Bits,
     Combine,
@@ -23,6 +24,7 @@ from tagbox.cli.options import (
     Data,
     Device,
     Duration,
+    EngineOption,
     Factorisations,
     Fft,
     Force,
@@ -83,6 +85,8 @@ def separate(
     absent: AbsentOption = None,
     force: Force = False,
     jobs: Jobs = None,
+    engine: EngineOption = "processes",
+    address: Address = None,
     part: PartOption = None,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -151,7 +155,10 @@ def separate(
     check_no_tag_among(inputs)
     recordings = find_recordings(inputs, out)
     chosen_part = None if part is None else parse_part(part)
-    is_batch = len(recordings) > 1 or chosen_part is not None
+    on_ray = is_on_ray(engine, address)
+    is_one = len(recordings) == 1 and chosen_part is None
+    # Another machine prints nothing here.
+    is_batch = on_ray or not is_one
     if chosen_part is not None:
         if out is None:
             raise TagBoxError("--part needs a folder for the results; give -o")
@@ -163,7 +170,7 @@ def separate(
     given = given_overrides(context.params, preset)
     listeners = check_tags(queries, dataclasses.replace(presets.find(preset).settings, **given))
     corrections = read_corrections(is_, not_, absent, queries)
-    if corrections and is_batch:
+    if corrections and not is_one:
         raise TagBoxError(
             "corrections are of one recording; give one, not several, with --is, --not or --absent"
         )
@@ -198,15 +205,19 @@ def separate(
         **overrides,
     }
     if out is None:
+        if on_ray:
+            raise TagBoxError("--stdout is written by this machine; leave --engine out, or give -o")
         separate_to_stdout(recordings[0], instrumental or tags[0], arguments, printer)
         return
     request = Request(
         queries, preset, settings, start, duration, format, bits, plot, instrumental, corrections
     )
     single_threaded = not find_method(settings.steer).needs_generator
-    engine = choose_engine([each.path for each in recordings], jobs, single_threaded, device)
+    paths = [each.path for each in recordings]
+    chosen_engine = choose_engine(paths, jobs, single_threaded, device, on_ray, address, printer)
     records = records_path(out, chosen_part) if is_batch else None
-    separate_all(recordings, SeparateRecordings(out, request, arguments, printer, is_batch), engine, records)
+    work = SeparateRecordings(out, request, arguments, printer, is_batch)
+    separate_all(recordings, work, chosen_engine, records)
 
 
 def _check_destination(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tagbox.cli import completion
-from tagbox.cli.batch import Outcome, choose_engine, finish_batch, run_batch
+from tagbox.cli.batch import Outcome, choose_engine, finish_batch, is_on_ray, run_batch
 from tagbox.cli.checks import check_recordings
 from tagbox.cli.console import is_terminal
-from tagbox.cli.options import Device, Input, Jobs, PartOption, Start
+from tagbox.cli.options import Address, Device, EngineOption, Input, Jobs, PartOption, Start
 from tagbox.cli.output import Json, Output, Quiet, Verbose
 from tagbox.errors import TagBoxError
 from tagbox.parallel.parts import parse_part
@@ -72,6 +72,8 @@ def tag(
         typer.Option(help="What fills up the last window: repeat (the audio) or zeros (as published)."),
     ] = "repeat",
     jobs: Jobs = None,
+    engine: EngineOption = "processes",
+    address: Address = None,
     part: PartOption = None,
     device: Device = "auto",
     start: Start = 0.0,
@@ -106,7 +108,8 @@ def tag(
         check_words(words, list(map(str, names)))
     if padding not in CHOICES["padding"]:
         raise TagBoxError(f"--padding cannot be {padding!r}; choose {' or '.join(CHOICES['padding'])}")
-    if len(files) == 1:
+    on_ray = is_on_ray(engine, address)
+    if len(files) == 1 and not on_ray:
         check_recordings(files)
 
     from rich.console import Console
@@ -117,7 +120,7 @@ def tag(
     console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout), quiet=not output.prints_text)
     chosen_part = None if part is None else parse_part(part)
     files = files if chosen_part is None else chosen_part.of(files)
-    is_batch = len(files) > 1 or chosen_part is not None
+    is_batch = len(files) > 1 or chosen_part is not None or on_ray
     work = TagRecordings(
         tuple(names), words, device, padding, start, duration, count, over_time, output, is_batch
     )
@@ -134,8 +137,9 @@ def tag(
                 _print_predictions(console, files[position], ready, count, over_time)
             position += 1
 
-    engine = choose_engine(files, jobs, single_threaded=True, device=device)
-    report = run_batch([str(file) for file in files], files, work, engine, output, print_in_order, is_batch)
+    chosen_engine = choose_engine(files, jobs, True, device, on_ray, address, output)
+    names = [str(file) for file in files]
+    report = run_batch(names, files, work, chosen_engine, output, print_in_order, is_batch)
     finish_batch(report, output)
 
 

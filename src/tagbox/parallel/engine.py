@@ -23,6 +23,9 @@ class Progress:
     share: float | None = None
 
 
+ENGINES = ("processes", "ray")
+"""Names of engines on the command line: several processes of this machine, or actors of a Ray cluster."""
+
 Report = Callable[[Progress], None]
 Work = Callable[[Any, Report], Any]
 """Do one item, reporting progress; return its result."""
@@ -34,7 +37,7 @@ OnProgress = Callable[[int, Progress], None]
 
 @dataclass(frozen=True)
 class Started:
-    """Work on an item has begun.
+    """Work on an item has begun; it begins again where the process died and the engine tries once more.
 
     Attributes:
         index: of the item.
@@ -58,7 +61,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Died:
-    """The process that worked on an item died; the item is not done again.
+    """The process that worked on an item died, as often as the engine tries; the item is not done again.
 
     Attributes:
         index: of the item.

@@ -10,10 +10,10 @@ import signal
 import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -21,11 +21,10 @@ from typing import Any
 from tagbox.errors import MachineError
 from tagbox.kernels import allocator
 from tagbox.kernels.threads import are_threads_given, available_cores, limit_spinning
-from tagbox.parallel.engine import Died, Events, Finished, OnProgress, Prepare, Progress, Started
+from tagbox.parallel.dispatch import Waiting, dispatch
+from tagbox.parallel.engine import Events, OnProgress, Prepare, Progress
 from tagbox.signals import ended_by_signals
 
-MAX_FAILED_STARTS = 3
-"""Of processes one after the other, after which no more are started."""
 END_SECONDS = 10.0
 """For as long a process may remove its temporary files before it is killed."""
 PROGRESS_SECONDS = 0.5
@@ -44,52 +43,27 @@ class _Worker:
     connection: Connection
     index: int | None = None
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it has an item in its hands."""
-        return self.index is not None
+    def give(self, item: Any) -> None:
+        """Have it do `item`."""
+        _send(self.connection, ("item", item))
 
+    def answer(self) -> tuple[str, Any] | None:
+        """Return what it has to say; None where it has ended."""
+        return _receive(self.connection)
 
-class _Waiting:
-    """Items that wait for a process.
-
-    Args:
-        items: all; they may take time to be made, which is done while the processes work.
-        ahead: how many are made in advance.
-    """
-
-    def __init__(self, items: Iterable[Any], ahead: int) -> None:
-        self._items = iter(enumerate(items))
-        self._ahead = ahead
-        self._made: deque[tuple[int, Any]] = deque()
-        self._is_exhausted = False
-
-    def __len__(self) -> int:
-        """Return how many are made."""
-        return len(self._made)
-
-    @property
-    def may_make(self) -> bool:
-        """Whether another one may be made in advance."""
-        return not self._is_exhausted and len(self._made) < self._ahead
-
-    def make(self) -> None:
-        """Make another one, if there is one."""
-        made = next(self._items, None)
-        if made is None:
-            self._is_exhausted = True
-        else:
-            self._made.append(made)
-
-    def fill(self) -> bool:
-        """Return whether there is one, made now if need be."""
-        if not self._made and not self._is_exhausted:
-            self.make()
-        return bool(self._made)
-
-    def take(self) -> tuple[int, Any]:
-        """Return the next one with its number."""
-        return self._made.popleft()
+    def bury(self) -> str:
+        """Wait for the end of the process, whose connection has closed; return how it ended."""
+        self.connection.close()
+        self.process.join(END_SECONDS)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode or 0
+        if code >= 0:
+            return f"ended with exit code {code}"
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
 
 
 class Processes:
@@ -110,43 +84,12 @@ class Processes:
             Exception: whatever the work raises.
             MachineError: no process can be started.
         """
-        waiting = _Waiting(items, self._jobs)
+        waiting = Waiting(items, self._jobs)
         workers: list[_Worker] = []
-        failed_starts = 0
         try:
-            while waiting.fill() or any(worker.is_busy for worker in workers):
-                starting = sum(not worker.is_busy for worker in workers)
-                for _ in range(min(self._jobs - len(workers), len(waiting) - starting)):
-                    workers.append(self._start(prepare))
-                for worker in _ready(workers, waiting):
-                    message = _receive(worker.connection)
-                    if message is None:
-                        workers.remove(worker)
-                        reason = _bury(worker)
-                        if worker.index is not None:
-                            yield Died(worker.index, reason)
-                        else:
-                            failed_starts += 1
-                            if failed_starts >= MAX_FAILED_STARTS:
-                                raise MachineError(f"no process can be started: each one {reason}")
-                        continue
-                    kind, value = message
-                    if kind == "raised":
-                        raise value
-                    if kind == "progress":
-                        if worker.index is not None:
-                            on_progress(worker.index, value)
-                        continue
-                    failed_starts = 0
-                    finished, worker.index = worker.index, None
-                    # Before anything is printed, lest the process wait for that.
-                    if waiting.fill():
-                        worker.index, item = waiting.take()
-                        _send(worker.connection, ("item", item))
-                    if finished is not None:
-                        yield Finished(finished, value)
-                    if worker.index is not None:
-                        yield Started(worker.index)
+            yield from dispatch(
+                waiting, workers, self._jobs, partial(self._start, prepare), _ready, on_progress
+            )
             _dismiss(workers)
         finally:
             _end(workers)
@@ -228,22 +171,7 @@ def _receive(connection: Connection) -> tuple[str, Any] | None:
         return None
 
 
-def _bury(worker: _Worker) -> str:
-    """Wait for the end of a process whose connection has closed; return how it ended."""
-    worker.connection.close()
-    worker.process.join(END_SECONDS)
-    if worker.process.exitcode is None:
-        worker.process.kill()
-        worker.process.join()
-    code = worker.process.exitcode or 0
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
-    hint = ", perhaps for want of memory" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"
-
-
-def _ready(workers: Sequence[_Worker], waiting: _Waiting) -> list[_Worker]:
+def _ready(workers: Sequence[_Worker], waiting: Waiting) -> list[_Worker]:
     """Wait until processes have something to say; make items in advance for as long as they do not."""
     connections = [worker.connection for worker in workers]
     ready = wait(connections, 0)
