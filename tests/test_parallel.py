@@ -1,5 +1,6 @@
 """Engines, parts, the number of processes, and what a batch leaves behind; real processes, no models."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from cli_runner import assert_refused, run_tagbox
 from parallel_work import prepare_deeds
 from tagbox.cli import batch_display
 from tagbox.cli.batch_display import BatchDisplay
@@ -23,9 +25,11 @@ from tagbox.parallel import job_count
 from tagbox.parallel.engine import Died, Engine, Finished, Progress, ThisProcess
 from tagbox.parallel.parts import Part, parse_part
 from tagbox.parallel.processes import Processes
+from tagbox.parallel.ray_actors import Share, choose_share
 from tagbox.temporary_files import PREFIX
 
 TESTS = Path(__file__).resolve().parent
+DUET = TESTS.parent / "examples" / "duet" / "mixture.flac"
 
 
 def run(engine: Engine, items: list[tuple[str, Any]]) -> tuple[dict[int, Any], dict[int, str], list[int]]:
@@ -77,6 +81,7 @@ def test_closing_ends_all_processes_and_their_temporary_files(tmp_path: Path) ->
 
 PROGRAM = """
 import sys
+from cli_runner import assert_refused, run_tagbox
 from parallel_work import prepare_deeds
 from tagbox.parallel.processes import Processes
 if __name__ == "__main__":
@@ -246,3 +251,38 @@ def test_one_display_tells_how_far_a_batch_has_come(
     assert display.describe() == "2 of 10 recordings done, 1 failed, 60 an hour, about 7 min left"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and "b.wav" in lines[0]
+
+
+def test_requests_that_no_cluster_can_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("separate", DUET, "--tags", "violin")
+    out = tmp_path / "out"
+    refused = [
+        ((*words, "-o", out, "--engine", "spark"), "spark"),
+        ((*words, "-o", out, "--address", "auto"), "--engine ray"),
+        ((*words, "--stdout", "--engine", "ray"), "--stdout"),
+        (("separate", "-", "--tags", "violin", "-o", out, "--engine", "ray"), "standard input"),
+        (("tag", "-", "--engine", "ray"), "standard input"),
+    ]
+    for command, fact in refused:
+        assert_refused(run_tagbox(*command), fact, path=out)
+    if importlib.util.find_spec("ray") is not None:
+        # Port 1 is nobody's.
+        refused_connection = (*words, "-o", out, "--engine", "ray", "--address", "127.0.0.1:1", "--quiet")
+        assert_refused(run_tagbox(*refused_connection), "127.0.0.1:1", path=out)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    command = (*words, "-o", out, "--engine", "ray")
+    assert_refused(run_tagbox(*command), "pip install 'tagbox[ray]'", path=out)
+
+
+def test_what_an_actor_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    small, large = {"CPU": 4.0, "memory": 3e9}, {"CPU": 16.0, "memory": 64e9}
+    with_gpu = {"CPU": 8.0, "memory": 64e9, "GPU": 2.0}
+    assert choose_share([{"memory": 1e9}, small, large], True, "auto") == Share(1)
+    assert choose_share([small, large], False, "cpu") == Share(4)
+    assert choose_share([small, with_gpu], True, "auto") == Share(1, gpus=1)
+    assert choose_share([small, with_gpu], True, "cpu") == Share(1)
+    assert [Share(1).fits(each) for each in (small, large, {})] == [3, 16, 0]
+    assert [Share(1, gpus=1).fits(each) for each in (small, with_gpu)] == [0, 2]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert choose_share([large], True, "cpu") == Share(2)

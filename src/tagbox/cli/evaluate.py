@@ -10,8 +10,9 @@ import typer
 
 from tagbox.audio.validation import is_address, require_regular_file
 from tagbox.cli import completion
+from tagbox.cli.batch import choose_engine, is_on_ray
 from tagbox.cli.checks import check_folder
-from tagbox.cli.options import Device
+from tagbox.cli.options import Address, Device, EngineOption
 from tagbox.cli.output import Json, Output, Quiet, Verbose, print_error
 from tagbox.cli.progress import ProgressDisplay, time_left
 from tagbox.errors import TagBoxError
@@ -19,6 +20,7 @@ from tagbox.errors import TagBoxError
 if TYPE_CHECKING:
     from tagbox.evaluation.runner import EvaluationPlan
     from tagbox.evaluation.summary import Summary
+    from tagbox.parallel.engine import Engine
 
 REPORTS = ("table.csv", "report.md", "report.html")
 
@@ -82,7 +84,11 @@ def evaluate(
     ] = False,
     players: Annotated[int, typer.Option(min=0, help="Number of cases with audio in the report.")] = 4,
     seed: Annotated[int, typer.Option(help="Seed of excerpts and random masks.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes; 1 if left out.", show_default=False)
+    ] = None,
+    engine: EngineOption = "processes",
+    address: Address = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -106,6 +112,7 @@ def evaluate(
       tagbox evaluate musdb18hq -o out/peers --split test --estimates demucs=separated/htdemucs
     """
     output = Output(quiet, verbose, json)
+    on_ray = is_on_ray(engine, address)
     if is_address(dataset):
         require_regular_file(dataset)
     check_folder(out)
@@ -113,6 +120,8 @@ def evaluate(
     from tagbox.evaluation.datasets.registry import find_dataset
     from tagbox.evaluation.evaluate import plan_evaluation, select_systems
     from tagbox.evaluation.external_stems import parse_external_stems
+    from tagbox.evaluation.systems import TagBoxSystem
+    from tagbox.methods.registry import find_method
 
     external = [parse_external_stems(text) for text in estimates or []]
     names = [each.name for each in external]
@@ -129,7 +138,14 @@ def evaluate(
     )
     for system in systems:
         output.print_detail(f"{system.name}: {system.describe()}")
-    summary = _run(plan, out, jobs, resume, output)
+    single_threaded = not any(
+        isinstance(system, TagBoxSystem) and find_method(system.settings.steer).needs_generator
+        for system in systems
+    )
+    chosen_engine = (
+        choose_engine((), jobs, single_threaded, device, True, address, output) if on_ray else None
+    )
+    summary = _run(plan, out, jobs or 1, resume, output, chosen_engine)
     for note in summary.notes:
         output.print_note(note)
     written = [out / name for name in REPORTS]
@@ -142,7 +158,9 @@ def evaluate(
     output.print_json(lambda: {"written": [str(path) for path in written], **dataclasses.asdict(summary)})
 
 
-def _run(plan: "EvaluationPlan", out: Path, jobs: int, resume: bool, output: Output) -> "Summary":
+def _run(
+    plan: "EvaluationPlan", out: Path, jobs: int, resume: bool, output: Output, engine: "Engine | None"
+) -> "Summary":
     """Run the evaluation; after Ctrl-C, say how to continue it.
 
     Raises:
@@ -153,7 +171,7 @@ def _run(plan: "EvaluationPlan", out: Path, jobs: int, resume: bool, output: Out
     reporter = _CaseReporter(len(plan.systems), output)
     try:
         with reporter:
-            return run_evaluation(plan, out, jobs, resume, reporter.case)
+            return run_evaluation(plan, out, jobs, resume, reporter.case, engine)
     except KeyboardInterrupt:
         if not (out / "run.json").exists():
             raise

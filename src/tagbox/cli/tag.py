@@ -138,8 +138,8 @@ def tag(
             position += 1
 
     chosen_engine = choose_engine(files, jobs, True, device, on_ray, address, output)
-    names = [str(file) for file in files]
-    report = run_batch(names, files, work, chosen_engine, output, print_in_order, is_batch)
+    given = [str(file) for file in files]
+    report = run_batch(given, files, work, chosen_engine, output, print_in_order, is_batch)
     finish_batch(report, output)
 
 

@@ -17,6 +17,7 @@ from tagbox.evaluation.reports.writer import write_reports
 from tagbox.evaluation.runner import EvaluationPlan, OnRecords, run_plan
 from tagbox.evaluation.summary import Summary, summarise
 from tagbox.evaluation.systems import System, TagBoxSystem, check_models
+from tagbox.parallel.engine import Engine
 from tagbox.presets import find, override
 
 NO_JUDGE = "none"
@@ -203,15 +204,16 @@ def run_evaluation(
     jobs: int = 1,
     resume: bool = False,
     on_records: OnRecords | None = None,
+    engine: Engine | None = None,
 ) -> Summary:
     """Run the cases of `plan` that are not in `folder` yet, summarise all, and write the reports.
 
-    The arguments are those of `evaluate`.
+    The arguments are those of `evaluate` and `run_plan`.
 
     Raises:
         TagBoxError: `folder` holds other results or cannot be written, or a process died.
     """
-    records = run_plan(plan, folder, jobs, resume, on_records)
+    records = run_plan(plan, folder, jobs, resume, on_records, engine)
     summary = summarise(records)
     write_reports(folder, plan.request(), records, summary)
     return summary

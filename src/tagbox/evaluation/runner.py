@@ -16,7 +16,7 @@ from tagbox.evaluation.case import Case, MeasureOptions, Record, run_case
 from tagbox.evaluation.datasets.track import Dataset, Track
 from tagbox.evaluation.excerpts import Excerpt, choose_excerpt
 from tagbox.evaluation.systems import System
-from tagbox.parallel.engine import Died, Finished, Progress, Report, ThisProcess, Work
+from tagbox.parallel.engine import Died, Engine, Finished, Progress, Report, ThisProcess, Work
 from tagbox.parallel.processes import Processes
 
 AUDIO_FOLDER = "audio"
@@ -77,6 +77,7 @@ def run_plan(
     jobs: int = 1,
     resume: bool = False,
     on_records: OnRecords | None = None,
+    engine: Engine | None = None,
 ) -> list[Record]:
     """Run the cases of `plan` that are not in `folder` yet.
 
@@ -85,6 +86,7 @@ def run_plan(
         jobs: how many processes run cases.
         resume: whether `folder` may hold results of this plan already.
         on_records: called after every case.
+        engine: what runs the cases, instead of processes of this machine.
 
     Returns:
         all records, in the order of the plan.
@@ -102,7 +104,9 @@ def run_plan(
     cases = list(list_cases(plan, folder))
     missing = [case for case in cases if not all(key in done_records for key in case.record_keys)]
     done = len(cases) - len(missing)
-    for records in _run_cases(_with_excerpts(missing, plan), len(missing), plan.options, jobs):
+    if engine is None:
+        engine = Processes(min(jobs, len(missing))) if jobs > 1 and len(missing) > 1 else ThisProcess()
+    for records in _run_cases(_with_excerpts(missing, plan), len(missing), plan.options, engine):
         new = [record for record in records if record["key"] not in done_records]
         result_store.append_records(folder, new)
         done_records.update({record["key"]: record for record in new})
@@ -156,14 +160,13 @@ def _with_excerpts(cases: Iterable[Case], plan: EvaluationPlan) -> Iterator[tupl
 
 
 def _run_cases(
-    cases: Iterable[tuple[Case, Excerpt | str]], count: int, options: MeasureOptions, jobs: int
+    cases: Iterable[tuple[Case, Excerpt | str]], count: int, options: MeasureOptions, engine: Engine
 ) -> Iterator[list[Record]]:
     """Yield the records of each of `count` cases, in the order in which the cases finish.
 
     Raises:
         MachineError: a process died, and with it a case; all others are done first.
     """
-    engine = Processes(min(jobs, count)) if jobs > 1 and count > 1 else ThisProcess()
     lost: list[str] = []
     names: list[str] = []
     with closing(engine.run(partial(_prepare_cases, options), _named(cases, names), _ignore)) as events:

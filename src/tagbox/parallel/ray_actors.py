@@ -8,6 +8,7 @@ an item that kills its actors, for want of memory for example, is given up after
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -130,7 +131,7 @@ class RayActors:
         tell: called with a line on what the cluster has, and what is waited for.
 
     Raises:
-        TagBoxError: Ray is not installed.
+        TagBoxError: Ray is not installed, or nobody answers at the address.
     """
 
     def __init__(
@@ -142,6 +143,12 @@ class RayActors:
         tell: Callable[[str], None] | None = None,
     ) -> None:
         self._ray = import_ray()
+        head = address or os.environ.get("RAY_ADDRESS") or ""
+        # Ray itself tries for many minutes.
+        if re.fullmatch(r"[^/]+:\d{1,5}", head) and not _answers(head):
+            raise TagBoxError(
+                f"no Ray cluster answers at {head}; start one (ray start --head), or give another --address"
+            )
         self._address, self._count = address, count
         self._single_threaded, self._device, self._tell = single_threaded, device, tell or _ignore
 
@@ -157,7 +164,7 @@ class RayActors:
             machines = [each["Resources"] for each in self._ray.nodes() if each["Alive"]]
             share = choose_share(machines, self._single_threaded, self._device)
             count = self._count or max(1, sum(map(share.fits, machines)))
-            self._tell(f"Ray: {len(machines)} machines, up to {count} actors of {share}")
+            self._tell(f"Ray: machines {len(machines)}, actors {count}, each with {share}")
             watch = _Watch(self._ray, share, self._tell)
             workers: list[_Actor] = []
             options = {**share.options(), "max_restarts": 0, "max_task_retries": 0}
@@ -389,18 +396,15 @@ class _Watch:
         Raises:
             MachineError: it has not for long.
         """
-        host, _, port = self._head.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), CHECK_SECONDS).close()
-        except OSError as error:
-            if time.monotonic() - self._answered > HEAD_SECONDS:
-                raise MachineError(
-                    f"the head of the Ray cluster at {self._head} is gone; when it runs again, "
-                    "the same command goes on"
-                ) from error
-            return False
-        self._answered = time.monotonic()
-        return True
+        if _answers(self._head):
+            self._answered = time.monotonic()
+            return True
+        if time.monotonic() - self._answered > HEAD_SECONDS:
+            raise MachineError(
+                f"the head of the Ray cluster at {self._head} is gone; when it runs again, "
+                "the same command goes on"
+            )
+        return False
 
 
 @contextmanager
@@ -436,6 +440,16 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _answers(head: str) -> bool:
+    """Return whether somebody listens at HOST:PORT."""
+    host, _, port = head.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CHECK_SECONDS).close()
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 @contextmanager
