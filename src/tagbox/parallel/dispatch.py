@@ -141,7 +141,8 @@ def dispatch(
                     if tries[worker.index] < max_tries:
                         waiting.put_back(worker.index, item)
                     else:
-                        yield Died(worker.index, reason)
+                        others = f", as {max_tries - 1} others before it" if max_tries > 1 else ""
+                        yield Died(worker.index, reason + others)
                 elif worker in idle:
                     idle.remove(worker)
                 else:
