@@ -182,6 +182,15 @@ def test_where_there_are_pickles_only_a_conversion_is_named(hub: Hub) -> None:
     assert store.locate_model(model).name == commit
 
 
+@pytest.mark.parametrize(
+    "content", [{}, {"architectures": 5}, {"architectures": [7, None]}, {"_class_name": {}}, []]
+)
+def test_settings_that_name_no_class(hub: Hub, content: object) -> None:
+    hub.publish("me/odd", repository() | {"config.json": json.dumps(content).encode()})
+    with pytest.raises(TagBoxError, match="hf:me/odd@"):
+        store.describe("tagger", "hf:me/odd")
+
+
 def test_shards_and_folders(hub: Hub) -> None:
     index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
     shards = {
@@ -200,6 +209,9 @@ def test_shards_and_folders(hub: Hub) -> None:
     hub.publish("me/evil", repository(model__safetensors__index__json=json.dumps(evil).encode()))
     with pytest.raises(InvalidWeightsError, match="no safetensors"):
         store.locate_model(store.describe("tagger", "hf:me/evil"))
+    hub.publish("me/list", repository(model__safetensors__index__json=b"[1]"))
+    with pytest.raises(InvalidWeightsError, match="damaged"):
+        store.locate_model(store.describe("tagger", "hf:me/list"))
 
 
 @pytest.mark.parametrize("licence", ["cc-by-nc-4.0", "unknown", "other"])

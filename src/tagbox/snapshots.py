@@ -136,8 +136,8 @@ def _shards(index: Path, name: str) -> list[str]:
     try:
         files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         shards = sorted({str(file) for file in files})
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:
-        raise InvalidWeightsError(f"{index.name} of {name} is damaged") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidWeightsError(f"{index.name} of {name} is damaged; give another repository") from error
     if not all(re.fullmatch(r"[\w.-]+\.safetensors", file) for file in shards):
         raise InvalidWeightsError(f"{index.name} of {name} names files that are no safetensors")
     return shards

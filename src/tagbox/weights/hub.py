@@ -255,7 +255,7 @@ def _find_converted(address: Address) -> Address | None:
 def _class_of(address: Address, config: Mapping[str, Any], kind: ModelKind | None) -> HubClass:
     """Return the installed class of models that a config.json names."""
     given = config.get("architectures") or config.get("_class_name")
-    names = [given] if isinstance(given, str) else [str(name) for name in given or ()]
+    names = [str(name) for name in given] if isinstance(given, list) else [str(given)] if given else []
     wanted = f"{kind} " if kind else ""
     groups = {"tagger": (discovery.TAGGERS,), "generator": (discovery.GENERATORS,)}
     known: dict[str, HubClass] = {}
