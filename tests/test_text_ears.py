@@ -376,6 +376,7 @@ def test_tags_of_a_recording_are_texts(cache: Path) -> None:
 
 def test_words_for_a_tagger_that_has_its_own_are_refused(cache: Path) -> None:
     assert_refused(run_tagbox("tag", DUET, "--word", "a muted trumpet"), f"--tagger {TEXT}")
+    assert_refused(run_tagbox("tags", "a muted trumpet"), f"--tagger {TEXT}")
     with pytest.raises(UnknownTagError, match="mtat/pons-musicnn"):
         tagbox.tag(torch.randn(RATE), RATE, words=["a muted trumpet"])
 

@@ -185,9 +185,14 @@ def _check_known(queries: Sequence[str]) -> None:
     """
     for word in (word for query in queries for word in words_of(query)):
         if not can_express(word):
-            is_slip = bool(suggest_words(word)) and " " not in word.strip()
-            hint = "" if is_slip else f"; to ask for any words: {_how_to_get()}"
-            raise UnknownTagError(f"{unknown_word_message(word)}{hint}")
+            raise UnknownTagError(unheard_word_message(word))
+
+
+def unheard_word_message(word: str) -> str:
+    """Return the message about a word that no vocabulary has: similar words, or who understands any text."""
+    is_slip = bool(suggest_words(word)) and " " not in word.strip()
+    hint = "" if is_slip else f"; to ask for any words: {_how_to_get()}"
+    return f"{unknown_word_message(word)}{hint}"
 
 
 def _usable_text_tagger() -> Model | None:

@@ -94,11 +94,12 @@ def _meanings(word: str, vocabularies: Sequence[str]) -> dict[str, tuple[str, ..
     Raises:
         UnknownTagError: no vocabulary at all has the word.
     """
-    from tagbox.tags.resolve import can_express, meaning, unknown_word_message
+    from tagbox.free_text import unheard_word_message
+    from tagbox.tags.resolve import can_express, meaning
 
     able = can_express(word)
     if not able:
-        raise UnknownTagError(unknown_word_message(word))
+        raise UnknownTagError(unheard_word_message(word))
     return {data: meaning(word, data) if data in able else () for data in vocabularies}
 
 
