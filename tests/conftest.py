@@ -23,10 +23,9 @@ hypothesis.settings.load_profile("repeatable")
 
 INTEGRATION = (
     "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "codecs", "cuda_graphs", "docs",
-    "ears",
-    "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
-    "plugin_example", "pons", "ray", "rendering", "reproduction", "separation", "streaming", "taggers", "threads",
-    "text_ears", "installing", "training", "ui", "weights",
+    "ears", "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
+    "plugin_example", "pons", "ray", "rendering", "reproduction", "separation", "streaming", "taggers",
+    "threads", "text_ears", "installing", "training", "ui", "weights",
 )  # fmt: skip
 """Files of tests that start programs, servers or browsers, or separate whole recordings."""
 
