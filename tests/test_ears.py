@@ -1,6 +1,7 @@
 """An ear with a prediction every 40 ms, and those of AudioSet's words: their numbers beside the published."""
 
 import json
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from cli_runner import run_tagbox
 from hub_snapshots import use_caches
 from tagbox import audio, models
 from tagbox.errors import InvalidWeightsError
+from tagbox.plugins.discovery import import_code
 from tagbox.taggers import registry
 from tagbox.taggers.mel_filters import mel_filters
 from tagbox.taggers.networks.efficient_at import EfficientAT
@@ -149,6 +151,22 @@ def test_the_spectrogram_transformer_has_a_gradient_and_knows_its_tags(cache: Pa
     check_gradient(tagger, 16_000, 0.1)
     with pytest.raises(InvalidWeightsError, match="2 tags"):
         models.load_tagger("hf:examples/other-tags")
+
+
+@pytest.mark.parametrize(
+    ("identifier", "changed"),
+    [(AST, {"num_mel_bins": 64}), (AST, {"max_length": 3}), (FRAMES, {"hop_length": 0})],
+)
+def test_settings_that_do_not_fit_are_told_when_a_model_is_loaded(
+    cache: Path, tmp_path: Path, identifier: str, changed: dict[str, int]
+) -> None:
+    model = catalogue.model_by_identifier(identifier)
+    folder = shutil.copytree(folder_of(identifier), tmp_path / "unfit")
+    settings = folder / "preprocessor_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | changed))
+    load = import_code(model.load, None, identifier)
+    with pytest.raises(InvalidWeightsError, match="cannot be loaded as"):
+        load(model, folder, "cpu", *([WORDS] if identifier == FRAMES else []))
 
 
 def small_efficient_state(name: str) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tagbox.errors import InvalidWeightsError
 from tagbox.plugins.descriptions import Model
-from tagbox.taggers.hub_models import frozen, load_extractor, load_network, weights_hash
+from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tried, weights_hash
 from tagbox.taggers.precise_frontends import KaldiMel
 from tagbox.taggers.tagger import Tagger
 from tagbox.tags.vocabularies import TAGS
@@ -45,22 +45,26 @@ def load(model: Model, path: Path, device: torch.device | str) -> Tagger:
             f"{model.identifier} predicts {len(names)} tags that are not those of {model.data}"
         )
     extractor = load_extractor("ASTFeatureExtractor", path)
-    normalises = extractor.do_normalize
-    frontend = KaldiMel(
-        extractor.num_mel_bins,
-        extractor.sampling_rate,
-        extractor.max_length,
-        extractor.mean if normalises else 0.0,
-        2 * extractor.std if normalises else 1.0,
-    )
-    seconds = int(extractor.max_length * KaldiMel.HOP_SECONDS)
-    return Tagger(
-        model.name,
-        str(model.data),
-        extractor.sampling_rate,
-        seconds * extractor.sampling_rate,
-        tags,
-        frontend,
-        frozen(SpectrogramTransformer(network)),
-        weights_hash(path),
-    ).to(device)
+
+    def make() -> Tagger:
+        normalises = extractor.do_normalize
+        frontend = KaldiMel(
+            extractor.num_mel_bins,
+            extractor.sampling_rate,
+            extractor.max_length,
+            extractor.mean if normalises else 0.0,
+            2 * extractor.std if normalises else 1.0,
+        )
+        seconds = int(extractor.max_length * KaldiMel.HOP_SECONDS)
+        return Tagger(
+            model.name,
+            str(model.data),
+            extractor.sampling_rate,
+            seconds * extractor.sampling_rate,
+            tags,
+            frontend,
+            frozen(SpectrogramTransformer(network)),
+            weights_hash(path),
+        )
+
+    return tried(make, path, "ASTForAudioClassification").to(device)

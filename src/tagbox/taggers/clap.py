@@ -15,7 +15,7 @@ from torch.nn import functional
 from tagbox.errors import InvalidWeightsError
 from tagbox.plugins.descriptions import Model
 from tagbox.taggers.comparison import check_texts, log_odds_of_shares
-from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tokenise, weights_hash
+from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tokenise, tried, weights_hash
 from tagbox.taggers.precise_frontends import ClapMel
 from tagbox.taggers.tagger import Tagger
 
@@ -117,16 +117,20 @@ def load(model: Model, path: Path, device: torch.device | str, words: Sequence[s
         extractor.frequency_max,
         "htk" if extractor.truncation == "fusion" else "slaney",
     )
-    return Tagger(
-        model.name,
-        str(model.data),
-        extractor.sampling_rate,
-        extractor.nb_max_samples,
-        texts,
-        frontend,
-        frozen(hearing),
-        weights_hash(path),
-    ).to(device)
+
+    def make() -> Tagger:
+        return Tagger(
+            model.name,
+            str(model.data),
+            extractor.sampling_rate,
+            extractor.nb_max_samples,
+            texts,
+            frontend,
+            frozen(hearing),
+            weights_hash(path),
+        )
+
+    return tried(make, path, "ClapModel").to(device)
 
 
 def check_told_apart(embedded: Tensor, name: str) -> None:

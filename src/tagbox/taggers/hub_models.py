@@ -14,6 +14,7 @@ from tagbox.audio.validation import fingerprint
 from tagbox.errors import InvalidWeightsError
 from tagbox.memory import is_out_of_memory
 from tagbox.snapshots import how_to_replace
+from tagbox.taggers.tagger import Tagger
 
 
 def load_network(class_name: str, folder: Path) -> Any:
@@ -72,6 +73,18 @@ def tokenise(folder: Path, texts: Sequence[str]) -> Mapping[str, Tensor]:
 def weights_hash(folder: Path) -> str:
     """Return the SHA-256 of a folder's weights; of several files, those of all, joined."""
     return "+".join(fingerprint(path) for path in sorted(folder.glob("*.safetensors")))
+
+
+def tried(make: Callable[[], Tagger], folder: Path, class_name: str) -> Tagger:
+    """Make a tagger and have it hear a window: settings that do not fit the network fail here, not in a run.
+
+    Raises:
+        InvalidWeightsError: they do not fit.
+    """
+    with translated_errors(folder, class_name), torch.no_grad():
+        tagger = make()
+        tagger.logits(torch.zeros(1, tagger.window))
+    return tagger
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tagbox.plugins.descriptions import Model
 from tagbox.taggers.comparison import check_texts, log_odds_of_shares
 from tagbox.taggers.frontends import Waveform
-from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tokenise, weights_hash
+from tagbox.taggers.hub_models import frozen, load_extractor, load_network, tokenise, tried, weights_hash
 from tagbox.taggers.tagger import Tagger
 
 WINDOW_SECONDS = 10
@@ -95,15 +95,20 @@ def load(model: Model, path: Path, device: torch.device | str, words: Sequence[s
     with torch.no_grad():
         heard = network.text_model(**tokenise(path, texts), output_hidden_states=True)
         embedded = network.text_audio_head(heard.hidden_states[-1][:, 0])
-    hop = extractor.hop_length
-    return Tagger(
-        model.name,
-        str(model.data),
-        extractor.sampling_rate,
-        WINDOW_SECONDS * extractor.sampling_rate // hop * hop,
-        texts,
-        Waveform(),
-        frozen(FrameHearing(network, embedded)),
-        weights_hash(path),
-        hop,
-    ).to(device)
+    hearing = frozen(FrameHearing(network, embedded))
+
+    def make() -> Tagger:
+        hop = extractor.hop_length
+        return Tagger(
+            model.name,
+            str(model.data),
+            extractor.sampling_rate,
+            WINDOW_SECONDS * extractor.sampling_rate // hop * hop,
+            texts,
+            Waveform(),
+            hearing,
+            weights_hash(path),
+            hop,
+        )
+
+    return tried(make, path, "PeAudioFrameLevelModel").to(device)
