@@ -1,6 +1,7 @@
 """Songs an hour, computing and memory of batches: `python -m benchmarks.scale`.
 
-One process on one thread, one on two threads and two processes separate the same songs. Computing is
+One process on one thread, one on two threads, two processes, and two actors of a Ray cluster of this machine
+(where Ray is installed) separate the same songs. Computing is
 processor time, which other programs on the machine disturb less than the time on the clock.
 
 Overhead is the share of the processes' time in which they worked on no song: their start, and waiting. Most
@@ -8,6 +9,7 @@ comes once, so it is told for the songs that were measured and for a thousand.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +81,9 @@ def make_songs(folder: Path, count: int, seconds: float) -> None:
         soundfile.write(folder / f"{i}.flac", repeated, rate)
 
 
-def measure(name: str, music: Path, out: Path, preset: str, jobs: int, threads: int | None) -> Figures:
+def measure(
+    name: str, music: Path, out: Path, preset: str, jobs: int, threads: int | None, engine: Sequence[str]
+) -> Figures:
     """Separate all songs in `music`.
 
     Raises:
@@ -86,7 +91,10 @@ def measure(name: str, music: Path, out: Path, preset: str, jobs: int, threads: 
     """
     command = [sys.executable, "-m", "tagbox", "separate", str(music), "-o", str(out), "--quiet"]
     command += ["--tags", "vocals", "--preset", preset, "--device", "cpu", "--jobs", str(jobs)]
+    command += engine
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    # Ray is to leave no token in the home.
+    environment["RAY_AUTH_MODE"] = "disabled"
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -129,16 +137,25 @@ def main() -> None:
     parser.add_argument("--preset", default="default")
     parser.add_argument("--cores", type=int, default=16, help="of a machine in the estimate")
     options = parser.parse_args()
-    ways = (("1 process, 1 thread", 1, 1), ("1 process, 2 threads", 1, 2), ("2 processes", 2, None))
+    ways: list[tuple[str, int, int | None, tuple[str, ...]]] = [
+        ("1 process, 1 thread", 1, 1, ()),
+        ("1 process, 2 threads", 1, 2, ()),
+        ("2 processes", 2, None, ()),
+    ]
+    if importlib.util.find_spec("ray") is not None:
+        ways.append(("2 actors of Ray", 2, 1, ("--engine", "ray", "--address", "local")))
     with tempfile.TemporaryDirectory() as folder:
         music, out = Path(folder, "music"), Path(folder, "out")
         make_songs(music, options.songs, options.seconds)
-        figures = [measure(name, music, out, options.preset, *how) for name, *how in ways]
+        figures = [
+            measure(name, music, out, options.preset, jobs, threads, engine)
+            for name, jobs, threads, engine in ways
+        ]
     load = os.getloadavg()[0]
     print(f"{options.preset}, load of the machine at the end: {load:.1f}\n")
     print(table(figures, options.seconds))
     print()
-    print(on_paper(figures[-1], options.seconds, options.cores))
+    print(on_paper(figures[2], options.seconds, options.cores))
 
 
 if __name__ == "__main__":
