@@ -137,9 +137,9 @@ def main() -> None:
     python = install(options.cache, options.demucs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     check = [str(python), str(RUNNER), "check"]
-    weights = subprocess.run(
-        check, check=True, env=environment, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
+    told = subprocess.run(check, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
+    # Whatever Demucs prints comes before.
+    weights = told.split()[-1]
     figures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
