@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 RATE = 22_050
 BATCHABLE = presets.override(
     presets.find("paper").settings,
-    taggers=("mtat/pons-musicnn",),
+    taggers=("rendered/listener",),
     steps=2,
     lr=0.05,
     fft=(512, 1024),
