@@ -29,6 +29,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 TINY = ("--steps", "1", "--components", "4", "--factorisations", "1", "--device", "cpu")
 STREAMED = ("--segment", "3", "--overlap", "0.5")
 MAX_SECONDS = 240.0
+BATCH_RECORDS = "batch.jsonl"
 UNSTABLE_KEYS = ("seconds", "took", "made")
 """Entries of results that differ from run to run."""
 
@@ -109,6 +110,9 @@ def broken_files(folder: Path) -> list[str]:
                     faults.append(f"{path.name} is shorter than it says")
             elif path.suffix == ".json":
                 json.loads(path.read_text(encoding="utf-8"))
+            elif path.name == BATCH_RECORDS:
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    json.loads(line)
             elif path.suffix == ".jsonl":
                 result_store.read_records(path.parent)
         except Exception as error:
@@ -261,6 +265,9 @@ def _hashes(folder: Path) -> dict[str, str]:
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if not path.is_file() or path.name.startswith(PREFIX) or path.suffix == ".lock":
+            continue
+        if path.name == BATCH_RECORDS:
+            # What was tried when: another run is told there as another line.
             continue
         if path.suffix == ".json":
             found[name] = _hash(json.dumps(_stable(json.loads(path.read_text(encoding="utf-8")))).encode())
