@@ -44,7 +44,7 @@ def rows(out: str) -> dict[str, list[float]]:
 
 def test_the_duet_is_violin_and_classical() -> None:
     code, out, err = run_tagbox("tag", DUET)
-    assert (code, err) == (0, "")
+    assert code == 0, err
     assert "14.5 s, 44100 Hz, mono" in out
     table = rows(out)
     assert len(table) == 10

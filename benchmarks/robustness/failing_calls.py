@@ -131,6 +131,9 @@ def _try_job(job: Any, place: Path, state: State, step: int, result: FailingCall
 
     out = place / "out"
     state.begin(0)
+    # Without what the job before has left.
+    shutil.rmtree(place)
+    place.mkdir()
     code, lines = in_fork(job.run, out, again=False)
     result.calls = state.calls()
     if code:
@@ -194,8 +197,11 @@ def _fault(
     now = job.hashes(out)
     if code == 0 and now != finished:
         return "exit code 0, and not all results"
-    if earlier is not None and now != earlier:
-        return f"results of the earlier run are lost: {sorted(set(earlier) - set(now))}"
+    # A plot is drawn of finished results, which stay where that fails; the same command draws it then.
+    kept = {name: own for name, own in (earlier or {}).items() if not name.endswith(".png")}
+    lost = [name for name, own in kept.items() if now.get(name) != own]
+    if lost:
+        return f"results of the earlier run are lost: {lost}"
     return None
 
 
