@@ -31,6 +31,10 @@ ray_cluster = pytest.importorskip(
 from tagbox.parallel import ray_actors  # noqa: E402
 from tagbox.parallel.ray_actors import RayActors  # noqa: E402
 
+# Ray's own threads run in the process of the tests, and where they crash, which was seen once beside a second
+# cluster, so does the process.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 DUET = ROOT / "examples" / "duet" / "mixture.flac"
 CHEAP = ("--steps", "1", "--components", "4", "--factorisations", "1", "--device", "cpu")
