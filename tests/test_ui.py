@@ -134,10 +134,15 @@ def open_page(site: Site, window: "sync_api.BrowserContext") -> "sync_api.Page":
 
 def upload(page: "sync_api.Page", path: Path, tab: str = "separate") -> None:
     """Upload `path`, in place of the recording that is there."""
-    clear = page.locator(f"#{tab}-recording").get_by_label("Clear")
+    recording = page.locator(f"#{tab}-recording")
+    clear, chooser = recording.get_by_label("Clear"), recording.locator("input[type=file]")
+    # While a recording is on its way there is neither.
+    clear.or_(chooser).first.wait_for(state="attached")
     if clear.count():
         clear.click()
-    page.locator(f"#{tab}-recording input[type=file]").set_input_files(path)
+        # Else the next to look for a drawing would find that of the recording before.
+        page.locator(f"#{tab}-drawing svg[role=img]").wait_for(state="detached")
+    chooser.set_input_files(path)
 
 
 def upload_and_wait(page: "sync_api.Page", path: Path, tab: str = "separate") -> None:

@@ -50,7 +50,7 @@ class Job:
         hashes: a fingerprint of each result, without what differs from run to run.
         is_slow: whether it takes seconds, of which most are no writing.
         is_redirected: whether its result is standard output, whose file the shell empties before it begins.
-        resumes_from: a folder that a stopped run leaves for --resume.
+        resumes_from: a folder that a stopped run leaves, from which another goes on.
     """
 
     name: str
@@ -224,7 +224,7 @@ def make_jobs(folder: Path, seconds: float) -> Iterator[list[Job]]:
         Job("tag", tag, _hashes, is_redirected=True),
         Job("transfer", transfer, _hashes, is_slow=True),
         Job("evaluate", evaluate, _record_hashes),
-        Job("models pull", pull, _hashes),
+        Job("models pull", pull, _hashes, resumes_from="partial"),
         Job("models import", import_file, _hashes),
         Job("train-generator", train, _weights_hashes, resumes_from="mine.training"),
     ]
