@@ -25,7 +25,7 @@ from tagbox.parallel import job_count
 from tagbox.parallel.engine import Died, Engine, Finished, Progress, ThisProcess
 from tagbox.parallel.parts import Part, parse_part
 from tagbox.parallel.processes import Processes
-from tagbox.parallel.ray_actors import Share, choose_share
+from tagbox.parallel.ray_actors import Resources, choose_resources
 from tagbox.temporary_files import PREFIX
 
 TESTS = Path(__file__).resolve().parent
@@ -278,11 +278,11 @@ def test_what_an_actor_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     small, large = {"CPU": 4.0, "memory": 3e9}, {"CPU": 16.0, "memory": 64e9}
     with_gpu = {"CPU": 8.0, "memory": 64e9, "GPU": 2.0}
-    assert choose_share([{"memory": 1e9}, small, large], True, "auto") == Share(1)
-    assert choose_share([small, large], False, "cpu") == Share(4)
-    assert choose_share([small, with_gpu], True, "auto") == Share(1, gpus=1)
-    assert choose_share([small, with_gpu], True, "cpu") == Share(1)
-    assert [Share(1).fits(each) for each in (small, large, {})] == [3, 16, 0]
-    assert [Share(1, gpus=1).fits(each) for each in (small, with_gpu)] == [0, 2]
+    assert choose_resources([{"memory": 1e9}, small, large], True, "auto") == Resources(1)
+    assert choose_resources([small, large], False, "cpu") == Resources(4)
+    assert choose_resources([small, with_gpu], True, "auto") == Resources(1, gpus=1)
+    assert choose_resources([small, with_gpu], True, "cpu") == Resources(1)
+    assert [Resources(1).fits(each) for each in (small, large, {})] == [3, 16, 0]
+    assert [Resources(1, gpus=1).fits(each) for each in (small, with_gpu)] == [0, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert choose_share([large], True, "cpu") == Share(2)
+    assert choose_resources([large], True, "cpu") == Resources(2)

@@ -97,9 +97,9 @@ def choose_engine(
     jobs: int | None,
     single_threaded: bool,
     device: str,
-    on_ray: bool = False,
-    address: str | None = None,
-    output: Output | None = None,
+    on_ray: bool,
+    address: str | None,
+    output: Output,
 ) -> Engine:
     """Choose what works through recordings: this process, several, or a Ray cluster.
 
@@ -119,10 +119,7 @@ def choose_engine(
     if on_ray:
         if has_pipe:
             raise TagBoxError("--engine ray takes files; leave it out for standard input and named pipes")
-        from tagbox.parallel.ray_actors import RayActors
-
-        tell = output.print_note if output is not None else None
-        return RayActors(address, jobs, single_threaded, device, tell)
+        return ray_engine(jobs, single_threaded, device, address, output)
     # What comes through standard input comes to this process.
     if len(paths) < 2 or has_pipe:
         return ThisProcess()
@@ -132,6 +129,19 @@ def choose_engine(
     from tagbox.parallel.processes import Processes
 
     return Processes(min(count, len(paths)))
+
+
+def ray_engine(
+    jobs: int | None, single_threaded: bool, device: str, address: str | None, output: Output
+) -> Engine:
+    """Return the engine of a Ray cluster; the arguments are those of `choose_engine`.
+
+    Raises:
+        TagBoxError: Ray is not installed, or nobody answers at the address.
+    """
+    from tagbox.parallel.ray_actors import RayActors
+
+    return RayActors(address, jobs, single_threaded, device, output.print_note)
 
 
 def run_batch(

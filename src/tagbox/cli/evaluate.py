@@ -10,7 +10,7 @@ import typer
 
 from tagbox.audio.validation import is_address, require_regular_file
 from tagbox.cli import completion
-from tagbox.cli.batch import choose_engine, is_on_ray
+from tagbox.cli.batch import is_on_ray, ray_engine
 from tagbox.cli.checks import check_folder
 from tagbox.cli.options import Address, Device, EngineOption
 from tagbox.cli.output import Json, Output, Quiet, Verbose, print_error
@@ -142,9 +142,7 @@ def evaluate(
         isinstance(system, TagBoxSystem) and find_method(system.settings.steer).needs_generator
         for system in systems
     )
-    chosen_engine = (
-        choose_engine((), jobs, single_threaded, device, True, address, output) if on_ray else None
-    )
+    chosen_engine = ray_engine(jobs, single_threaded, device, address, output) if on_ray else None
     summary = _run(plan, out, jobs or 1, resume, output, chosen_engine)
     for note in summary.notes:
         output.print_note(note)

@@ -68,7 +68,7 @@ def import_ray() -> Any:
 
 
 @dataclass(frozen=True)
-class Share:
+class Resources:
     """What an actor takes of a machine.
 
     Attributes:
@@ -81,11 +81,11 @@ class Share:
     gpus: int = 0
     memory: int = WORKER_BYTES
 
-    def fits(self, resources: Mapping[str, float]) -> int:
-        """Return how many actors fit on a machine with `resources`, as Ray names them."""
-        counts = [resources.get("CPU", 0) // self.cores, resources.get("memory", 0) // self.memory]
+    def fits(self, machine: Mapping[str, float]) -> int:
+        """Return how many actors fit on `machine`, whose resources have Ray's names."""
+        counts = [machine.get("CPU", 0) // self.cores, machine.get("memory", 0) // self.memory]
         if self.gpus:
-            counts.append(resources.get("GPU", 0) // self.gpus)
+            counts.append(machine.get("GPU", 0) // self.gpus)
         return int(min(counts))
 
     def options(self) -> dict[str, Any]:
@@ -98,7 +98,9 @@ class Share:
         return f"{self.cores} CPU{gpu} and {self.memory / 1e9:.0f} GB of memory"
 
 
-def choose_share(machines: Sequence[Mapping[str, float]], single_threaded: bool, device: str) -> Share:
+def choose_resources(
+    machines: Sequence[Mapping[str, float]], single_threaded: bool, device: str
+) -> Resources:
     """Choose what an actor takes: a GPU where there are some, else a core, or all where they pay.
 
     Args:
@@ -114,8 +116,8 @@ def choose_share(machines: Sequence[Mapping[str, float]], single_threaded: bool,
         cores = int(min((each["CPU"] for each in machines if each.get("CPU", 0) >= 1), default=1))
     has_gpu = any(each.get("GPU", 0) >= 1 for each in machines)
     if has_gpu and device not in ("cpu", "mps"):
-        return Share(cores if are_threads_given() else 1, gpus=1)
-    return Share(cores)
+        return Resources(cores if are_threads_given() else 1, gpus=1)
+    return Resources(cores)
 
 
 class RayActors:
@@ -162,16 +164,16 @@ class RayActors:
         """
         with _connected(self._ray, self._address):
             machines = [each["Resources"] for each in self._ray.nodes() if each["Alive"]]
-            share = choose_share(machines, self._single_threaded, self._device)
-            count = self._count or max(1, sum(map(share.fits, machines)))
-            self._tell(f"Ray: machines {len(machines)}, actors {count}, each with {share}")
-            watch = _Watch(self._ray, share, self._tell)
+            resources = choose_resources(machines, self._single_threaded, self._device)
+            count = self._count or max(1, sum(map(resources.fits, machines)))
+            self._tell(f"Ray: machines {len(machines)}, actors {count}, each with {resources}")
+            watch = _Watch(self._ray, resources, self._tell)
             workers: list[_Actor] = []
-            options = {**share.options(), "max_restarts": 0, "max_task_retries": 0}
+            options = {**resources.options(), "max_restarts": 0, "max_task_retries": 0}
             actor = self._ray.remote(
                 concurrency_groups={WATCH_GROUP: 2}, scheduling_strategy="SPREAD", **options
             )(ActorWork)
-            start = partial(self._start, watch, actor, prepare, share.cores)
+            start = partial(self._start, watch, actor, prepare, resources.cores)
             try:
                 yield from dispatch(
                     Waiting(items, count),
@@ -336,12 +338,12 @@ class _Watch:
 
     Args:
         ray: the package.
-        share: what actors take.
+        resources: what actors take.
         tell: called with a line on what is waited for.
     """
 
-    def __init__(self, ray: Any, share: Share, tell: Callable[[str], None]) -> None:
-        self._ray, self._share, self._tell = ray, share, tell
+    def __init__(self, ray: Any, resources: Resources, tell: Callable[[str], None]) -> None:
+        self._ray, self._resources, self._tell = ray, resources, tell
         self._head = ray.get_runtime_context().gcs_address
         self._began = self._looked = self._answered = time.monotonic()
         self._has_told = False
@@ -378,7 +380,7 @@ class _Watch:
         if not self._has_told and now - self._began > PATIENCE_SECONDS:
             self._has_told = True
             if not any(actor.is_ready for actor in actors):
-                self._tell(f"Ray: waiting for a machine with {self._share} to be free")
+                self._tell(f"Ray: waiting for a machine with {self._resources} to be free")
         self._check_head()
 
     def wait_for_head(self) -> None:
