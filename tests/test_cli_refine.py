@@ -39,21 +39,22 @@ def test_a_result_is_gone_on_from(tmp_path: Path) -> None:
     out = tmp_path / "out"
     violin, manifest = out / "duet/violin.wav", out / "duet/run.json"
     separate = ("separate", tmp_path / "duet.wav", "--tags", "violin", "-o", out, *QUICK)
-    assert run_tagbox(*separate, "--is", "violin:0.5-1")[0] == 0
-    first = violin.read_bytes()
+    assert run_tagbox(*separate, "--plot", "--is", "violin:0.5-1")[0] == 0
+    first, plot = violin.read_bytes(), (out / "duet/plot.png").read_bytes()
     assert json.loads(manifest.read_text())["corrections"] == [
         {"kind": "is", "source": "violin", "start": 0.5, "stop": 1.0, "strength": 1.0}
     ]
 
     assert run_tagbox("refine", out / "duet", "--absent", "violin:0-0.4", "--quiet")[0] == 0
     assert len(json.loads(manifest.read_text())["corrections"]) == 2
+    assert (out / "duet/plot.png").read_bytes() != plot
     corrected = audio.read(violin).samples
     assert not corrected[:, : int(0.4 * 44100)].any() and corrected.any()
     rest = audio.read(out / "duet/residual.wav").samples
     assert float((corrected + rest - recording.samples).abs().max()) < 1e-6
 
     assert run_tagbox("refine", out / "duet", "--undo", "--quiet")[0] == 0
-    assert violin.read_bytes() == first
+    assert violin.read_bytes() == first and (out / "duet/plot.png").read_bytes() == plot
 
     # Nothing changes where a request is wrong.
     (tmp_path / "elsewhere").mkdir()

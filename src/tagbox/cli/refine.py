@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tagbox import corrections as kinds
-from tagbox.cli.finished_runs import MANIFEST_NAME, Request, read_manifest
+from tagbox.cli.finished_runs import MANIFEST_NAME, PLOT_NAME, Request, read_manifest
 from tagbox.cli.marks import AbsentOption, IsOption, NotOption, read_corrections
 from tagbox.cli.options import Device, check_models
 from tagbox.cli.output import Json, Output, Quiet, Verbose
@@ -43,8 +43,8 @@ def refine(
     """Correct a finished result of tagbox separate, and replace its files.
 
     Reads the tags, settings and earlier corrections from RESULT/run.json, adds
-    the new ones, and separates the recording again. The same corrections give
-    the same samples.
+    the new ones, and separates the recording again; a plot is drawn again, too.
+    The same corrections give the same samples.
 
     Examples:
 
@@ -89,7 +89,7 @@ def refine(
         found.duration,
         found.format,
         found.bits,
-        False,
+        found.plot,
         found.residual,
         corrections,
     )
@@ -110,6 +110,7 @@ class _Finished:
     duration: float | None
     format: str
     bits: str | None
+    plot: bool
     corrections: tuple[kinds.Correction, ...]
 
     @classmethod
@@ -139,6 +140,7 @@ class _Finished:
                 duration=source.get("duration"),
                 format=written.get("format", "wav"),
                 bits=written.get("bits"),
+                plot=manifest.get("plot") == PLOT_NAME,
                 corrections=kinds.from_json(manifest.get("corrections", [])),
             )
         except (KeyError, TypeError, AttributeError) as error:

@@ -7,6 +7,7 @@ from tagbox.corrections import to_json
 from tagbox.errors import TagBoxError
 from tagbox.tags.resolve import short_name
 from tagbox.ui.limits import without_folder
+from tagbox.ui.presence import presence_of
 from tagbox.ui.processing import JobResult
 from tagbox.ui.songs import Song
 from tagbox.ui.spectrograms import top_frequency
@@ -58,7 +59,7 @@ def _describe_track(track: Track, result: JobResult | None) -> dict[str, Any]:
             "spectrogram": shown.picture.name,
             "top_frequency": top_frequency(track.rate),
             "tags": _highest(shown.probabilities),
-            "presence": result.presence.get(track.name, ()),
+            "presence": presence_of(result.manifest, track.name),
         }
     return described
 

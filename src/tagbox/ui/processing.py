@@ -24,7 +24,6 @@ from tagbox.presets import Settings
 from tagbox.projects import Project, open_project
 from tagbox.ui import suggestions
 from tagbox.ui.limits import MAX_QUERIES
-from tagbox.ui.presence import Presence, presence_of
 from tagbox.ui.result_files import (
     FORMATS,
     TOO_LOUD,
@@ -112,7 +111,6 @@ class JobResult:
         note: where the files are not of the format that was asked for, why.
         metadata: of the recording.
         project: what corrects the separation, where it can be corrected.
-        presence: by query, where in the recording it is heard.
     """
 
     folder: Path
@@ -122,7 +120,6 @@ class JobResult:
     note: str | None = None
     metadata: Metadata = field(default_factory=lambda: Metadata({}))
     project: Project | None = None
-    presence: Mapping[str, Presence] = field(default_factory=dict)
 
 
 Process = Callable[[JobRequest, Path, OnTracks, OnStep, OnSegment], JobResult]
@@ -157,8 +154,7 @@ def process_separation(
             on_audio = None if settings.mixture == "reconstruction" else add
             result, tracks = _separate_file(request, folder, on_step, on_segment, on_audio)
         on_tracks([mixture, *tracks])
-    heard = presence_of(mixture, request.queries, settings)
-    return draw_result(replace(result, presence=heard), [mixture, *tracks])
+    return draw_result(result, [mixture, *tracks])
 
 
 def process_transfer(

@@ -104,9 +104,9 @@ export class Lane extends EventTarget {
   }
 
   #showPresence() {
-    const windows = this.track.presence ?? [];
-    if (!windows.length) return;
-    this.#presence = whereSound(windows, this.#peaks);
+    const spans = this.track.presence ?? [];
+    if (!spans.length) return;
+    this.#presence = whereSound(spans, this.#peaks);
     this.presence.hidden = false;
     this.presence.setAttribute("aria-label", `${this.track.name} is heard ${describePresence(this.#presence)}`);
     this.presence.title = this.presence.getAttribute("aria-label");
