@@ -48,9 +48,9 @@ programs:
 	  || echo "not here, and not to be installed by this user:$$missing; the tests that need it will be skipped"
 
 # Each test file runs in one of JOBS processes, each with one thread of PyTorch's: two processes with two
-# threads each would wait for one another.
+# threads each would wait for one another. The files come in the order of tests/conftest.py.
 JOBS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed lint
 	$(PYTEST) -m "not slow and not integration"

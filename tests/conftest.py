@@ -29,9 +29,19 @@ INTEGRATION = (
 )  # fmt: skip
 """Files of tests that start programs, servers or browsers, or separate whole recordings."""
 
+LONGEST = (
+    "streaming", "ui", "evaluate_runs", "separation", "pons", "audio", "docs", "robustness", "cli_consoles",
+    "benchmarks", "decoders", "plugin_example", "codecs", "batching", "cli_batches", "rendering", "notebook",
+    "gallery", "cuda_graphs", "weights", "training", "taggers", "installing", "cli_tag", "threads",
+    "text_ears", "ears",
+)  # fmt: skip
+"""Files of tests that take more than 10 s, the longest first."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make check` leaves out."""
+    """Begin with the longest files, so that no process waits long, and mark what `make check` leaves out."""
+    places = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     names = {f"test_{name}" for name in INTEGRATION}
     for item in items:
         if item.path.stem in names:

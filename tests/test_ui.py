@@ -416,19 +416,16 @@ def test_drags_correct_a_song_and_undo_takes_corrections_back(
     opened.goto(f"{site.address}/mixer?song={token}")
     opened.locator("body[data-state=done]").wait_for(state="attached")
     before = tracks()
-    opened.locator(".lane[data-track=violin] .presence[aria-label*='from 0:00.0 to 0:02.0']").wait_for(
-        state="attached"
-    )
+    whole = "[aria-label*='from 0:00.0 to 0:02.0']"
+    opened.locator(f".lane[data-track=violin] .presence{whole}").wait_for(state="attached")
     parts = httpx.get(f"{address}/files/run.json").json()["presence"]["parts"]["violin"]
     shown = httpx.get(address).json()["tracks"][1]["presence"]
-    assert shown == [[0.0, 1.0, parts[0]], [1.0, 2.0, parts[1]]] and min(parts) > 0.1
+    assert shown == [[0.0, 1.0, parts[0]], [1.0, 2.0, parts[1]]]
     drag(opened, ".lane[data-track=violin] .wave", (0.25, 0.5), (0.75, 0.5))
     opened.wait_for_function("mixer.settings.selection !== null")
     press(opened, "#corrections [aria-label='The source does not play in the selection']")
     wait_for_version(2)
-    opened.locator(".lane[data-track=violin] .presence[aria-label*=', from 0:01.']").wait_for(
-        state="attached"
-    )
+    opened.locator(f".lane[data-track=violin] .presence:not({whole})").wait_for(state="attached")
     recording, violin, residual = tracks()
     rate = recording.shape[1] // 2
     assert not violin[:, int(0.6 * rate) : int(1.4 * rate)].any() and violin.any()
