@@ -381,6 +381,10 @@ def test_the_mixer_plays_exports_what_is_heard_and_is_found_as_it_was_left(
     selection = mixer.evaluate("mixer.settings.selection")
     assert selection.pop("track") == "violin"
     assert selection == pytest.approx({"start": SECONDS / 3, "stop": SECONDS * 2 / 3}, abs=0.1)
+    # Its borders are dragged, too.
+    drag(mixer, ".lane[data-track=residual] .wave", (2 / 3, 0.5), (0.9, 0.5))
+    mixer.wait_for_function("mixer.settings.selection.stop > 2.5")
+    assert mixer.evaluate("mixer.settings.selection.start") == pytest.approx(SECONDS / 3, abs=0.1)
     mixer.keyboard.press("l")
     screenshot(mixer, "mixer")
 
@@ -455,6 +459,62 @@ def test_drags_correct_a_song_and_undo_takes_corrections_back(
         refused = httpx.post(f"{address}/corrections", content=body)
         assert refused.status_code == 400 and refused.json()["error"]
     opened.close()
+
+
+def swipe(page: "sync_api.Page", place: str, begin: tuple[float, float], end: tuple[float, float]) -> None:
+    """Move a finger over a place, from one point to another; points are shares of its width and height."""
+    touched = page.locator(place)
+    touched.scroll_into_view_if_needed()
+    box = touched.bounding_box()
+    assert box is not None
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind: str, points: list[tuple[float, float]]) -> None:
+        at = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]} for x, y in points]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    touch("touchStart", [begin])
+    for part in (0.25, 0.5, 0.75, 1.0):
+        touch("touchMove", [tuple(a + part * (b - a) for a, b in zip(begin, end, strict=True))])
+    touch("touchEnd", [])
+    devtools.detach()
+
+
+def test_the_mixer_works_with_a_finger(browser: Any, site: Site, song: Path) -> None:
+    query = {"name": "song.wav", "words": "violin", "duration": "2", "preset": "fast"}
+    answer = httpx.post(f"{site.address}/api/songs", params=query, content=song.read_bytes(), timeout=60)
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    phone.set_default_timeout(TIMEOUT_MS)
+    opened = phone.new_page()
+    opened.goto(f"{site.address}/mixer?song={answer.json()['song']}")
+    opened.locator("body[data-state=done]").wait_for(state="attached")
+    opened.locator(".lane[data-track=violin] canvas.spectrogram[data-shown]").wait_for(state="attached")
+
+    opened.locator("[aria-label='Solo violin']").tap()
+    opened.locator("[aria-label='Solo violin'][aria-pressed=true]").wait_for()
+
+    swipe(opened, ".lane[data-track=violin] .wave", (0.25, 0.5), (0.75, 0.5))
+    opened.wait_for_function("mixer.settings.selection !== null")
+    selection = opened.evaluate("mixer.settings.selection")
+    assert selection.pop("track") == "violin"
+    assert selection == pytest.approx({"start": 0.5, "stop": 1.5}, abs=0.1)
+
+    swipe(opened, ".lane[data-track=violin] .spectrogram", (0.5, 0.8), (1.0, 0.4))
+    opened.wait_for_function("mixer.settings.selection.low > 0")
+    selection = opened.evaluate("mixer.settings.selection")
+    assert selection["start"] == pytest.approx(1.0, abs=0.1) and selection["low"] < selection["high"]
+
+    # A finger that moves up or down scrolls, and selects nothing.
+    before = opened.evaluate("scrollY")
+    swipe(opened, ".lane[data-track=violin] .spectrogram", (0.3, 0.9), (0.3, -2.0))
+    opened.wait_for_function("before => scrollY > before", arg=before)
+    assert opened.evaluate("mixer.settings.selection") == selection
+
+    # The song goes on from where a finger taps.
+    opened.locator(".lane[data-track=violin] .spectrogram").tap(position={"x": 30, "y": 20})
+    opened.wait_for_function("mixer.player.currentTime > 0")
+    screenshot(opened, "mixer-finger")
+    phone.close()
 
 
 def test_several_recordings_have_a_list_and_one_archive(

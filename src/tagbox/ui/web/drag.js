@@ -1,10 +1,11 @@
 // Drags over an element, by mouse, pen or finger, as rectangles of shares of its width and height.
 
-export const DRAG_PIXELS = 5;
+const DRAG_PIXELS = 5;
 
-// Call `onClick(x)` for a press without a drag, `onDrag(rectangle)` at the end of one, `onMove(rectangle)` meanwhile.
-// A finger that moves up or down scrolls the page instead.
-export function watchDrags(target, { onClick, onMove, onDrag }) {
+// Call `onClick(x)` for a press without a drag, `onDrag(rectangle)` at the end of one, `onMove(rectangle)` meanwhile,
+// and `onCancel()` where it comes to nothing: a finger that moves up or down scrolls the page instead. Presses on parts of
+// the target that are themselves dragged, `hasOwnDrag(event)`, are left to them.
+export function watchDrags(target, { onClick, onMove, onDrag, onCancel, hasOwnDrag }) {
   let begin = null;
   const place = (event) => {
     const box = target.getBoundingClientRect();
@@ -19,7 +20,7 @@ export function watchDrags(target, { onClick, onMove, onDrag }) {
     };
   };
   target.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
+    if (event.button || hasOwnDrag(event)) return;
     begin = { ...place(event), clientX: event.clientX, clientY: event.clientY, isDrag: false };
     target.setPointerCapture(event.pointerId);
   });
@@ -34,6 +35,7 @@ export function watchDrags(target, { onClick, onMove, onDrag }) {
     begin = null;
   });
   target.addEventListener("pointercancel", () => {
+    if (begin?.isDrag) onCancel();
     begin = null;
   });
 }

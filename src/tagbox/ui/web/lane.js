@@ -2,7 +2,7 @@
 
 import { request, songAddress } from "./api.js";
 import { button, element, setPressed, slider } from "./dom.js";
-import { DRAG_PIXELS, watchDrags } from "./drag.js";
+import { watchDrags } from "./drag.js";
 import { PEAKS_PER_SECOND, describePresence, drawPresence, whereSound } from "./presence.js";
 import { HIGHEST_DB, LOWEST_DB } from "./settings.js";
 import { Spectrogram, frequencyAt, heightOf } from "./spectrogram.js";
@@ -197,24 +197,27 @@ export class Lane extends EventTarget {
 
   // A drag over the waveform selects a span of time for all lanes; over the spectrogram, one of frequencies, too.
   #connectSelection() {
-    const track = this.track.name;
-    this.regions.enableDragSelection({ color: SELECTION_COLOUR }, DRAG_PIXELS);
-    this.regions.on("region-created", (region) => {
-      if (region.id === SELECTION) return;
-      const selection = { start: region.start, stop: region.end, track };
-      region.remove();
-      this.#settings.set({ selection });
-    });
     this.regions.on("region-updated", ({ start, end }) => {
       this.#settings.set({ selection: { ...this.#settings.selection, start, stop: end } });
     });
-    watchDrags(this.canvas, {
+    watchDrags(this.wave, this.#selecting((rectangle) => this.#spanOf(rectangle)));
+    watchDrags(this.canvas, this.#selecting((rectangle) => ({ ...this.#spanOf(rectangle), ...this.#bandOf(rectangle) })));
+  }
+
+  // What drags and clicks do, where `selectionOf(rectangle)` is selected by a drag.
+  #selecting(selectionOf) {
+    return {
       onClick: (x) => {
         this.#player.currentTime = this.#secondsAt(x);
       },
-      onMove: (rectangle) => this.#drawRectangle(this.#selectionOf(rectangle)),
-      onDrag: (rectangle) => this.#settings.set({ selection: this.#selectionOf(rectangle) }),
-    });
+      onMove: (rectangle) => {
+        this.#drawSpan(selectionOf(rectangle));
+        this.#drawRectangle(selectionOf(rectangle));
+      },
+      onDrag: (rectangle) => this.#settings.set({ selection: selectionOf(rectangle) }),
+      onCancel: () => this.#showSelection(),
+      hasOwnDrag: (event) => event.composedPath().some((each) => each.part?.contains("region-handle")),
+    };
   }
 
   // The time in seconds at a share of the width that is visible.
@@ -223,10 +226,13 @@ export class Lane extends EventTarget {
     return (from + x * (to - from)) * this.#player.duration;
   }
 
-  #selectionOf({ left, right, bottom, top }) {
+  #spanOf({ left, right }) {
+    return { start: this.#secondsAt(left), stop: this.#secondsAt(right), track: this.track.name };
+  }
+
+  #bandOf({ bottom, top }) {
     const highest = this.track.top_frequency;
-    const band = highest ? { low: frequencyAt(bottom, highest), high: frequencyAt(top, highest) } : {};
-    return { start: this.#secondsAt(left), stop: this.#secondsAt(right), track: this.track.name, ...band };
+    return highest ? { low: frequencyAt(bottom, highest), high: frequencyAt(top, highest) } : {};
   }
 
   // The selection over the spectrogram: a rectangle in its own lane, all frequencies in the others.
@@ -249,14 +255,20 @@ export class Lane extends EventTarget {
   }
 
   #showSelection() {
-    const shown = this.regions.getRegions().find((region) => region.id === SELECTION);
     const { selection } = this.#settings;
     this.#drawBand();
-    if (!selection) shown?.remove();
-    else if (!shown) {
-      this.regions.addRegion({ id: SELECTION, start: selection.start, end: selection.stop, color: SELECTION_COLOUR, drag: false });
-    } else if (shown.start !== selection.start || shown.end !== selection.stop) {
-      shown.setOptions({ start: selection.start, end: selection.stop });
-    }
+    if (selection) this.#drawSpan(selection);
+    else this.#shownSpan?.remove();
+  }
+
+  get #shownSpan() {
+    return this.regions.getRegions().find((region) => region.id === SELECTION);
+  }
+
+  // The selection over the waveform, with borders that can be dragged.
+  #drawSpan({ start, stop }) {
+    const shown = this.#shownSpan;
+    if (!shown) this.regions.addRegion({ id: SELECTION, start, end: stop, color: SELECTION_COLOUR, drag: false });
+    else if (shown.start !== start || shown.end !== stop) shown.setOptions({ start, end: stop });
   }
 }
