@@ -23,11 +23,14 @@ from typing import Any
 
 import httpx
 import soundfile
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from tagbox import audio
 
-SIZES = {"desktop": {"width": 1200, "height": 900}, "phone": {"width": 390, "height": 844}}
+SIZES: dict[str, ViewportSize] = {
+    "desktop": {"width": 1200, "height": 900},
+    "phone": {"width": 390, "height": 844},
+}
 TIMEOUT_MS = 600_000
 PLAYED_SECONDS = 15.0
 LATE_MS = 50.0

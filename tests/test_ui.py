@@ -140,8 +140,9 @@ def upload(page: "sync_api.Page", path: Path, tab: str = "separate") -> None:
     clear.or_(chooser).first.wait_for(state="attached")
     if clear.count():
         clear.click()
-        # Else the next to look for a drawing would find that of the recording before.
-        page.locator(f"#{tab}-drawing svg[role=img]").wait_for(state="detached")
+        # Else the next to look for a drawing or a message would find that of the recording before.
+        for shown in ("drawing", "message"):
+            sync_api.expect(page.locator(f"#{tab}-{shown}")).to_have_text("", timeout=TIMEOUT_MS)
     chooser.set_input_files(path)
 
 

@@ -93,7 +93,7 @@ class Actions:
             contents of the drawing, the suggested words, the message, the mixer and the results.
         """
         if recording is None:
-            return EMPTY, _suggestions([]), EMPTY, EMPTY, EMPTY
+            return self.show_nothing()
         path = Path(recording)
         self._context.folder.session(_session_key(request)).uploads.add(path)
         try:
@@ -107,6 +107,10 @@ class Actions:
         drawing = plots.draw_predictions(excerpt.samples, excerpt.rate, predictions)
         note = EMPTY if excerpt.note is None else render_message(f"{excerpt.note}.")
         return drawing, _suggestions(suggestions.suggest_sources(predictions)), note, EMPTY, EMPTY
+
+    def show_nothing(self) -> tuple[Any, ...]:
+        """Clear what `show_recording` shows."""
+        return EMPTY, _suggestions([]), EMPTY, EMPTY, EMPTY
 
     def take_example(self, request: gr.Request, title: str) -> tuple[str, list[str]]:
         """Copy the recording of the example with this title to the page's uploads.

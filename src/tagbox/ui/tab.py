@@ -79,9 +79,8 @@ def _lay_out(spec: TabSpec, context: PageContext) -> TabControls:
 
 
 def _connect(controls: TabControls, actions: Actions, context: PageContext) -> None:
-    show: dict[str, Any] = {
-        "fn": actions.show_recording,
-        "inputs": [controls.recording],
+    recording = controls.recording
+    shows: dict[str, Any] = {
         "outputs": [
             controls.drawing,
             controls.suggested,
@@ -107,12 +106,16 @@ def _connect(controls: TabControls, actions: Actions, context: PageContext) -> N
         "show_progress": "minimal",
         "show_progress_on": [controls.message],
     }
-    recording = controls.recording
-    # "always_last": a recording that arrives while the previous one is still analysed must not be missed.
-    gr.on([recording.upload, recording.stop_recording, recording.clear], trigger_mode="always_last", **show)
+    # Calls are answered one after the other, so that what is shown in the end is of the last one. None may be
+    # left out, and none may be repeated later, as with "always_last", when another recording is there.
+    each: dict[str, Any] = {"trigger_mode": "multiple", **shows}
+    gr.on([recording.upload, recording.stop_recording], actions.show_recording, recording, **each)
+    recording.clear(actions.show_nothing, None, **each)
     controls.start.click(actions.announce, None, job_outputs, **QUIET).then(**run)
     for button in controls.examples:
         taken = button.click(actions.take_example, button, [recording, controls.typed], **QUIET)
-        taken.then(**show).then(actions.announce, None, job_outputs, **QUIET).then(**run)
+        taken.then(actions.show_recording, recording, **shows).then(
+            actions.announce, None, job_outputs, **QUIET
+        ).then(**run)
     controls.stop.click(actions.stop, None, [controls.stop], **QUIET)
     controls.cancel.click(actions.cancel, None, [controls.cancel], **QUIET)
