@@ -55,7 +55,7 @@ def levelled(rows: Audio) -> NDArray[np.int16]:
 
 
 def store(rows: Audio, target: Path) -> None:
-    """Write phrases whole or not at all; those that are silent are left out unless notes are shared."""
+    """Write phrases whole or not at all; silent ones stay, so that shared ones keep their places."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_suffix(".part")
     with beside.open("wb") as file:

@@ -323,7 +323,8 @@ def main() -> None:
         random = np.random.default_rng([7, number])
         target = place(args.bank, singer.maker, "solo singing", f"{FREE}{singer.name}")
         as_it_is = place(args.bank, singer.maker, "solo singing", f"{FREE}{singer.name}-as-it-is")
-        if target.exists() and (together.exists() or number % 2):
+        # A choir needs all singers, those of an earlier sitting too.
+        if target.exists() and together.exists():
             continue
         found = recordings(singer, args.sources)
         if not found:

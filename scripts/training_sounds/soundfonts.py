@@ -4,8 +4,8 @@
 
 What is there already is left, so a run can be stopped and begun again.
 
-Needs: apt-get install fluidsynth fluid-soundfont-gm musescore-general-soundfont-small csound-soundfont
-fluidr3mono-gm-soundfont avldrums.lv2-soundfont. The licences stand in sources.py.
+Needs: apt-get install fluidsynth fluid-soundfont-gm musescore-general-soundfont-small csound-soundfont.
+The licences stand in sources.py.
 """
 
 import argparse

@@ -240,8 +240,12 @@ def collect(folder: Path, instruments: tuple[str, ...]) -> None:
             packed = subprocess.run(
                 ["npm", "pack", "-s", package], check=True, cwd=folder, capture_output=True, text=True
             )
-            with tarfile.open(folder / packed.stdout.strip()) as files:
-                files.extractall(folder / package, filter="data")
+            archive, beside = folder / packed.stdout.strip(), folder / f"{package}.part"
+            shutil.rmtree(beside, ignore_errors=True)
+            with tarfile.open(archive) as files:
+                files.extractall(beside, filter="data")
+            beside.rename(folder / package)
+            archive.unlink()
 
 
 def main() -> None:
