@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tagbox.errors import TagBoxError
-from tagbox.parallel.engine import Progress, Report, Work
-from tagbox.temporary_files import temporary_folder
+from tagbox.parallel.engine import Prepare, Progress, Report, Work
+from tagbox.temporary_files import PREFIX, temporary_folder
 
 
 def prepare_deeds(threads: int | None) -> Work:
@@ -40,3 +41,52 @@ def do_deed(item: tuple[str, Any], report: Report) -> Any:
                 time.sleep(0.05)
     report(Progress("half", 0.5))
     return deed, value, os.getpid()
+
+
+def prepare_to_die_once(prepare: Prepare, recording: str, marker: Path, threads: int | None) -> Work:
+    """Make the work of `prepare`, whose process is killed while it writes the results of `recording`.
+
+    Args:
+        prepare: makes the work, of recordings of a command line.
+        recording: its name without the ending.
+        marker: a file that gets the number of the process, and keeps others from being killed.
+        threads: see `prepare`.
+    """
+
+    def die_once(progress: Progress, report: Report) -> None:
+        if not marker.exists() and any(PREFIX in path for path in _open_files()):
+            marker.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return _steered(prepare(threads), recording, die_once)
+
+
+def prepare_to_hold(prepare: Prepare, recording: str, folder: Path, threads: int | None) -> Work:
+    """Make the work of `prepare`, which comes to no end with `recording`; the arguments are as above.
+
+    A file of the recording's name in `folder` tells that it has begun to write.
+    """
+
+    def hold(progress: Progress, report: Report) -> NoReturn:
+        (folder / recording).touch()
+        while True:
+            report(progress)
+            time.sleep(0.05)
+
+    return _steered(prepare(threads), recording, hold)
+
+
+def _steered(work: Work, recording: str, steer: Callable[[Progress, Report], None]) -> Work:
+    def steered(item: Any, report: Report) -> Any:
+        def told(progress: Progress) -> None:
+            report(progress)
+            if item.path.stem == recording:
+                steer(progress, report)
+
+        return work(item, told)
+
+    return steered
+
+
+def _open_files() -> list[str]:
+    return [os.readlink(each) for each in Path("/proc/self/fd").iterdir() if each.is_symlink()]  # noqa: PTH115
