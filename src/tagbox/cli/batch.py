@@ -16,6 +16,7 @@ from tagbox.cli.recordings import is_pipe
 from tagbox.errors import MachineError, TagBoxError
 from tagbox.parallel.engine import ENGINES, Died, Engine, Prepare, Started, ThisProcess
 from tagbox.parallel.job_count import processes_that_pay
+from tagbox.parallel.storage import Place
 
 MAX_LISTED_FAULTS = 50
 """At the end of a batch."""
@@ -93,13 +94,14 @@ def is_on_ray(engine: str, address: str | None) -> bool:
 
 
 def choose_engine(
-    paths: Sequence[Path],
+    paths: Sequence[Place],
     jobs: int | None,
     single_threaded: bool,
     device: str,
     on_ray: bool,
     address: str | None,
     output: Output,
+    out: Place | None = None,
 ) -> Engine:
     """Choose what works through recordings: this process, several, or a Ray cluster.
 
@@ -111,6 +113,7 @@ def choose_engine(
         on_ray: whether a Ray cluster is asked for.
         address: of the cluster.
         output: of the command, for what is worth knowing of the cluster.
+        out: the folder of the results, where there is one.
 
     Raises:
         TagBoxError: Ray is not installed, or a recording comes through a pipe, which ends at this machine.
@@ -119,7 +122,8 @@ def choose_engine(
     if on_ray:
         if has_pipe:
             raise TagBoxError("--engine ray takes files; leave it out for standard input and named pipes")
-        return ray_engine(jobs, single_threaded, device, address, output)
+        shares_folder = any(isinstance(place, Path) for place in (*paths, out))
+        return ray_engine(jobs, single_threaded, device, address, output, shares_folder)
     # What comes through standard input comes to this process.
     if len(paths) < 2 or has_pipe:
         return ThisProcess()
@@ -132,16 +136,23 @@ def choose_engine(
 
 
 def ray_engine(
-    jobs: int | None, single_threaded: bool, device: str, address: str | None, output: Output
+    jobs: int | None,
+    single_threaded: bool,
+    device: str,
+    address: str | None,
+    output: Output,
+    shares_folder: bool = True,
 ) -> Engine:
     """Return the engine of a Ray cluster; the arguments are those of `choose_engine`.
+
+    `shares_folder` is whether the machines need the folder in which the command was given.
 
     Raises:
         TagBoxError: Ray is not installed, or nobody answers at the address.
     """
     from tagbox.parallel.ray_actors import RayActors
 
-    return RayActors(address, jobs, single_threaded, device, output.print_note)
+    return RayActors(address, jobs, single_threaded, device, output.print_note, shares_folder)
 
 
 def run_batch(
@@ -198,7 +209,7 @@ def run_batch(
     return report
 
 
-def finish_batch(report: BatchReport, output: Output, records: Path | None = None) -> None:
+def finish_batch(report: BatchReport, output: Output, records: Place | None = None) -> None:
     """Print the documents and the faults of a batch, and end the command with its exit code.
 
     Args:

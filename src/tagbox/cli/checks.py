@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tagbox.cli.recordings import is_pipe
 from tagbox.errors import FailedWriteError, UnknownTagError, UnreadableRecordingError, UnwritableOutputError
+from tagbox.parallel.storage import Address, Place
 
 if TYPE_CHECKING:
     from tagbox.free_text import Listeners
@@ -32,7 +33,7 @@ def check_tags(queries: Sequence[str], settings: "Settings") -> "Listeners":
     return choose_listeners(queries, settings)
 
 
-def check_recordings(files: Sequence[Path]) -> None:
+def check_recordings(files: Sequence[Place]) -> None:
     """Check that all `files` can be recordings, before the first of them is processed.
 
     Raises:
@@ -42,11 +43,12 @@ def check_recordings(files: Sequence[Path]) -> None:
 
     check_no_tag_among(files)
     for path in files:
-        if not is_pipe(path):
+        # What comes through a pipe, or is at an address, has to be fetched first.
+        if isinstance(path, Path) and not is_pipe(path):
             require_regular_file(path)
 
 
-def check_no_tag_among(files: Sequence[Path]) -> None:
+def check_no_tag_among(files: Sequence[Place]) -> None:
     """Check that none of several `files` is a tag, in front of which --tags was forgotten.
 
     Raises:
@@ -57,13 +59,17 @@ def check_no_tag_among(files: Sequence[Path]) -> None:
         raise UnreadableRecordingError(forgotten_tag_message(tag))
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Place) -> None:
     """Check that results can go to `folder`: that neither it nor a folder above it is a file or read-only.
 
     Raises:
-        UnwritableOutputError: it is a file.
+        UnwritableOutputError: it is a file, or an address of nothing.
         FailedWriteError: it is read-only.
+        MachineError: storage does not answer.
     """
+    if isinstance(folder, Address):
+        folder.check_writable()
+        return
     existing = next((path for path in (folder, *folder.parents) if path.exists()), None)
     if existing is not None and not existing.is_dir():
         raise UnwritableOutputError(

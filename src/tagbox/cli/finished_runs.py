@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tagbox
 from tagbox.corrections import Correction, to_json
 from tagbox.errors import OutputExistsError
+from tagbox.parallel.storage import Place
 
 if TYPE_CHECKING:
     from tagbox.settings import Settings
@@ -51,7 +52,7 @@ class Request:
     corrections: tuple[Correction, ...] = ()
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
+def read_manifest(folder: Place) -> dict[str, Any] | None:
     """Read run.json in `folder`; None where there is none that can be read."""
     try:
         data = json.loads((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
@@ -60,7 +61,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def is_finished(manifest: Mapping[str, Any], folder: Path, sha256: str, request: Request) -> bool:
+def is_finished(manifest: Mapping[str, Any], folder: Place, sha256: str, request: Request) -> bool:
     """Return whether `folder` holds all that `request` would give for the recording of this SHA-256.
 
     Args:
@@ -80,7 +81,7 @@ def is_finished(manifest: Mapping[str, Any], folder: Path, sha256: str, request:
 
 
 def refuse_or_replace(
-    manifest: Mapping[str, Any] | None, folder: Path, sha256: str, request: Request
+    manifest: Mapping[str, Any] | None, folder: Place, sha256: str, request: Request
 ) -> bool:
     """Return whether what is in `folder` may be replaced: it is of the same command, which did not finish.
 
@@ -113,7 +114,9 @@ def listed_files(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def remove_stale(earlier: Mapping[str, Any] | None, folder: Path, written: Sequence[Path]) -> list[Path]:
+def remove_stale(
+    earlier: Mapping[str, Any] | None, folder: Place, written: Sequence[Path]
+) -> Sequence[Place]:
     """Remove the stems that an earlier run listed and that are not among those `written` now; return them.
 
     Its plot, which shows other stems than those that are there now, goes, too.
@@ -128,6 +131,18 @@ def remove_stale(earlier: Mapping[str, Any] | None, folder: Path, written: Seque
                 path.unlink()
                 removed.append(path)
     return removed
+
+
+def noted_sha256(manifest: Mapping[str, Any] | None, source: Mapping[str, str]) -> str | None:
+    """Return the SHA-256 that an earlier run noted of a recording on storage, if that is still the same one.
+
+    Args:
+        manifest: of the earlier run.
+        source: what is known of where the recording is: its address and version.
+    """
+    noted = (manifest or {}).get("input")
+    is_same = isinstance(noted, dict) and all(noted.get(name) == value for name, value in source.items())
+    return noted.get("sha256") if isinstance(noted, dict) and is_same else None
 
 
 def _stems(tags: Mapping[str, Any]) -> list[str]:

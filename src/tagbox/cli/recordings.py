@@ -1,4 +1,4 @@
-"""Find the recordings that a command line names: files, folders, quoted wildcards, pipes."""
+"""Find the recordings that a command line names: files, folders, quoted wildcards, pipes, addresses."""
 
 import glob
 import itertools
@@ -16,6 +16,7 @@ from tagbox.atomic_files import failed_write
 from tagbox.audio.validation import is_address, is_recording_name
 from tagbox.cli.console import is_terminal
 from tagbox.errors import TagBoxError, UnreadableRecordingError
+from tagbox.parallel.storage import Address, Place, as_place, fetched
 from tagbox.temporary_files import PREFIX, temporary_folder
 
 STANDARD_INPUT = "-"
@@ -31,15 +32,15 @@ class NamedRecording:
     """A recording that a command line names.
 
     Attributes:
-        path: of the file or named pipe; `STANDARD_INPUT` for standard input.
+        path: of the file or named pipe; `STANDARD_INPUT` for standard input; or an address on storage.
         folder: for its results, below the folder of all results.
     """
 
-    path: Path
+    path: Place
     folder: PurePath
 
 
-def find_recordings(inputs: Sequence[Path], out: Path | None = None) -> list[NamedRecording]:
+def find_recordings(inputs: Sequence[Path], out: Place | None = None) -> list[NamedRecording]:
     """Find the recordings that `inputs` name, each once, and give each a folder for its results.
 
     A folder stands for all recordings in it and below, a name with wildcards for what it matches, if no file
@@ -52,12 +53,12 @@ def find_recordings(inputs: Sequence[Path], out: Path | None = None) -> list[Nam
 
     Raises:
         UnreadableRecordingError: a folder holds no recording, or nothing matches a wildcard.
-        TagBoxError: two recordings would share a folder.
+        TagBoxError: two recordings would share a folder, or storage cannot be read.
     """
-    names: dict[Path, tuple[Path, PurePath]] = {}
+    names: dict[Place, tuple[Place, PurePath]] = {}
     for given in inputs:
-        for path, name in _expand(given, out):
-            names.setdefault(path.absolute(), (path, name))
+        for path, name in _expand(as_place(given), out):
+            names.setdefault(path if isinstance(path, Address) else path.absolute(), (path, name))
     folders = {key: result_folder(name) for key, (_, name) in names.items()}
     # song.wav and song.mp3 in one folder keep their endings.
     shared = _repeated(folders.values())
@@ -70,6 +71,20 @@ def find_recordings(inputs: Sequence[Path], out: Path | None = None) -> list[Nam
             "share a folder; separate them one at a time, or give the folder above them"
         )
     return [NamedRecording(names[key][0], folder) for key, folder in folders.items()]
+
+
+def expand_addresses(files: Sequence[Path]) -> list[Place]:
+    """Return `files` with the recordings at those that are addresses, of files, folders or with wildcards.
+
+    Raises:
+        TagBoxError: storage cannot be read, or has no recordings there.
+    """
+    places = [as_place(each) for each in files]
+    found = [
+        [path for path, _ in _expand_address(place, None)] if isinstance(place, Address) else [place]
+        for place in places
+    ]
+    return [each for group in found for each in group]
 
 
 def result_folder(name: PurePath) -> PurePath:
@@ -91,22 +106,28 @@ def safe_path(path: PurePath) -> PurePath:
     return PurePath(*(part for part in path.parts if part not in UNSAFE_PARTS and part != path.anchor))
 
 
-def is_pipe(path: Path) -> bool:
+def is_pipe(path: Place) -> bool:
     """Return whether `path` is standard input or a named pipe."""
     try:
-        return str(path) == STANDARD_INPUT or path.is_fifo()
+        return str(path) == STANDARD_INPUT or (isinstance(path, Path) and path.is_fifo())
     except OSError:
         return False
 
 
 @contextmanager
-def spooled(path: Path) -> Iterator[Path]:
-    """Yield the path of a file with what comes through a pipe, removed at the end; any other path as it is.
+def spooled(path: Place) -> Iterator[Path]:
+    """Yield the path of a file with what comes through a pipe or is at an address, removed at the end.
+
+    Any other path is yielded as it is.
 
     Raises:
-        UnreadableRecordingError: standard input is a terminal or closed, or the pipe cannot be read.
+        UnreadableRecordingError: standard input is a terminal or closed, or what is named cannot be read.
         FailedWriteError: the disk for temporary files is full.
     """
+    if isinstance(path, Address):
+        with fetched(path) as copy:
+            yield copy
+        return
     if not is_pipe(path):
         yield path
         return
@@ -131,15 +152,50 @@ def spooled(path: Path) -> Iterator[Path]:
         raise failed_write(folder, error) from error
 
 
-def as_named(error: TagBoxError, spool: Path, path: Path) -> str:
+def as_named(error: TagBoxError, spool: Place, path: Place) -> str:
     """Return an error's message about `path`, which was read from `spool`, with the name that was given."""
     message = str(error).replace(str(spool), str(path))
     names_it = str(path) in message or path.name in message
     return message if names_it else f"{path}: {message}"
 
 
-def _expand(given: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
+def _expand(given: Place, out: Place | None) -> Iterator[tuple[Place, PurePath]]:
     """Yield the recordings that `given` stands for, and the names that decide where their results go."""
+    if isinstance(given, Address):
+        yield from _expand_address(given, out if isinstance(out, Address) else None)
+    else:
+        yield from _expand_path(given, out if isinstance(out, Path) else None)
+
+
+def _expand_address(given: Address, out: Address | None) -> Iterator[tuple[Address, PurePath]]:
+    """Yield the recordings at an address, named as those of a folder, or of a path with wildcards."""
+    known = given.info()
+    if known is None and glob.has_magic(given.text):
+        base = list(itertools.takewhile(lambda part: not glob.has_magic(part), given.text.split("/")))
+        found = [(each, PurePath(*each.text.split("/")[len(base) :])) for each in given.matches()]
+        fault = f"no recording matches {given}; check the spelling and the folder"
+    elif known is not None and known["type"] == "directory":
+        found = given.below()
+        fault = f"{given} is a folder without recordings in it; give files, such as {given}/song.wav"
+    else:
+        # Where it is missing, that is told when its turn comes.
+        yield given, PurePath(given.name)
+        return
+    excluded = None if out is None else f"{out}/"
+    recordings = [
+        (path, name)
+        for path, name in found
+        if is_recording_name(name.name)
+        and not name.name.startswith((PREFIX, APPLE_DOUBLE_PREFIX))
+        and not any(folder.startswith(".") for folder in name.parts[:-1])
+        and not (excluded is not None and path.text.startswith(excluded))
+    ]
+    if not recordings:
+        raise UnreadableRecordingError(fault)
+    yield from recordings
+
+
+def _expand_path(given: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
     if str(given) == STANDARD_INPUT:
         yield given, PurePath(STANDARD_INPUT_NAME)
     elif given.is_dir():

@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tagbox.cli.output import Output
+from tagbox.parallel.storage import Place
 
 STOPPED = {
     "interrupted": "stopped by Ctrl-C; the best result so far is written",
@@ -17,7 +17,7 @@ STOPPED = {
 """Why a run ended before its last step, in words."""
 
 
-def report_run(output: Output, manifest: Mapping[str, Any], written: Sequence[Path]) -> None:
+def report_run(output: Output, manifest: Mapping[str, Any], written: Sequence[Place]) -> None:
     """Print what the manifest of a run says, and the files that were `written`."""
     for run in manifest["runs"]:
         _report_early_end(output, run)

@@ -57,10 +57,11 @@ from tagbox.cli.options import (
     overrides_from,
 )
 from tagbox.cli.output import Json, Output, Quiet, Verbose
-from tagbox.cli.recordings import find_recordings, is_pipe
+from tagbox.cli.recordings import find_recordings
 from tagbox.errors import TagBoxError
 from tagbox.methods.registry import find_method
 from tagbox.parallel.parts import parse_part
+from tagbox.parallel.storage import as_place
 from tagbox.tags.query import split_instrumental
 
 
@@ -153,7 +154,10 @@ def separate(
     printer = Output(quiet, verbose, json, to_stdout)
     _check_destination(out, to_stdout, printer, plot, format, tags, inputs)
     check_no_tag_among(inputs)
-    recordings = find_recordings(inputs, out)
+    place = None if out is None else as_place(out)
+    recordings = find_recordings(inputs, place)
+    if to_stdout and len(recordings) > 1:
+        raise TagBoxError(f"--stdout writes one source of one recording, and {inputs[0]} is several; give -o")
     chosen_part = None if part is None else parse_part(part)
     on_ray = is_on_ray(engine, address)
     is_one = len(recordings) == 1 and chosen_part is None
@@ -164,8 +168,8 @@ def separate(
             raise TagBoxError("--part needs a folder for the results; give -o")
         recordings = chosen_part.of(recordings)
         printer.print_note(f"part {chosen_part}: {len(recordings)} recordings")
-    if out is not None:
-        check_folder(out)
+    if place is not None:
+        check_folder(place)
     queries, instrumental = split_instrumental(tags)
     given = given_overrides(context.params, preset)
     listeners = check_tags(queries, dataclasses.replace(presets.find(preset).settings, **given))
@@ -174,7 +178,7 @@ def separate(
         raise TagBoxError(
             "corrections are of one recording; give one, not several, with --is, --not or --absent"
         )
-    if not is_batch and not is_pipe(recordings[0].path):
+    if not is_batch:
         check_recordings([recordings[0].path])
 
     from tagbox.audio.files import FORMATS, check_bit_depth
@@ -204,7 +208,7 @@ def separate(
         "corrections": corrections,
         **overrides,
     }
-    if out is None:
+    if place is None:
         if on_ray:
             raise TagBoxError("--stdout is written by this machine; leave --engine out, or give -o")
         separate_to_stdout(recordings[0], instrumental or tags[0], arguments, printer)
@@ -214,9 +218,9 @@ def separate(
     )
     single_threaded = not find_method(settings.steer).needs_generator
     paths = [each.path for each in recordings]
-    chosen_engine = choose_engine(paths, jobs, single_threaded, device, on_ray, address, printer)
-    records = records_path(out, chosen_part) if is_batch else None
-    work = SeparateRecordings(out, request, arguments, printer, is_batch)
+    chosen_engine = choose_engine(paths, jobs, single_threaded, device, on_ray, address, printer, place)
+    records = records_path(place, chosen_part) if is_batch else None
+    work = SeparateRecordings(place, request, arguments, printer, is_batch)
     separate_all(recordings, work, chosen_engine, records)
 
 

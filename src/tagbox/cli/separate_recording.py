@@ -17,23 +17,25 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tagbox.cli.batch import Outcome, finish_batch, run_batch
-from tagbox.cli.batch_records import append_record
+from tagbox.cli.batch_records import recording_to
 from tagbox.cli.finished_runs import (
     MANIFEST_NAME,
     PLOT_NAME,
     Request,
     is_finished,
     listed_files,
+    noted_sha256,
     read_manifest,
     refuse_or_replace,
     remove_stale,
 )
 from tagbox.cli.options import EXIT_CODES
 from tagbox.cli.output import Output, print_error
-from tagbox.cli.recordings import NamedRecording, as_named, spooled
+from tagbox.cli.recordings import NamedRecording, as_named, is_pipe, spooled
 from tagbox.cli.run_report import peak_memory, report_run
 from tagbox.errors import MachineError, TagBoxError
 from tagbox.parallel.engine import Engine, Progress, Report, Work
+from tagbox.parallel.storage import Address, Place, results_folder
 
 if TYPE_CHECKING:
     from tagbox.methods.task import Task
@@ -48,14 +50,14 @@ class SeparateRecordings:
     """Separates recordings into folders below one folder; an `engine.Prepare`.
 
     Attributes:
-        out: the folder of all results.
+        out: the folder of all results, or its address on storage.
         request: what is asked for.
         arguments: of `tagbox.separate_file`.
         output: of the command.
         is_batch: whether what is printed is collected, because other recordings are worked on as well.
     """
 
-    out: Path
+    out: Place
     request: Request
     arguments: Mapping[str, Any]
     output: Output
@@ -103,7 +105,7 @@ def separate_all(
     recordings: Sequence[NamedRecording],
     work: SeparateRecordings,
     engine: Engine,
-    records: Path | None = None,
+    records: Place | None = None,
 ) -> None:
     """Separate `recordings`; of a batch, tell the file of records what became of each.
 
@@ -111,21 +113,14 @@ def separate_all(
         TagBoxError: the only recording failed.
         typer.Exit: some of several failed, Ctrl-C was pressed, or a loss was not a finite number.
     """
-    fails_to_record = False
-
-    def record(index: int, outcome: Outcome) -> None:
-        nonlocal fails_to_record
-        if records is None or outcome.of_earlier_run or fails_to_record:
-            return
-        try:
-            append_record(records, describe_outcome(recordings[index], outcome))
-        except TagBoxError as error:
-            # The recordings themselves are what matters.
-            fails_to_record = True
-            print_error(f"{error}; what becomes of the recordings is only printed")
-
     names = [str(each.path) for each in recordings]
-    report = run_batch(names, recordings, work, engine, work.output, record, is_batch=work.is_batch)
+    with recording_to(records, print_error) as tell:
+
+        def record(index: int, outcome: Outcome) -> None:
+            if not outcome.of_earlier_run:
+                tell(describe_outcome(recordings[index], outcome))
+
+        report = run_batch(names, recordings, work, engine, work.output, record, is_batch=work.is_batch)
     finish_batch(report, work.output, records)
 
 
@@ -191,13 +186,20 @@ def _separate(
 ) -> Outcome:
     """Separate a recording, or find that it is done; a fault is told by the outcome."""
     output = options.output.collecting() if options.is_batch else options.output
-    spool = recording.path
+    spool: Place = recording.path
+    place = options.out / recording.folder
     began = time.monotonic()
     fault, unexpected = None, None
     try:
-        with spooled(recording.path) as spool:
-            folder = options.out / recording.folder
-            outcome = _separate_unless_done(options, models, recording, spool, folder, output, report)
+        source = _source(recording.path, place)
+        done = _find_done_on_storage(options, recording, source, place, output)
+        if done is not None:
+            outcome = done
+        else:
+            with spooled(recording.path) as spool:
+                outcome = _separate_unless_done(
+                    options, models, recording, source, spool, place, output, report
+                )
     except TagBoxError as error:
         fault = type(error)(as_named(error, spool, recording.path))
     except Exception as error:
@@ -230,12 +232,38 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
+def _find_done_on_storage(
+    options: SeparateRecordings,
+    recording: NamedRecording,
+    source: Mapping[str, str],
+    place: Place,
+    output: Output,
+) -> Outcome | None:
+    """Return that the recording at an address is done, where that is known without fetching it."""
+    if not isinstance(recording.path, Address) or options.arguments["force"]:
+        return None
+    earlier = read_manifest(place)
+    sha256 = noted_sha256(earlier, source)
+    if earlier is None or sha256 is None or not is_finished(earlier, place, sha256, options.request):
+        return None
+    return _done_already(recording, earlier, place, output)
+
+
+def _done_already(
+    recording: NamedRecording, earlier: Mapping[str, Any], place: Place, output: Output
+) -> Outcome:
+    output.print_result(f"done already: {recording.path} (in {place}; --force does it again)")
+    written = [str(place / name) for name in listed_files(earlier)]
+    return Outcome({"written": written, "done_already": True, **earlier}, of_earlier_run=True)
+
+
 def _separate_unless_done(
     options: SeparateRecordings,
     models: _Models,
     recording: NamedRecording,
+    source: Mapping[str, str],
     path: Path,
-    folder: Path,
+    place: Place,
     output: Output,
     report: Report,
 ) -> Outcome:
@@ -243,35 +271,48 @@ def _separate_unless_done(
 
     request, arguments = options.request, options.arguments
     require_regular_file(path)
-    earlier = read_manifest(folder)
+    earlier = read_manifest(place)
     force = bool(arguments["force"])
-    if not force and (folder / MANIFEST_NAME).exists():
+    if not force and (place / MANIFEST_NAME).exists():
         sha256 = fingerprint(path)
-        if earlier is not None and is_finished(earlier, folder, sha256, request):
-            output.print_result(f"done already: {recording.path} (in {folder}; --force does it again)")
-            written = [folder / name for name in listed_files(earlier)]
-            document = {"written": [str(each) for each in written], "done_already": True, **earlier}
-            return Outcome(document, of_earlier_run=True)
-        force = refuse_or_replace(earlier, folder, sha256, request)
+        if earlier is not None and is_finished(earlier, place, sha256, request):
+            return _done_already(recording, earlier, place, output)
+        force = refuse_or_replace(earlier, place, sha256, request)
     if request.plot:
         _check_plot_length(path, request.start, request.duration)
     more = {"force": force, "task": models.load()} if options.is_batch else {"force": force}
-    result = _run(path, folder, {**arguments, **more}, output, report if options.is_batch else None)
-    written = list(result.paths)
-    for stale in remove_stale(earlier, folder, written):
-        output.print_note(f"removed {stale}, of an earlier run")
-    if request.plot:
-        from tagbox.atomic_files import write_json
-        from tagbox.plots import save_separation
+    with results_folder(place, MANIFEST_NAME) as folder:
+        result = _run(path, folder, {**arguments, **more}, output, report if options.is_batch else None)
+        written = list(result.paths)
+        for stale in remove_stale(earlier, place, written):
+            output.print_note(f"removed {stale}, of an earlier run")
+        plots = {}
+        if request.plot:
+            from tagbox.plots import save_separation
 
-        written.append(save_separation(result.read(), folder / PLOT_NAME, force))
-        # Listed, so that a later run knows whose it is.
-        result = dataclasses.replace(result, manifest={**result.manifest, "plot": PLOT_NAME})
-        write_json(result.manifest, folder / MANIFEST_NAME, force=True)
+            written.append(save_separation(result.read(), folder / PLOT_NAME, force))
+            # Listed, so that a later run knows whose it is.
+            plots = {"plot": PLOT_NAME}
+        if plots or source:
+            from tagbox.atomic_files import write_json
+
+            known = {**result.manifest["input"], **source}
+            result = dataclasses.replace(result, manifest={**result.manifest, "input": known, **plots})
+            write_json(result.manifest, folder / MANIFEST_NAME, force=True)
+    places = [place / each.name for each in written]
     print_notes(path, result.manifest, result.note, output)
-    report_run(output, result.manifest, written)
-    document = {"written": [str(each) for each in written], **result.manifest}
+    report_run(output, result.manifest, places)
+    document = {"written": [str(each) for each in places], **result.manifest}
     return Outcome(document, stopped=result.stopped)
+
+
+def _source(recording: Place, place: Place) -> dict[str, str]:
+    """Return what run.json is to say of where the recording is, where that or the results are on storage."""
+    if isinstance(recording, Address):
+        return {"found_at": str(recording), "version": recording.version()}
+    if isinstance(place, Address) and not is_pipe(recording):
+        return {"found_at": str(recording.absolute())}
+    return {}
 
 
 def _run(

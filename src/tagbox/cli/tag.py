@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +12,10 @@ from tagbox.cli.checks import check_recordings
 from tagbox.cli.console import is_terminal
 from tagbox.cli.options import Address, Device, EngineOption, Input, Jobs, PartOption, Start
 from tagbox.cli.output import Json, Output, Quiet, Verbose
+from tagbox.cli.recordings import expand_addresses
 from tagbox.errors import TagBoxError
 from tagbox.parallel.parts import parse_part
+from tagbox.parallel.storage import Place
 from tagbox.settings import CHOICES
 from tagbox.taggers.names import TaggerName
 
@@ -109,8 +110,9 @@ def tag(
     if padding not in CHOICES["padding"]:
         raise TagBoxError(f"--padding cannot be {padding!r}; choose {' or '.join(CHOICES['padding'])}")
     on_ray = is_on_ray(engine, address)
-    if len(files) == 1 and not on_ray:
-        check_recordings(files)
+    places = expand_addresses(files)
+    if len(places) == 1 and not on_ray:
+        check_recordings(places)
 
     from rich.console import Console
 
@@ -119,8 +121,8 @@ def tag(
     count = top or (DEFAULT_COUNT_OVER_TIME if over_time else DEFAULT_COUNT)
     console = Console(highlight=False, soft_wrap=not is_terminal(sys.stdout), quiet=not output.prints_text)
     chosen_part = None if part is None else parse_part(part)
-    files = files if chosen_part is None else chosen_part.of(files)
-    is_batch = len(files) > 1 or chosen_part is not None or on_ray
+    places = places if chosen_part is None else chosen_part.of(places)
+    is_batch = len(places) > 1 or chosen_part is not None or on_ray
     work = TagRecordings(
         tuple(names), words, device, padding, start, duration, count, over_time, output, is_batch
     )
@@ -134,12 +136,12 @@ def tag(
         tagged[index] = outcome.value
         while position in tagged:
             if (ready := tagged.pop(position)) is not None:
-                _print_predictions(console, files[position], ready, count, over_time)
+                _print_predictions(console, places[position], ready, count, over_time)
             position += 1
 
-    chosen_engine = choose_engine(files, jobs, True, device, on_ray, address, output)
-    given = [str(file) for file in files]
-    report = run_batch(given, files, work, chosen_engine, output, print_in_order, is_batch)
+    chosen_engine = choose_engine(places, jobs, True, device, on_ray, address, output)
+    given = [str(place) for place in places]
+    report = run_batch(given, places, work, chosen_engine, output, print_in_order, is_batch)
     finish_batch(report, output)
 
 
@@ -169,7 +171,7 @@ def tagger_names(taggers: Sequence[str] | None, data: Sequence[str] | None) -> l
 
 def _print_predictions(
     console: "Console",
-    path: Path,
+    path: Place,
     recording: "TaggedRecording",
     count: int,
     over_time: bool,

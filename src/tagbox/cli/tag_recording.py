@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tagbox.cli.batch import Outcome
@@ -13,6 +12,7 @@ from tagbox.cli.progress import ProgressDisplay, time_left
 from tagbox.cli.recordings import as_named, spooled
 from tagbox.errors import TagBoxError
 from tagbox.parallel.engine import Progress, Report, Work
+from tagbox.parallel.storage import Place
 from tagbox.taggers.names import TaggerName
 
 if TYPE_CHECKING:
@@ -104,14 +104,14 @@ class _TaggingReporter(ProgressDisplay):
             self.show(f"{share:.0%} tagged{left}", share, 1.0)
 
 
-def _tag(options: TagRecordings, taggers: "Sequence[Tagger]", path: Path, report: Report) -> Outcome:
+def _tag(options: TagRecordings, taggers: "Sequence[Tagger]", path: Place, report: Report) -> Outcome:
     """Tag a recording; a fault is told by the outcome."""
     from tagbox import audio
     from tagbox.tagging import predict_windows
 
     output = options.output.collecting() if options.is_batch else options.output
     began = time.monotonic()
-    file = path
+    file: Place = path
     try:
         with spooled(path) as file:
             recording = audio.read(file, options.start, options.duration)
@@ -137,7 +137,7 @@ def _tag(options: TagRecordings, taggers: "Sequence[Tagger]", path: Path, report
 
 
 def _document(
-    path: Path, recording: "Audio", predictions: "Sequence[TagPredictions]", count: int, over_time: bool
+    path: Place, recording: "Audio", predictions: "Sequence[TagPredictions]", count: int, over_time: bool
 ) -> dict[str, Any]:
     """Describe the tags of a recording for --json."""
     from tagbox.tagging import average_by_vocabulary

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tagbox.kernels.threads import available_cores
+from tagbox.parallel.storage import Place, size_of
 
 MIN_BYTES_PER_PROCESS = 1_000_000
 """Of recordings: a minute of mp3, or 6 s of wav."""
@@ -19,7 +20,7 @@ WORKER_BYTES = 1_000_000_000
 MAX_PROCESSES = 64
 
 
-def processes_that_pay(files: Iterable[Path], single_threaded: bool, device: str = "auto") -> int:
+def processes_that_pay(files: Iterable[Place], single_threaded: bool, device: str = "auto") -> int:
     """Return how many processes pay for `files`.
 
     Args:
@@ -33,7 +34,7 @@ def processes_that_pay(files: Iterable[Path], single_threaded: bool, device: str
     count = total = 0
     for path in files:
         with suppress(OSError):
-            total += path.stat().st_size
+            total += size_of(path)
         count += 1
         if min(count, total // MIN_BYTES_PER_PROCESS) >= most:
             return most

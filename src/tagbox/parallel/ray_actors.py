@@ -131,6 +131,7 @@ class RayActors:
         single_threaded: whether the method computes on one thread.
         device: as given on the command line.
         tell: called with a line on what the cluster has, and what is waited for.
+        shares_folder: whether the machines need the folder in which the command was given.
 
     Raises:
         TagBoxError: Ray is not installed, or nobody answers at the address.
@@ -143,6 +144,7 @@ class RayActors:
         single_threaded: bool = True,
         device: str = "auto",
         tell: Callable[[str], None] | None = None,
+        shares_folder: bool = True,
     ) -> None:
         self._ray = import_ray()
         head = address or os.environ.get("RAY_ADDRESS") or ""
@@ -153,6 +155,7 @@ class RayActors:
             )
         self._address, self._count = address, count
         self._single_threaded, self._device, self._tell = single_threaded, device, tell or _ignore
+        self._shares_folder = shares_folder
 
     def run(self, prepare: Prepare, items: Iterable[Any], on_progress: OnProgress) -> Events:
         """Do `items`, numbered from 0, and yield what happens; closing the iterator ends all actors.
@@ -191,7 +194,8 @@ class RayActors:
     def _start(self, watch: "_Watch", actor: Any, prepare: Prepare, threads: int) -> "_Actor":
         watch.wait_for_head()
         handle = actor.remote()
-        ready = handle.prepare.remote(prepare, threads, str(Path.cwd()), tagbox.__version__)
+        folder = (str(Path.cwd()), self._shares_folder)
+        ready = handle.prepare.remote(prepare, threads, *folder, tagbox.__version__)
         return _Actor(self._ray, handle, ready, self._tell)
 
 
@@ -204,13 +208,16 @@ class ActorWork:
         self._progress: tuple[int, Progress] | None = None
         self._is_ending = False
 
-    def prepare(self, prepare: Prepare, threads: int, folder: str, version: str) -> tuple[str, Any]:
+    def prepare(
+        self, prepare: Prepare, threads: int, folder: str, needs_folder: bool, version: str
+    ) -> tuple[str, Any]:
         """Load what all items share.
 
         Args:
             prepare: makes the work.
             threads: on which it may compute.
             folder: in which the command was given, and which relative paths are of.
+            needs_folder: whether it has to be there.
             version: of the package there.
         """
         limit_spinning()
@@ -225,9 +232,10 @@ class ActorWork:
             try:
                 os.chdir(folder)
             except OSError as error:
-                raise MachineError(
-                    f"{host} has no folder {folder}; give the command in a folder that all machines share"
-                ) from error
+                if needs_folder:
+                    raise MachineError(
+                        f"{host} has no folder {folder}; give the command in a folder that all machines share"
+                    ) from error
             self._work = prepare(threads)
         except Exception as error:
             return "raised", _with_traceback(error)
