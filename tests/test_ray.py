@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,12 @@ import numpy as np
 import pytest
 import soundfile
 
+import tagbox
 from cli_runner import StartProgram, run_tagbox
+from parallel_work import prepare_deeds
 from ray_cluster import ENVIRONMENT, cluster_of_two
+from s3_server import S3Server, s3_server
+from tagbox.parallel.ray_actors import ActorWork
 from tagbox.temporary_files import PREFIX
 
 if importlib.util.find_spec("ray") is None:
@@ -36,9 +40,19 @@ TAGBOX = (sys.executable, "-m", "tagbox")
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server | None]:
+    """A server of S3, which the actors find by their environment; None where there can be none."""
+    if not all(map(importlib.util.find_spec, ("s3fs", "moto", "flask_cors"))):
+        yield None
+        return
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def address(server: S3Server | None) -> Iterator[str]:
     """The address of a cluster."""
-    with cluster_of_two() as cluster:
+    with cluster_of_two(server.environment if server else {}) as cluster:
         yield cluster.address
 
 
@@ -54,12 +68,14 @@ def music(tmp_path: Path) -> Path:
     return folder
 
 
-def run(*command: object, folder: Path | None = None) -> tuple[int, str, str]:
+def run(
+    *command: object, folder: Path | None = None, environment: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
     """Run a program that uses the cluster: exit code, standard output, standard error."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=folder,
-        env={**os.environ, **ENVIRONMENT},
+        env={**os.environ, **ENVIRONMENT, **(environment or {})},
         timeout=DEADLINE_SECONDS,
         capture_output=True,
         text=True,
@@ -123,6 +139,45 @@ def test_songs_are_done_once_and_whole_when_an_actor_is_killed(
     for path in paths:
         twin = out / path.relative_to(tmp_path / "one")
         np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(twin)[0])
+
+
+@pytest.mark.slow
+def test_recordings_and_results_on_storage(
+    address: str, server: S3Server | None, music: Path, tmp_path: Path
+) -> None:
+    if server is None:
+        pytest.skip("s3fs or moto is not installed (pip install s3fs moto[s3] flask flask-cors)")
+    server.make_bucket("songs")
+    for name in ("0.wav", "1.wav"):
+        server.put(f"songs/in/{name}", (music / name).read_bytes())
+    server.put("songs/in/2.wav", b"no recording")
+    words = (
+        "separate",
+        "s3://songs/in",
+        *OPTIONS,
+        "-o",
+        "s3://songs/out",
+        "--engine",
+        "ray",
+        "--address",
+        address,
+    )
+    code, _, err = run(*TAGBOX, *words, folder=tmp_path, environment=server.environment)
+    assert code == 2 and "1 of 3 recordings failed" in err and "s3://songs/in/2.wav" in err, err
+    code, out, err = run(*TAGBOX, *words, "--json", folder=tmp_path, environment=server.environment)
+    done = [each for each in json.loads(out) if each.get("done_already")]
+    assert [each["written"][0] for each in done] == [
+        "s3://songs/out/0/violin.wav",
+        "s3://songs/out/1/violin.wav",
+    ]
+
+
+def test_actors_need_a_folder_only_where_paths_are_given(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none")
+    arguments = (prepare_deeds, 1, missing)
+    assert ActorWork().prepare(*arguments, False, tagbox.__version__) == ("ready", None)
+    kind, error = ActorWork().prepare(*arguments, True, tagbox.__version__)
+    assert kind == "raised" and missing in str(error)
 
 
 @pytest.mark.slow

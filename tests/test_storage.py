@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import soundfile
 
 from cli_runner import assert_refused, run_tagbox
 from s3_server import S3Server, s3_server
+from tagbox.parallel import storage
 from tagbox.parallel.storage import Address
 
 s3fs = pytest.importorskip("s3fs", reason="s3fs is not installed (pip install 'tagbox[s3]')")
@@ -226,7 +228,15 @@ def test_tags_of_recordings(s3: S3Server, bucket: str, songs: dict[str, bytes], 
     assert tagged[0]["mean"] == here[0]["mean"]
     assert_refused(run_tagbox("tag", f"s3://{bucket}/none.wav"), f"there is no file s3://{bucket}/none.wav")
     assert_refused(run_tagbox("tag", f"s3://{bucket}/*.mp3"), "no recording matches")
-    assert_refused(run_tagbox("tag", f"s3://{bucket}/", "--top", 0), "--top")
+
+
+def test_other_commands_take_files_only(tmp_path: Path) -> None:
+    """An address is never taken for a path of this machine."""
+    assert_refused(run_tagbox("refine", "s3://songs/out/one", "--undo"), "one")
+    assert_refused(
+        run_tagbox("transfer", "s3://songs/one.wav", "--tags", "violin", "-o", tmp_path), "address"
+    )
+    assert_refused(run_tagbox("example", "s3://songs/duet.flac"), "s3://songs is an address")
 
 
 def test_storage_that_cannot_be_written(s3: S3Server, bucket: str, tmp_path: Path) -> None:
@@ -257,12 +267,17 @@ def test_storage_that_cannot_be_read(
     assert not (tmp_path / "out").exists()
 
 
-def test_nobody_answers(s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    # Where nobody listens.
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    s3fs.S3FileSystem.clear_instance_cache()
-    result = run_tagbox("separate", f"s3://{bucket}/one.wav", *OPTIONS, "-o", tmp_path / "out")
-    assert_refused(result, f"s3://{bucket}/one.wav", "127.0.0.1:9", exit_code=1, path=tmp_path / "out")
+@pytest.mark.parametrize("listens", [True, False])
+def test_nobody_answers(listens: bool, s3: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(storage.OPTIONS["s3"]["config_kwargs"], "read_timeout", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{where}")
+        s3fs.S3FileSystem.clear_instance_cache()
+        if not listens:
+            silent.close()
+        result = run_tagbox("separate", "s3://songs/one.wav", *OPTIONS, "-o", tmp_path / "out")
+    assert_refused(result, "s3://songs/one.wav cannot be read", where, exit_code=1, path=tmp_path / "out")
 
 
 def test_credentials_and_packages_that_are_missing(

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tagbox.audio.validation import as_address, is_address
 from tagbox.errors import FailedWriteError, OutputExistsError, UnwritableOutputError
 from tagbox.temporary_files import temporary_file, temporary_folder
 
@@ -43,6 +44,10 @@ def make_folder(folder: Path) -> None:
     Raises:
         UnwritableOutputError: that is impossible.
     """
+    if is_address(folder) and not folder.is_dir():
+        raise UnwritableOutputError(
+            f"{as_address(folder)} is an address, where only `tagbox separate` writes; give a folder"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -25,7 +25,7 @@ def require_regular_file(path: str | Path) -> Path:
     """
     if is_address(path):
         raise UnreadableRecordingError(
-            f"{_address(path)} is an address; download the recording first and give the file"
+            f"{as_address(path)} is an address; download the recording first and give the file"
         )
     path = Path(path)
     if path.is_dir():
@@ -55,7 +55,13 @@ def require_regular_file(path: str | Path) -> Path:
 
 def is_address(path: str | Path) -> bool:
     """Tell whether `path` is a URL; a `Path` made of one has lost a slash."""
-    return "://" in str(path) or str(path).startswith(("http:/", "https:/"))
+    return "://" in str(path) or str(path).startswith(("http:/", "https:/", "s3:/", "gs:/", "abfs:/"))
+
+
+def as_address(path: str | Path) -> str:
+    """Return the URL of which `path` was made, with both slashes."""
+    scheme, _, rest = str(path).partition(":")
+    return f"{scheme}://{rest.lstrip('/')}"
 
 
 def fingerprint(path: str | Path) -> str:
@@ -76,11 +82,6 @@ def list_recordings(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if is_recording_name(path.name))
     except OSError:
         return []
-
-
-def _address(path: str | Path) -> str:
-    scheme, _, rest = str(path).partition(":")
-    return f"{scheme}://{rest.lstrip('/')}"
 
 
 def _folder_message(folder: Path) -> str:

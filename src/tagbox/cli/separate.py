@@ -123,8 +123,9 @@ def separate(
     all files add up to the recording) and run.json, which records how they were
     made. Ctrl-C stops early and keeps the best result so far.
 
-    RECORDING may be a folder (with all below it), a quoted wildcard, or - for
-    standard input. Results keep the folders' structure. A recording that fails
+    RECORDING may be a folder (with all below it), a quoted wildcard, - for
+    standard input, or an address such as s3://bucket/folder, and so may OUT.
+    Results keep the folders' structure. A recording that fails
     does not stop the others, and one that is done already, by the same command,
     is left alone.
 

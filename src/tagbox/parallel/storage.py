@@ -29,7 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {
         "config_kwargs": {
             "connect_timeout": 10,
-            "read_timeout": 60,
+            "read_timeout": 30,
             "retries": {"total_max_attempts": 3, "mode": "standard"},
         }
     }
@@ -122,8 +122,10 @@ class Address:
         """Return all files below it, in alphabetical order, with their paths from here."""
         with _answering(self):
             files, path = _open(self)
-            found = sorted(PurePosixPath(each).relative_to(path) for each in files.find(path))
-        return [(self / each, each) for each in found if each.parts]
+            found = {name: PurePosixPath(name).relative_to(path) for name in files.find(path)}
+        # The name as it is may have two slashes, which no path has.
+        below = ((Address(f"{self.protocol}://{name}"), each) for name, each in found.items() if each.parts)
+        return sorted(below, key=lambda each: each[1])
 
     def matches(self) -> list["Address"]:
         """Return the files that match it, and those in folders that do, in alphabetical order.
