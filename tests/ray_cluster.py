@@ -199,6 +199,8 @@ def start() -> Any:
             command = [*command, f"--dashboard_agent_listen_port={port[1]}"]
         return start_ray_process(command, *arguments, **options)
 
+    # A web page and an interface of no use here, which takes seconds to start.
+    ray._private.node.Node.start_api_server = lambda *_, **__: None
     services.get_node = get_late_node
     services.start_ray_process = start_process_with_ports
     Path(os.environ["RAY_TMPDIR"], "ray").mkdir()

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from parallel_work import prepare_deeds, prepare_to_die_once, prepare_to_hold
-from tagbox.cli import main
 from tagbox.errors import TagBoxError
 from tagbox.parallel import ray_actors
 from tagbox.parallel.engine import Events, OnProgress, Prepare
@@ -72,6 +71,8 @@ def run_tagbox(recording: str, marker: str, *words: str) -> None:
         return run(engine, partial(steered, prepare, recording, Path(marker)), items, on_progress)
 
     RayActors.run = run_steered  # type: ignore[method-assign]
+    from tagbox.cli import main
+
     sys.argv = ["tagbox", *words]
     main()
 

@@ -22,7 +22,7 @@ import tagbox
 from cli_runner import StartProgram, run_tagbox
 from parallel_work import prepare_deeds
 from ray_cluster import ENVIRONMENT, cluster_of_two
-from s3_server import S3Server, s3_server
+from s3_server import s3_server
 from tagbox.parallel.ray_actors import ActorWork
 from tagbox.temporary_files import PREFIX
 
@@ -40,19 +40,9 @@ TAGBOX = (sys.executable, "-m", "tagbox")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server | None]:
-    """A server of S3, which the actors find by their environment; None where there can be none."""
-    if not all(map(importlib.util.find_spec, ("s3fs", "moto", "flask_cors"))):
-        yield None
-        return
-    with s3_server(tmp_path_factory.mktemp("s3")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def address(server: S3Server | None) -> Iterator[str]:
+def address() -> Iterator[str]:
     """The address of a cluster."""
-    with cluster_of_two(server.environment if server else {}) as cluster:
+    with cluster_of_two() as cluster:
         yield cluster.address
 
 
@@ -141,37 +131,6 @@ def test_songs_are_done_once_and_whole_when_an_actor_is_killed(
         np.testing.assert_array_equal(soundfile.read(path)[0], soundfile.read(twin)[0])
 
 
-@pytest.mark.slow
-def test_recordings_and_results_on_storage(
-    address: str, server: S3Server | None, music: Path, tmp_path: Path
-) -> None:
-    if server is None:
-        pytest.skip("s3fs or moto is not installed (pip install s3fs moto[s3] flask flask-cors)")
-    server.make_bucket("songs")
-    for name in ("0.wav", "1.wav"):
-        server.put(f"songs/in/{name}", (music / name).read_bytes())
-    server.put("songs/in/2.wav", b"no recording")
-    words = (
-        "separate",
-        "s3://songs/in",
-        *OPTIONS,
-        "-o",
-        "s3://songs/out",
-        "--engine",
-        "ray",
-        "--address",
-        address,
-    )
-    code, _, err = run(*TAGBOX, *words, folder=tmp_path, environment=server.environment)
-    assert code == 2 and "1 of 3 recordings failed" in err and "s3://songs/in/2.wav" in err, err
-    code, out, err = run(*TAGBOX, *words, "--json", folder=tmp_path, environment=server.environment)
-    done = [each for each in json.loads(out) if each.get("done_already")]
-    assert [each["written"][0] for each in done] == [
-        "s3://songs/out/0/violin.wav",
-        "s3://songs/out/1/violin.wav",
-    ]
-
-
 def test_actors_need_a_folder_only_where_paths_are_given(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
     arguments = (prepare_deeds, 1, missing)
@@ -238,3 +197,24 @@ def test_a_cluster_of_this_machine_only(music: Path) -> None:
     assert code == 0, err
     assert [Path(each["file"]).name for each in json.loads(text)] == ["0.wav", "1.wav"]
     assert json.loads(run_tagbox(*words)[1]) == json.loads(text)
+
+
+@pytest.mark.slow
+def test_recordings_and_results_on_storage(music: Path, tmp_path: Path) -> None:
+    if not all(map(importlib.util.find_spec, ("s3fs", "moto", "flask_cors"))):
+        pytest.skip("s3fs or moto is not installed (pip install s3fs moto[s3] flask flask-cors)")
+    folder = tmp_path / "s3"
+    folder.mkdir()
+    words = ("separate", "s3://songs/in", *OPTIONS, "-o", "s3://songs/out")
+    engine = ("--engine", "ray", "--address", "local", "--jobs", 1)
+    with s3_server(folder) as server:
+        server.make_bucket("songs")
+        for name in ("0.wav", "1.wav"):
+            server.put(f"songs/in/{name}", (music / name).read_bytes())
+        server.put("songs/in/2.wav", b"no recording")
+        code, _, err = run(*TAGBOX, *words, *engine, folder=tmp_path, environment=server.environment)
+        assert code == 2 and "1 of 3 recordings failed" in err and "s3://songs/in/2.wav" in err, err
+        code, out, err = run(*TAGBOX, *words, "--json", "--jobs", 1, environment=server.environment)
+        assert code == 2 and "1 of 3 recordings failed" in err, err
+    done = [each["written"][0] for each in json.loads(out) if each.get("done_already")]
+    assert done == ["s3://songs/out/0/violin.wav", "s3://songs/out/1/violin.wav"]
