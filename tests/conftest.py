@@ -25,15 +25,15 @@ INTEGRATION = (
     "batching", "benchmarks", "cli_messages", "cli_separate", "cli_tag", "codecs", "cuda_graphs", "docs",
     "ears", "evaluate_runs", "gallery", "generator_embedded", "notebook", "operation_counts", "plots",
     "plugin_example", "pons", "ray", "rendering", "reproduction", "separation", "streaming", "taggers",
-    "threads", "text_ears", "installing", "training", "ui", "weights",
+    "storage", "threads", "text_ears", "installing", "training", "ui", "weights",
 )  # fmt: skip
 """Files of tests that start programs, servers or browsers, or separate whole recordings."""
 
 LONGEST = (
-    "streaming", "ui", "evaluate_runs", "separation", "pons", "audio", "docs", "robustness", "cli_consoles",
-    "benchmarks", "decoders", "plugin_example", "codecs", "batching", "cli_batches", "rendering", "notebook",
-    "gallery", "cuda_graphs", "weights", "training", "taggers", "installing", "cli_tag", "threads",
-    "text_ears", "ears",
+    "streaming", "ui", "evaluate_runs", "separation", "pons", "audio", "ray", "docs", "robustness",
+    "cli_consoles", "storage", "benchmarks", "decoders", "plugin_example", "codecs", "batching",
+    "cli_batches", "rendering", "notebook", "gallery", "cuda_graphs", "weights", "training", "taggers",
+    "installing", "cli_tag", "threads", "text_ears", "ears",
 )  # fmt: skip
 """Files of tests that take more than 10 s, the longest first."""
 
