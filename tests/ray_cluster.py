@@ -193,10 +193,17 @@ def start() -> Any:
     start_ray_process = services.start_ray_process
 
     def start_process_with_ports(command: list[str], *arguments: Any, **options: Any) -> Any:
-        """Start a process. Ray tells a node all ports but one, which then has to be found in 15 s."""
+        """Start a process. Ray tells a node all ports but one, which then has to be found in 15 s.
+
+        Its agent has no use here, and starts faster with little in it.
+        """
         port = re.search(r"--listen-port=(\d+)", " ".join(command))
         if port is not None and Path(command[0]).name == "raylet":
-            command = [*command, f"--dashboard_agent_listen_port={port[1]}"]
+            command = [
+                f"{each} --minimal" if each.startswith("--dashboard_agent_command=") else each
+                for each in command
+            ]
+            command.append(f"--dashboard_agent_listen_port={port[1]}")
         return start_ray_process(command, *arguments, **options)
 
     # A web page and an interface of no use here, which takes seconds to start.
