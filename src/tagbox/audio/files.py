@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tagbox.atomic_files import failed_write, refuse_to_overwrite, write_atomically
+from tagbox.audio import mpeg
 from tagbox.audio.arrays import check_finite
 from tagbox.audio.decoders import BLOCK_SAMPLES, decode_away, open_decoder
 from tagbox.audio.decoding import Decoder
@@ -369,7 +370,8 @@ def close_written(file: soundfile.SoundFile, path: Path) -> None:
     """Close a file that was written; check that it is on the disk, and as long as its header says.
 
     libsndfile reads a WAVE file whose header was never completed as if it were whole; other programs, and
-    libsndfile itself once another chunk follows, find nothing in it.
+    libsndfile itself once another chunk follows, find nothing in it. Of an MP3 file it believes the number of
+    frames that its own tag promises, whether or not they are there.
 
     Args:
         file: of a name, not a file object.
@@ -379,16 +381,20 @@ def close_written(file: soundfile.SoundFile, path: Path) -> None:
         FailedWriteError: the disk is full, or fails.
     """
     written, name = file.frames, Path(os.fsdecode(file.name))
-    width = SAMPLE_BYTES.get(file.subtype, 0) * file.channels
+    width, is_mp3 = SAMPLE_BYTES.get(file.subtype, 0) * file.channels, file.format == "MP3"
     try:
         file.close()
         # libsndfile hides what the system says to its last writes, those of the header among them.
         with name.open("r+b") as written_file:
             os.fsync(written_file.fileno())
         found, promised = soundfile.info(os.fsencode(name)).frames, data_bytes(name)
+        stream = mpeg.read_stream(name) if is_mp3 else None
     except (soundfile.SoundFileError, OSError) as error:
         raise failed_audio_write(path, error) from error
-    if found != written or (promised is not None and promised != written * width):
+    is_cut = is_mp3 and (stream is None or not stream.is_intact)
+    if promised is not None:
+        is_cut = promised != written * width
+    if found != written or is_cut:
         raise FailedWriteError(f"cannot write {path}: the disk fails; choose a folder on another one")
 
 

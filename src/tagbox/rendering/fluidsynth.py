@@ -3,16 +3,20 @@
 import shutil
 import subprocess
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from tagbox.errors import TagBoxError
 
 RATE = 44_100
 """Hz."""
+CHANNELS = 2
+FRAME_BYTES = 4 * CHANNELS
+"""Of a sample of each channel as FluidSynth writes them, float32."""
 GAIN = 0.5
 START_SECONDS = 60.0
 """Longer than FluidSynth takes to load the largest soundfonts from a slow disk."""
@@ -95,39 +99,92 @@ def render(
     Raises:
         TagBoxError: FluidSynth is missing or fails.
     """
+    samples = round(seconds * RATE)
     with tempfile.TemporaryDirectory() as folder:
-        score, wav = Path(folder, "score.mid"), Path(folder, "score.wav")
+        score = Path(folder, "score.mid")
         score.write_bytes(midi)
-        # Loading only the samples that are played saves time and changes nothing else.
+        # Loading only the samples that are played saves time and changes nothing else. FluidSynth does not
+        # look whether what it writes arrives on the disk; a pipe loses nothing.
         command = [find_program(), "-niq", "-o", "synth.dynamic-sample-loading=1", "-g", str(GAIN)]
-        command += ["-R", str(int(reverb)), "-C", str(int(chorus)), "-O", "float", "-T", "wav"]
-        command += ["-F", str(wav), "-r", str(RATE), str(soundfont), str(score)]
-        completed = _run(command, START_SECONDS + MAX_SLOWNESS * seconds)
-        samples = round(seconds * RATE)
+        command += ["-R", str(int(reverb)), "-C", str(int(chorus)), "-O", "float", "-T", "raw"]
+        command += ["-F", "/dev/stdout", "-r", str(RATE), str(soundfont), str(score)]
+        content = _first_bytes(
+            command, samples * FRAME_BYTES, START_SECONDS + MAX_SLOWNESS * seconds, Path(folder, "messages")
+        )
+    # What follows a fault in the middle of a frame is not there.
+    whole = content[: len(content) // FRAME_BYTES * FRAME_BYTES]
+    audio = np.frombuffer(whole, np.float32).reshape(-1, CHANNELS).astype(np.float64)
+    return np.pad(audio, ((0, samples - len(audio)), (0, 0)))
+
+
+def _first_bytes(command: list[str], count: int, timeout_seconds: float, messages: Path) -> bytes:
+    """Run FluidSynth until it has written `count` bytes to standard output, or has ended.
+
+    Args:
+        command: to run.
+        count: of bytes that are wanted; a damaged score can go on for ever.
+        timeout_seconds: that it may take.
+        messages: a file for what it has to say.
+
+    Raises:
+        TagBoxError: FluidSynth fails, writes nothing, or takes too long.
+    """
+    began = time.monotonic()
+    with messages.open("w+", errors="replace") as said:
         try:
-            audio, _ = soundfile.read(wav, samples, always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise TagBoxError(f"FluidSynth wrote nothing: {_last_line(completed.stderr)}") from error
-    return np.pad(audio[:samples], ((0, max(0, samples - len(audio))), (0, 0)))
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+        except OSError as error:
+            raise _does_not_run(error) from error
+        too_late = threading.Timer(timeout_seconds, process.kill)
+        too_late.start()
+        try:
+            assert process.stdout is not None
+            content = process.stdout.read(count)
+            is_enough = len(content) == count
+            if not is_enough:
+                process.wait()
+        finally:
+            too_late.cancel()
+            process.kill()
+            process.communicate()
+        said.seek(0)
+        message = _last_line(said.read())
+    if is_enough:
+        return content
+    if time.monotonic() - began >= timeout_seconds:
+        raise _takes_too_long(timeout_seconds)
+    if process.returncode:
+        raise _fails(message)
+    if not content:
+        raise TagBoxError(f"FluidSynth wrote nothing: {message}")
+    return content
 
 
-def _run(command: list[str], timeout_seconds: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            command, check=True, capture_output=True, text=True, errors="replace", timeout=timeout_seconds
+            command, check=True, capture_output=True, text=True, errors="replace", timeout=START_SECONDS
         )
     except subprocess.TimeoutExpired as error:
-        raise TagBoxError(
-            f"FluidSynth did not end within {timeout_seconds:.0f} s; try another soundfont or MIDI file"
-        ) from error
+        raise _takes_too_long(START_SECONDS) from error
     except subprocess.CalledProcessError as error:
-        raise TagBoxError(
-            f"FluidSynth failed ({_last_line(error.stderr)}); try another soundfont or MIDI file"
-        ) from error
+        raise _fails(_last_line(error.stderr)) from error
     except OSError as error:
-        raise TagBoxError(
-            f"FluidSynth does not run ({error.strerror}); install it anew: apt-get install {DEBIAN_PACKAGES}"
-        ) from error
+        raise _does_not_run(error) from error
+
+
+def _takes_too_long(seconds: float) -> TagBoxError:
+    return TagBoxError(f"FluidSynth did not end within {seconds:.0f} s; try another soundfont or MIDI file")
+
+
+def _fails(message: str) -> TagBoxError:
+    return TagBoxError(f"FluidSynth failed ({message}); try another soundfont or MIDI file")
+
+
+def _does_not_run(error: OSError) -> TagBoxError:
+    return TagBoxError(
+        f"FluidSynth does not run ({error.strerror}); install it anew: apt-get install {DEBIAN_PACKAGES}"
+    )
 
 
 def _last_line(text: str) -> str:
