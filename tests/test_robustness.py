@@ -287,24 +287,36 @@ import errno, os, sys
 from pathlib import Path
 import soundfile, torch
 from benchmarks.robustness.failing_calls import State
+from tagbox.atomic_files import write_atomically
 from tagbox.audio import files
 from tagbox.audio.metadata import Metadata
 from tagbox.errors import FailedWriteError
 
+def write(path, signal, bits):
+    if path.suffix != ".mp3":
+        files.write(path, signal, 44_100, bits, metadata=Metadata({"TITLE": "Song"}))
+        return
+    options = (44_100, 2, None, "MP3")
+    with write_atomically(path) as temporary, files.open_written(temporary, path, *options) as file:
+        files.append_samples(file, signal.T.contiguous().numpy(), path)
+
 state, disk = State(Path(os.environ["FAILING_CALLS_STATE"])), Path(os.environ["FAILING_CALLS_FOLDER"])
 music = torch.rand(2, 5_000, generator=torch.Generator().manual_seed(0)) - 0.5
-for ending, bits in (("wav", "float"), ("wav", "16"), ("flac", "24")):
+for ending, bits in (("wav", "float"), ("wav", "16"), ("flac", "24"), ("mp3", None)):
     path, number, calls = disk / f"a.{ending}", 0, 1
+    # Of an mp3 file, the first frames and the tag are written together.
+    signal = music.repeat(1, 20) if ending == "mp3" else music
     while number <= calls:
         state.begin(number, errno.EIO)
         try:
-            files.write(path, music, 44_100, bits, metadata=Metadata({"TITLE": "Song"}))
+            write(path, signal, bits)
             done = True
         except FailedWriteError:
             done = False
         calls = max(calls, state.calls())
         state.begin(0)
-        whole = path.exists() and soundfile.info(path).frames == 5_000 and files.read(path).note is None
+        whole = path.exists() and soundfile.info(path).frames == signal.shape[1]
+        whole = whole and len(soundfile.read(path)[0]) == signal.shape[1] and files.read(path).note is None
         if done != whole or len(list(disk.iterdir())) != done:
             print(ending, bits, "call", number, "of", calls, done, whole, list(disk.iterdir()))
         path.unlink(missing_ok=True)
