@@ -1,13 +1,19 @@
-"""Signals that come while a library calls back into Python."""
+"""Signals that come while a library calls back into Python, or while a temporary file is made or removed."""
 
 import io
 import signal
+import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 import soundfile
 
+from tagbox import temporary_files
 from tagbox.signals import EndedBySignal, ended_by_signals
 
 DUET = Path(__file__).resolve().parents[1] / "examples" / "duet" / "mixture.flac"
@@ -48,3 +54,37 @@ def test_a_signal_while_a_file_is_read_ends_the_work(
             time.sleep(0.01)
     assert file.number is None and "Traceback" not in capfd.readouterr().err
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("make", [temporary_files.temporary_file, temporary_files.temporary_folder])
+def test_a_signal_at_any_line_leaves_no_temporary_file(
+    make: Callable[[Path], AbstractContextManager[Path]], tmp_path: Path
+) -> None:
+    """The first line of the module that runs raises a signal, then the second, and so on to the last."""
+    last, lines = 0, 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal lines
+        if frame.f_code.co_filename != temporary_files.__file__:
+            return None
+        if event == "line":
+            lines += 1
+            if lines == last:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    while lines >= last:
+        last, lines = last + 1, 0
+        with pytest.raises(EndedBySignal), ended_by_signals():
+            sys.settrace(trace)
+            try:
+                with make(tmp_path) as made:
+                    assert made.exists()
+            finally:
+                sys.settrace(None)
+            if lines < last:
+                signal.raise_signal(signal.SIGTERM)
+            # What was put off comes.
+            time.sleep(PATIENCE_SECONDS)
+        assert not list(tmp_path.iterdir())
+    assert last > 20

@@ -5,7 +5,8 @@ SIGHUP come from a system that does not wait: the work stops at once, temporary 
 is written.
 
 An exception that is raised while libsndfile calls back into Python is printed and lost, and the program would
-go on. So a signal that comes there is raised again a moment later.
+go on; one that is raised while a temporary file is made or removed would leave it there. So a signal that comes
+then is raised again a moment later.
 """
 
 import signal
@@ -19,8 +20,11 @@ SIGNALS = tuple(
 )
 EXIT_CODE_BASE = 128
 """A program that a signal has ended exits with this number plus the signal's, as shells have it."""
-CALLBACK_PREFIX = "vio_"
-"""Of the names of soundfile's functions that libsndfile calls."""
+UNINTERRUPTED = (
+    ("soundfile", "vio_"),  # which libsndfile calls
+    ("tagbox.temporary_files", "temporary_"),  # which are not at work while the block is that they are for
+)
+"""Modules, and how the names begin of their functions in which no signal is acted on."""
 RETRY_SECONDS = 0.01
 
 
@@ -60,7 +64,7 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def _end(number: int, frame: FrameType | None) -> None:
-    if _is_in_callback(frame):
+    if _is_uninterrupted(frame):
         _raise_later(number)
         return
     # The clean-up is not interrupted again.
@@ -70,23 +74,32 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _is_in_callback(frame):
+    if _is_uninterrupted(frame):
         _raise_later(number)
         return
     signal.default_int_handler(number, frame)
 
 
-def _is_in_callback(frame: FrameType | None) -> bool:
-    """Return whether libsndfile has called what runs."""
+def _is_uninterrupted(frame: FrameType | None) -> bool:
+    """Return whether a function of `UNINTERRUPTED` is at work."""
     while frame is not None:
-        name = frame.f_code.co_name
-        if name.startswith(CALLBACK_PREFIX) and frame.f_globals.get("__name__") == "soundfile":
+        module, name = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if any(module == own and name.startswith(prefix) for own, prefix in UNINTERRUPTED):
             return True
         frame = frame.f_back
     return False
 
 
 def _raise_later(number: int) -> None:
-    timer = threading.Timer(RETRY_SECONDS, signal.raise_signal, (number,))
+    timer = threading.Timer(RETRY_SECONDS, _raise_in_main_thread, (number,))
     timer.daemon = True
     timer.start()
+
+
+def _raise_in_main_thread(number: int) -> None:
+    """Raise a signal where it also ends what the main thread waits for."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
