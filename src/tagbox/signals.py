@@ -5,8 +5,8 @@ SIGHUP come from a system that does not wait: the work stops at once, temporary 
 is written.
 
 An exception that is raised while libsndfile calls back into Python is printed and lost, and the program would
-go on; one that is raised while a temporary file is made or removed would leave it there. So a signal that comes
-then is raised again a moment later.
+go on; one that is raised while a temporary file is made or removed would leave it there. A signal that comes
+at such a moment is raised again a little later.
 """
 
 import signal
