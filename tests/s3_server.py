@@ -118,8 +118,11 @@ def main(folder: Path) -> None:
         patterns = (folder / "denied.txt").read_text().splitlines()
         if any(re.match(pattern, asked) for pattern in patterns):
             environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
-            start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            return [DENIED]
+            # An answer to HEAD has no content: it would be taken for the beginning of the next answer.
+            content = b"" if environment["REQUEST_METHOD"] == "HEAD" else DENIED
+            headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))]
+            start_response("403 Forbidden", headers)
+            return [content]
         answer: Iterable[bytes] = serve(environment, start_response)
         return answer
 
