@@ -391,10 +391,9 @@ def close_written(file: soundfile.SoundFile, path: Path) -> None:
         stream = mpeg.read_stream(name) if is_mp3 else None
     except (soundfile.SoundFileError, OSError) as error:
         raise failed_audio_write(path, error) from error
-    is_cut = is_mp3 and (stream is None or not stream.is_intact)
-    if promised is not None:
-        is_cut = promised != written * width
-    if found != written or is_cut:
+    has_samples = promised is None or promised == written * width
+    has_frames = not is_mp3 or (stream is not None and stream.is_intact)
+    if found != written or not has_samples or not has_frames:
         raise FailedWriteError(f"cannot write {path}: the disk fails; choose a folder on another one")
 
 

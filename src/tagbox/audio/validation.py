@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tagbox.errors import UnreadableRecordingError
 
+STORAGE_PROTOCOLS = ("s3", "gs", "abfs")
+PROTOCOLS = ("http", "https", *STORAGE_PROTOCOLS)
 ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".w64")
 """Endings by which recordings in a folder are recognised."""
 FFMPEG_ENDINGS = (".m4a", ".mp4", ".mkv", ".webm", ".wma", ".aac", ".ac3")
@@ -55,7 +57,7 @@ def require_regular_file(path: str | Path) -> Path:
 
 def is_address(path: str | Path) -> bool:
     """Tell whether `path` is a URL; a `Path` made of one has lost a slash."""
-    return "://" in str(path) or str(path).startswith(("http:/", "https:/", "s3:/", "gs:/", "abfs:/"))
+    return "://" in str(path) or str(path).startswith(tuple(f"{protocol}:/" for protocol in PROTOCOLS))
 
 
 def as_address(path: str | Path) -> str:

@@ -185,8 +185,7 @@ def _expand_address(given: Address, out: Address | None) -> Iterator[tuple[Addre
     recordings = [
         (path, name)
         for path, name in found
-        if is_recording_name(name.name)
-        and not name.name.startswith((PREFIX, APPLE_DOUBLE_PREFIX))
+        if _is_wanted(name.name)
         and not any(folder.startswith(".") for folder in name.parts[:-1])
         and not (excluded is not None and path.text.startswith(excluded))
     ]
@@ -218,8 +217,7 @@ def _walk(folder: Path, out: Path | None, must_hold: bool = True) -> Iterator[tu
         )
         for name in sorted(names):
             path = Path(parent, name)
-            ignored = name.startswith((PREFIX, APPLE_DOUBLE_PREFIX)) or not is_recording_name(name)
-            if not ignored and path.is_file():
+            if _is_wanted(name) and path.is_file():
                 count += 1
                 yield path, path.relative_to(folder)
     if not count and must_hold:
@@ -249,6 +247,11 @@ def _match(pattern: Path, out: Path | None) -> Iterator[tuple[Path, PurePath]]:
         yield from names
     if not count:
         raise UnreadableRecordingError(f"no recording matches {pattern}; check the spelling and the folder")
+
+
+def _is_wanted(name: str) -> bool:
+    """Return whether a file in a folder is a recording, and none of what programs leave beside them."""
+    return is_recording_name(name) and not name.startswith((PREFIX, APPLE_DOUBLE_PREFIX))
 
 
 def _repeated(paths: Iterable[PurePath]) -> set[PurePath]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from tagbox.audio.validation import STORAGE_PROTOCOLS
 from tagbox.errors import (
     FailedWriteError,
     MachineError,
@@ -37,7 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Of the file systems of fsspec, by protocol."""
 MAX_TRIES = 2
 """Of a request, where a file system counts them itself, beside those of the library below it."""
-_ADDRESS = re.compile(rf"({'|'.join(PACKAGES)}):/+(.*[^/])/*")
+_ADDRESS = re.compile(rf"({'|'.join(STORAGE_PROTOCOLS)}):/+(.*[^/])/*")
 _CREDENTIALS = re.compile("credential", re.IGNORECASE)
 
 
