@@ -47,9 +47,10 @@ programs:
 	  --no-install-recommends $$missing; } >/dev/null 2>&1 </dev/null; } \
 	  || echo "not here, and not to be installed by this user:$$missing; the tests that need it will be skipped"
 
-# Each test file runs in one of JOBS processes, each with one thread of PyTorch's: two processes with two
-# threads each would wait for one another. The files come in the order of tests/conftest.py.
-JOBS ?= 2
+# Each test file runs in one of JOBS processes, each with one thread of PyTorch's: processes with two threads
+# each would wait for one another. Tests wait for browsers and programs, too, so that three processes use two
+# cores. The files come in the order of tests/conftest.py.
+JOBS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed lint
