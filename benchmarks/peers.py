@@ -8,10 +8,14 @@ process. How well they separate is another matter, in which htdemucs is far ahea
 Computing is processor time, which other programs on the machine disturb less than the time on the clock;
 memory is the most that a process held. Start-up is a run on one second of audio. Songs of a few seconds do
 htdemucs wrong: it computes whole segments of 7.8 s.
+
+`--hour` measures the memory for a recording of an hour instead. Demucs then has a network of few channels,
+which computes an hour in minutes: the whole network takes more.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +31,7 @@ from benchmarks.scale import make_songs
 RUNNER = Path(__file__).with_name("peers_demucs.py")
 TAGS = ("vocals", "drums", "bass")
 PRESETS = ("default", "fast")
+HOUR_SECONDS = 3600.0
 DEFAULT_CACHE = Path("~/.cache/tagbox-benchmarks").expanduser()
 
 
@@ -126,6 +131,18 @@ def table(figures: Sequence[Figures], songs: int) -> str:
     return "\n".join([f"| computing (on the clock) | {' | '.join(columns)} |", "|---" * 6 + "|", *rows])
 
 
+def print_memory_for_an_hour(programs: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
+    """Measure and print what each of the programs, named commands, holds of an hour of music."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_songs(folder / "songs", 1, HOUR_SECONDS)
+        for program, command in programs.items():
+            out = folder / "out" / program
+            run = measure([*command, "-o", str(out), str(folder / "songs" / "0.flac")], environment)
+            print(f"an hour of music: {program}: memory {run.memory / 1e9:.2f} GB", flush=True)
+            shutil.rmtree(out)
+
+
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -134,23 +151,32 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--demucs", default="4.1.0", help="version")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="folder for Demucs's environment")
+    parser.add_argument("--hour", action="store_true", help="measure memory for an hour of music instead")
     options = parser.parse_args()
     python = install(options.cache, options.demucs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    words = [word for tag in TAGS for word in ("--tags", tag)]
+    tagbox = [sys.executable, "-m", "tagbox", "separate", "--jobs", "1", "--device", "cpu", "--quiet", *words]
+    programs = {f"TagBox, {preset}": [*tagbox, "--preset", preset] for preset in PRESETS}
+    htdemucs = ["-n", "htdemucs", "-d", "cpu"]
+    if options.hour:
+        narrow = {"htdemucs, more than": [str(python), str(RUNNER), "narrow", *htdemucs]}
+        print_memory_for_an_hour(programs | narrow, environment)
+        return
     check = [str(python), str(RUNNER), "check"]
     told = subprocess.run(check, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
     # Whatever Demucs prints comes before.
     weights = told.split()[-1]
     figures = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         make_songs(folder / "start", 1, 1.0)
         make_songs(folder / "songs", options.songs, options.seconds)
         start = [str(folder / "start" / "0.flac")]
         songs = [str(folder / "songs" / f"{i}.flac") for i in range(options.songs)]
 
-        def run(name: str, *command: str) -> None:
-            """Run a command, which takes recordings at its end, on a second, a song and all songs."""
+        programs["htdemucs"] = [str(python), str(RUNNER), weights, *htdemucs]
+        for name, command in programs.items():
             out = folder / "out" / name
             cases = {"start": start, "one": songs[:1], "many": songs}
             runs = {
@@ -159,11 +185,6 @@ def main() -> None:
             }
             figures.append(Figures(name, **runs, minutes=options.songs * options.seconds / 60))
 
-        for preset in PRESETS:
-            words = [word for tag in TAGS for word in ("--tags", tag)]
-            tagbox = [sys.executable, "-m", "tagbox", "separate", "--preset", preset, *words]
-            run(f"TagBox, {preset}", *tagbox, "--jobs", "1", "--device", "cpu", "--quiet")
-        run("htdemucs", str(python), str(RUNNER), weights, "-n", "htdemucs", "-d", "cpu")
     random = "random weights, on which speed does not depend" if weights == "random" else "its own weights"
     print(
         f"Demucs {options.demucs} with {random}; songs of {options.seconds:g} s, threads {options.threads}, ",

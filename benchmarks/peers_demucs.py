@@ -5,13 +5,14 @@
     python peers_demucs.py check            prints "own" or "random"
     python peers_demucs.py own ARGUMENTS    python -m demucs ARGUMENTS
     python peers_demucs.py random ARGUMENTS the same with random weights
+    python peers_demucs.py narrow ARGUMENTS the same with a network of few channels
 
-How long a network computes does not depend on its weights.
+How long a network computes does not depend on its weights. A narrow one computes a long recording in minutes,
+and what the program holds of the recording is the same.
 """
 
 import sys
 from fractions import Fraction
-from typing import Any
 
 from demucs import api, pretrained, separate
 from demucs.htdemucs import HTDemucs
@@ -23,12 +24,16 @@ DCONV_MODE = 3
 16-bit numbers."""
 SEGMENT = Fraction(39, 5)
 """Of the published model, s."""
+WIDTHS: dict[str, dict[str, int]] = {
+    "random": {"bottom_channels": BOTTOM_CHANNELS, "dconv_mode": DCONV_MODE},
+    "narrow": {"channels": 4, "t_layers": 1, "t_heads": 1, "dconv_mode": 0},
+}
+"""Arguments of the network by the first argument of this program."""
 
 
-def make_model(*_: Any, **__: Any) -> HTDemucs:
+def make_model(width: str) -> HTDemucs:
     """Make an htdemucs with random weights."""
-    model = HTDemucs(list(SOURCES), bottom_channels=BOTTOM_CHANNELS, dconv_mode=DCONV_MODE, segment=SEGMENT)
-    return model.eval()
+    return HTDemucs(list(SOURCES), segment=SEGMENT, **WIDTHS[width]).eval()
 
 
 def main() -> None:
@@ -43,8 +48,8 @@ def main() -> None:
         else:
             print("own")
         return
-    if mode == "random":
-        api.get_model = make_model
+    if mode in WIDTHS:
+        api.get_model = lambda *_, **__: make_model(mode)
     separate.main(arguments)
 
 

@@ -128,7 +128,7 @@ def describe_outcome(recording: NamedRecording, outcome: Outcome) -> dict[str, A
     """Return what batch.jsonl says of a recording that was worked on."""
     document = outcome.document
     record: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "recording": str(recording.path),
         "folder": str(recording.folder),
         "status": "failed" if outcome.fault is not None else "done",
