@@ -182,7 +182,9 @@ def fill_in(page: "sync_api.Page", values: dict[str, float], tab: str = "separat
 
 
 def start(page: "sync_api.Page", tab: str = "separate") -> None:
-    page.locator(f"#{tab}-start").click()
+    """Start a job; what the page says from then on is of this job."""
+    with page.expect_request(lambda request: "/queue/join" in request.url):
+        page.locator(f"#{tab}-start").click()
 
 
 def start_and_wait_for_curves(page: "sync_api.Page") -> None:
