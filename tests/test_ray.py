@@ -23,7 +23,7 @@ from cli_runner import StartProgram, run_tagbox
 from parallel_work import prepare_deeds
 from ray_cluster import ENVIRONMENT, cluster_of_two
 from s3_server import s3_server
-from tagbox.parallel.ray_actors import ActorWork
+from tagbox.parallel.ray_actors import MAX_TRIES, ActorWork
 from tagbox.temporary_files import PREFIX
 
 if importlib.util.find_spec("ray") is None:
@@ -93,6 +93,15 @@ def test_actors_that_are_killed_cost_no_item(address: str, tmp_path: Path) -> No
     (death,) = [event for kind, event in events if kind == "Died"]
     assert items[death["index"]] == ["die", None]
     assert "2 others before it" in death["reason"]
+
+
+def test_an_actor_that_was_idle_takes_up_what_others_die_of(address: str, tmp_path: Path) -> None:
+    """Also when it dies of that itself."""
+    items = [["return", 0], ["die", str(tmp_path / "died")]]
+    events = do_deeds(address, 0, items)
+    assert [event["index"] for kind, event in events if kind == "Finished"] == [0]
+    assert [event["index"] for kind, event in events if kind == "Died"] == [1]
+    assert sum(kind == "Started" for kind, _ in events) == 1 + MAX_TRIES
 
 
 def test_what_the_work_raises_is_raised(address: str) -> None:

@@ -289,7 +289,7 @@ class _Actor:
     def __init__(self, ray: Any, handle: Any, ready: Any, tell: Callable[[str], None]) -> None:
         self.index: int | None = None
         self.handle = handle
-        self.next = ready
+        self.next: Any | None = ready
         self.watch: Any | None = None
         self.is_ready = False
         self._ray, self._tell = ray, tell
@@ -297,21 +297,21 @@ class _Actor:
 
     @property
     def references(self) -> list[Any]:
-        """Those of all that it may say next."""
-        return [self.next] if self.watch is None else [self.next, self.watch]
+        """Those of all that it may say next; one that has nothing to do is only watched."""
+        return [each for each in (self.next, self.watch) if each is not None]
 
     def give(self, item: Any) -> None:
         """Have it do `item`, whose number is in `index`."""
         self.next = self.handle.do.remote(self.index, item)
-        if self.watch is None:
-            self._watch()
 
     def answer(self) -> tuple[str, Any] | None:
         """Return what it has to say; None where it is dead, or cannot be reached."""
         try:
-            if self._is_there(self.next):
+            if self.next is not None and self._is_there(self.next):
                 answer: tuple[str, Any] = self._ray.get(self.next)
-                self.is_ready = True
+                self.next, self.is_ready = None, True
+                if self.watch is None:
+                    self._watch()
                 return answer
             told = self._ray.get(self.watch)
             self._watch()
@@ -483,7 +483,7 @@ def _printing_nothing() -> Iterator[None]:
 def _end(ray: Any, actors: Sequence[_Actor]) -> None:
     """End actors: those that work remove their temporary files first; those that take long are killed."""
     try:
-        busy = [actor for actor in actors if actor.index is not None]
+        busy = [actor for actor in actors if actor.index is not None and actor.next is not None]
         with suppress(ray.exceptions.RayError):
             for actor in busy:
                 actor.handle.end.options(concurrency_group=WATCH_GROUP).remote()
