@@ -37,6 +37,8 @@ class Settings:
         segment: recordings longer than this, in seconds, are cut into segments; 0 never cuts.
         overlap: of neighbouring segments, seconds.
         without: words for what no source may hold, such as "reverb".
+        unheard: what a source is in a segment where the networks do not hear it: "kept", which gives the most
+            similar sound, or "silent" ("shares", and "shares+gates" with gates as heard).
 
     The fields named in `PUBLISHED_FIELDS` exist to reproduce the published code, faults included:
         output: which side of the mask is the source: "masked" or "residual".
@@ -73,6 +75,7 @@ class Settings:
     overlap: float = 1.0
     vocabulary: str = "right"
     without: tuple[str, ...] = ()
+    unheard: str = "kept"
 
 
 PUBLISHED_FIELDS = ("output", "padding", "combine", "quantiser", "mixture", "normalise", "vocabulary")
@@ -99,5 +102,6 @@ CHOICES = {
     "mixture": ("input", "reconstruction"),
     "precision": PRECISIONS,
     "vocabulary": ("right", "published"),
+    "unheard": ("kept", "silent"),
 }
 """Of fields that take one of a few words."""

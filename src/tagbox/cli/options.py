@@ -136,6 +136,13 @@ Without = Annotated[
         autocompletion=completion.tags,
     ),
 ]
+Unheard = Annotated[
+    str | None,
+    _setting(
+        "unheard",
+        "What a source is where the networks do not hear it: kept (the most similar sound), or silent.",
+    ),
+]
 Steer = Annotated[
     str | None,
     _setting(

@@ -21,6 +21,10 @@ def report_run(output: Output, manifest: Mapping[str, Any], written: Sequence[Pl
     """Print what the manifest of a run says, and the files that were `written`."""
     for run in manifest["runs"]:
         _report_early_end(output, run)
+    for query in silent_sources(manifest):
+        output.print_note(
+            f"{query} is not heard here: its file is silent (--unheard kept gives what is most like it)"
+        )
     for query, tags_by_tagger in manifest["tags"].items():
         for tagger, tags in tags_by_tagger.items():
             output.print_result(_describe_change(manifest["probabilities"], query, tagger, tags))
@@ -35,6 +39,15 @@ def report_run(output: Output, manifest: Mapping[str, Any], written: Sequence[Pl
     took = ", ".join(f"{name} {seconds:.1f}" for name, seconds in manifest["seconds"].items())
     output.print_detail(f"seconds: {took}; peak memory: {peak_memory() / 1e9:.1f} GB")
     sys.stdout.flush()
+
+
+def silent_sources(manifest: Mapping[str, Any]) -> list[str]:
+    """Return the sources that were not heard anywhere in a recording that is not silent itself."""
+    parts = manifest.get("presence", {}).get("parts", {})
+    if manifest["settings"].get("unheard") != "silent" or not any(map(any, parts.values())):
+        return []
+    said = {each["source"] for each in manifest.get("corrections", ()) if each["kind"] == "absent"}
+    return [query for query in manifest["tags"] if query not in said and not any(parts.get(query, (1,)))]
 
 
 def peak_memory() -> float:

@@ -50,6 +50,7 @@ from tagbox.cli.options import (
     Steps,
     Taggers,
     Tags,
+    Unheard,
     Without,
     check_models,
     describe_settings,
@@ -95,6 +96,7 @@ def separate(
     json: Json = False,
     # The settings; `overrides_from` takes them from the context by name.
     without: Without = None,
+    unheard: Unheard = None,
     steer: Steer = None,
     components: Components = None,
     factorisations: Factorisations = None,

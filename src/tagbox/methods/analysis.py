@@ -29,6 +29,7 @@ class Analysis:
         energies: likewise each component's part of all energy, (components,).
         answers: the share network's shares for every patch, (classes, rows, columns), where it was asked.
         decided: the sources' masks before any adjustment, (sources, bins, frames).
+        absent: the sources that the mixture does not have, by number.
     """
 
     factors: tuple[Factors, ...] = ()
@@ -36,6 +37,7 @@ class Analysis:
     energies: tuple[Tensor, ...] = ()
     answers: Tensor | None = None
     decided: Tensor | None = None
+    absent: tuple[int, ...] = ()
 
     @property
     def unadjusted(self) -> Tensor | None:

@@ -110,8 +110,16 @@ class Correctable(Separator, Protocol):
         """Separate `mixture` (channels, samples) as `separate` does; return what decisions rest on, too."""
         ...
 
+    def decide(self, analysis: Analysis, mixture: Tensor) -> tuple[Analysis, Masks, Tensor]:
+        """Decide for the first time about a `mixture` (channels, samples) that was analysed.
+
+        Returns:
+            the analysis, which holds what was decided, the masks and the estimates.
+        """
+        ...
+
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
-        """Decide anew about a `mixture` (channels, samples) that was analysed."""
+        """Decide anew about a `mixture` (channels, samples)."""
         ...
 
     def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
@@ -222,9 +230,13 @@ class TaggedComponents:
             start,
             self.on_step,
         )
-        masks = self.masks(analysis, mixture)
-        estimates = self.apply(masks, mixture)
-        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, (run,))
+        analysis, masks, estimates = self.decide(analysis, mixture)
+        return analysis, masks, (estimates, (run,))
+
+    def decide(self, analysis: Analysis, mixture: Tensor) -> tuple[Analysis, Masks, Tensor]:
+        """Decide by the factors, and by what was predicted for the components."""
+        masks = self.masks(replace(analysis, decided=None), mixture)
+        return replace(analysis, decided=masks.values[:-1]), masks, self.apply(masks, mixture)
 
     def gates(self, analysis: Analysis, adjustments: Adjustments = UNADJUSTED) -> Tensor:
         """Compute the gates (sources and residual, components) of a mixture that was analysed."""

@@ -6,6 +6,7 @@
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,14 @@ from torch.nn import functional
 
 from tagbox.audio.downmix import downmix, polarities
 from tagbox.errors import TagBoxError
+from tagbox.methods.absence import (
+    CAUTION,
+    log_odds_of_presence,
+    predicted_shares,
+    silenced,
+    still_absent,
+    sureness,
+)
 from tagbox.methods.analysis import UNADJUSTED, Adjustments, Analysis, Masks, adjusted, tilted
 from tagbox.methods.gate_inference import class_shares, share_taggers
 from tagbox.methods.separators import (
@@ -76,20 +85,24 @@ class PatchShares:
     def analyse_and_separate(self, mixture: Tensor) -> tuple[Analysis, Masks, Separated]:
         """Separate a mixture; keep the network's answers."""
         start = time.monotonic()
-        analysis = Analysis(answers=ask(self.task, mixture))
-        masks = self.masks(analysis, mixture)
-        estimates = self.apply(masks, mixture)
+        analysis, masks, estimates = self.decide(Analysis(answers=ask(self.task, mixture)), mixture)
         mono = torch.stack([downmix(own) for own in estimates])
         run = unsteered_run(self.task, mono, downmix(mixture), self.task.rate, start, self.on_step)
-        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, (run,))
+        return analysis, masks, (estimates, (run,))
+
+    def decide(self, analysis: Analysis, mixture: Tensor) -> tuple[Analysis, Masks, Tensor]:
+        """Decide by the network's answers."""
+        masks = self.masks(replace(analysis, decided=None, absent=()), mixture)
+        return leave_out_absent(self.task, analysis, masks, self.apply(masks, mixture))
 
     @torch.no_grad()
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
         """Decide anew by the network's answers."""
         if (unadjusted := analysis.unadjusted) is not None:
-            return _adjusted(unadjusted, spectrum_of(mixture), adjustments)
+            return _adjusted(unadjusted, spectrum_of(mixture), adjustments, analysis.absent)
         heard = hear(self.task, analysis, mixture, self.recording_shares)
-        return _adjusted(raise_small_sources(heard.masks, heard.energy), heard.spectrum, adjustments)
+        masks = raise_small_sources(heard.masks, heard.energy)
+        return _adjusted(masks, heard.spectrum, adjustments, analysis.absent)
 
     @torch.no_grad()
     def apply(self, masks: Masks, mixture: Tensor) -> Tensor:
@@ -128,14 +141,21 @@ class SharesAndComponents:
         analysis, _, (by_components, runs) = self.components.analyse_and_separate(mixture)
         analysis = replace(analysis, answers=ask(self.shares.task, mixture), decided=None)
         masks = multiply(self.shares, analysis, mixture, by_components)
-        estimates = self.apply(masks, mixture)
-        return replace(analysis, decided=masks.values[:-1]), masks, (estimates, runs)
+        analysis, masks, estimates = leave_out_absent(
+            self.shares.task, analysis, masks, self.apply(masks, mixture)
+        )
+        return analysis, masks, (estimates, runs)
+
+    def decide(self, analysis: Analysis, mixture: Tensor) -> tuple[Analysis, Masks, Tensor]:
+        """Decide by both."""
+        masks = self.masks(replace(analysis, decided=None, absent=()), mixture)
+        return leave_out_absent(self.shares.task, analysis, masks, self.apply(masks, mixture))
 
     @torch.no_grad()
     def masks(self, analysis: Analysis, mixture: Tensor, adjustments: Adjustments = UNADJUSTED) -> Masks:
         """Decide anew by both."""
         if (unadjusted := analysis.unadjusted) is not None and not adjustments.moved:
-            return _adjusted(unadjusted, spectrum_of(mixture), adjustments)
+            return _adjusted(unadjusted, spectrum_of(mixture), adjustments, analysis.absent)
         analysis = replace(analysis, decided=None)
         of_components = replace(adjustments, spans=(), edits=())
         masks = self.components.masks(analysis, mixture, of_components)
@@ -199,7 +219,57 @@ def multiply(
     """
     heard = hear(shares.task, analysis, mixture, shares.recording_shares)
     masks = product_of_masks(heard.masks, masks_of(by_components, heard.spectrum), heard.energy)
-    return _adjusted(masks, heard.spectrum, adjustments)
+    return _adjusted(masks, heard.spectrum, adjustments, analysis.absent)
+
+
+@torch.no_grad()
+def leave_out_absent(
+    task: Task, analysis: Analysis, masks: Masks, estimates: Tensor
+) -> tuple[Analysis, Masks, Tensor]:
+    """Silence the sources that a mixture does not have, unless the task keeps them.
+
+    Args:
+        task: asks for the sources.
+        analysis: of the mixture, with the network's answers.
+        masks: of a separation.
+        estimates: of the same, (sources, channels, samples).
+
+    Returns:
+        all three; the analysis knows the masks, and who is absent.
+    """
+    absent = absent_sources(task, analysis, masks, estimates)
+    analysis = replace(analysis, decided=masks.values[:-1], absent=absent)
+    if not absent:
+        return analysis, masks, estimates
+    kept = torch.ones(len(estimates), 1, 1, device=estimates.device)
+    kept[list(absent)] = 0
+    return analysis, replace(masks, values=silenced(masks.values, absent)), kept * estimates
+
+
+def absent_sources(task: Task, analysis: Analysis, masks: Masks, estimates: Tensor) -> tuple[int, ...]:
+    """Return the numbers of the sources that a mixture does not have; the arguments are as above."""
+    positions = share_taggers(task.taggers)
+    if task.settings.unheard == "kept" or not positions:
+        return ()
+    assert analysis.answers is not None
+    classes = class_matrix(task.queries, share_network(task)[0].data, task.settings.without)
+    energy = GRID.into_patches(GRID.into_bands(masks.energy))
+    sure = sureness(analysis.answers, energy, classes.to(analysis.answers))
+    mono = torch.stack([downmix(own) for own in estimates])
+    predicted = torch.stack(
+        [
+            predicted_shares(
+                mono,
+                task.rate,
+                task.steering_taggers[i],
+                [task.target_tags[query][i] for query in task.queries],
+                task.settings.padding,
+            )
+            for i in positions
+        ]
+    )
+    absent = log_odds_of_presence(sure, predicted.mean(dim=0)) < -CAUTION
+    return tuple(int(i) for i in absent.nonzero())
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,11 +343,12 @@ def hear(task: Task, analysis: Analysis, mixture: Tensor, recording_shares: Tens
     return Heard(spectrum, energy, GRID.over_bins(divided, spectrum.shape[-1]))
 
 
-def _adjusted(masks: Tensor, spectrum: Tensor, adjustments: Adjustments) -> Masks:
-    """Adjust masks (sources and residual, bins, frames) of a mixture's spectrum."""
+def _adjusted(masks: Tensor, spectrum: Tensor, adjustments: Adjustments, absent: Sequence[int]) -> Masks:
+    """Adjust masks (sources and residual, bins, frames) of a mixture's spectrum, without `absent` sources."""
     if adjustments.patches is not None:
         masks = tilted(masks, GRID.over_bins(adjustments.patches, masks.shape[-1]))
-    return Masks(adjusted(masks, adjustments, RATE, GRID.hop_length), spectrum, GRID.hop_length)
+    values = silenced(adjusted(masks, adjustments, RATE, GRID.hop_length), still_absent(absent, adjustments))
+    return Masks(values, spectrum, GRID.hop_length)
 
 
 def class_matrix(queries: tuple[str, ...], data: str, without: tuple[str, ...] = ()) -> Tensor:

@@ -266,9 +266,8 @@ class _Keeping:
         if self.known is None:
             analysis, masks, separated = self.separator.analyse_and_separate(mixture)
         else:
-            masks = self.separator.masks(replace(self.known, decided=None), mixture)
-            analysis = replace(self.known, decided=masks.values[:-1])
-            separated = (self.separator.apply(masks, mixture), ())
+            analysis, masks, estimates = self.separator.decide(self.known, mixture)
+            separated = (estimates, ())
         self.store[self.number] = analysis
         self.points[self.number] = points_of_segment(self.task, analysis, masks, self.start)
         return separated

@@ -31,7 +31,7 @@ MULTIPLE = ("taggers", "fft", "without")
 ROWS = (
     ("taggers", "objective", "without"),
     ("steps", "lr", "patience", "seed"),
-    ("steer", "components", "factorisations", "begin"),
+    ("steer", "components", "factorisations", "begin", "unheard"),
     ("generator", "level", "keep", "precision"),
     ("fft", "segment", "overlap"),
 )
@@ -48,6 +48,7 @@ NOT_FOR_TRANSFER = (
     "components",
     "factorisations",
     "begin",
+    "unheard",
     "fft",
     "combine",
     "output",
@@ -238,6 +239,7 @@ def _setting_controls(
         "components": NumberControl("Components", 1, MAX_COMPONENTS),
         "factorisations": NumberControl("Factorisations", 1, MAX_FACTORISATIONS),
         "begin": ChoiceControl("Initial gates", CHOICES["begin"]),
+        "unheard": ChoiceControl("Sources that are not heard", CHOICES["unheard"]),
         "generator": ChoiceControl("Generator", list(generators)),
         "level": NumberControl("Its level (0: finest)", 0, 2),
         "keep": ChoiceControl("Step to keep", CHOICES["keep"]),
