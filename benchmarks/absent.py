@@ -192,7 +192,7 @@ def main() -> None:
         names = sorted({case.recording for case in cases})
         for preset in ("default", "fast"):
             own = [case for case in cases if case.preset == preset]
-            silent = {}
+            silent: dict[int, bool] = {}
             for name in names:
                 weights = fit([case for case in learnt if case.recording != name])
                 held_out = [case for case in own if case.recording == name]

@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,7 +28,7 @@ def mixture(path: Path) -> Tensor:
     return audio.read(path, 2.0, SECONDS).samples
 
 
-def separated(samples: Tensor, words: list[str], unheard: str, **settings: object) -> tagbox.Separation:
+def separated(samples: Tensor, words: list[str], unheard: str, **settings: Any) -> tagbox.Separation:
     return tagbox.separate(samples, audio.read(DUET).rate, words, unheard=unheard, **settings)
 
 

@@ -21,9 +21,8 @@ import torch
 from torch import Tensor
 
 from tagbox.methods.analysis import Adjustments
-from tagbox.methods.gate_inference import component_shares, exclusive_tags
+from tagbox.methods.gate_inference import component_shares, target_classes
 from tagbox.taggers.tagger import Tagger
-from tagbox.tags.vocabularies import members
 
 WEIGHT_OF_SURENESS = 2.0
 WEIGHT_OF_PREDICTION = 0.9
@@ -61,10 +60,7 @@ def predicted_shares(
         padding: of the tagger's windows.
     """
     shares, _ = component_shares(estimates, tagger, padding, rate)
-    exclusive = exclusive_tags(tagger)
-    meant = [{one for tag in own for one in members(tag, tagger.data)} for own in tags]
-    classes = torch.tensor([[float(one in own) for one in exclusive] for own in meant]).to(shares)
-    return (classes * shares).sum(dim=1)
+    return (target_classes(tagger, tags) * shares).sum(dim=1)
 
 
 def log_odds_of_presence(sureness: Tensor, predicted: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ def gates_of(
     """
     inferred = []
     for position, (i, (shares, energy)) in enumerate(zip(share_taggers(taggers), heard, strict=True)):
-        classes = _class_matrix(taggers[i], [tags[i] for tags in target_tags])
+        classes = target_classes(taggers[i], [tags[i] for tags in target_tags])
         if recording_shares is None:
             inferred.append(gates_within_segment(shares, energy, classes))
         else:
@@ -267,7 +267,7 @@ def _normalise_rows(values: Tensor) -> Tensor:
     return values / values.sum(dim=1, keepdim=True)
 
 
-def _class_matrix(tagger: Tagger, target_tags: Sequence[Sequence[str]]) -> Tensor:
+def target_classes(tagger: Tagger, target_tags: Sequence[Sequence[str]]) -> Tensor:
     """Return the classes of each source's tags, multi-hot (sources, classes)."""
     sources = [{one for tag in tags for one in members(tag, tagger.data)} for tags in target_tags]
     rows = [[float(one in source) for one in exclusive_tags(tagger)] for source in sources]

@@ -249,7 +249,8 @@ def leave_out_absent(
 def absent_sources(task: Task, analysis: Analysis, masks: Masks, estimates: Tensor) -> tuple[int, ...]:
     """Return the numbers of the sources that a mixture does not have; the arguments are as above."""
     positions = share_taggers(task.taggers)
-    if task.settings.unheard == "kept" or not positions:
+    asked = torch.tensor([[bool(task.target_tags[query][i]) for query in task.queries] for i in positions])
+    if task.settings.unheard == "kept" or not bool(asked.any()):
         return ()
     assert analysis.answers is not None
     classes = class_matrix(task.queries, share_network(task)[0].data, task.settings.without)
@@ -268,8 +269,11 @@ def absent_sources(task: Task, analysis: Analysis, masks: Masks, estimates: Tens
             for i in positions
         ]
     )
-    absent = log_odds_of_presence(sure, predicted.mean(dim=0)) < -CAUTION
-    return tuple(int(i) for i in absent.nonzero())
+    # A tagger says nothing of sources for which it has no tag.
+    weights = asked.to(predicted)
+    mean = (weights * predicted).sum(dim=0) / weights.sum(dim=0).clamp(min=1)
+    absent = log_odds_of_presence(sure, mean) < -CAUTION
+    return tuple(int(i) for i in (absent & asked.any(dim=0).to(absent.device)).nonzero())
 
 
 @dataclass(frozen=True, eq=False)
