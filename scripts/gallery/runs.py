@@ -29,6 +29,8 @@ UNUSED_SETTINGS = {
     "shares": ("generator", "level", "quantiser", "components", "factorisations"),
 }
 """For each method, settings that have no effect: a new default of theirs makes no result out of date."""
+NEUTRAL_SETTINGS: dict[str, Any] = {"without": [], "unheard": "kept"}
+"""Values that change nothing: results that were made before there were such settings are not out of date."""
 
 
 def read_excerpt(example: Example, track: str) -> audio.Audio:
@@ -37,10 +39,14 @@ def read_excerpt(example: Example, track: str) -> audio.Audio:
 
 
 def effective_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that have an effect, as JSON stores them: without an empty list of words, too."""
+    """Return the settings that have an effect, as JSON stores them."""
     stored: dict[str, Any] = json.loads(json.dumps(settings))
     unused = UNUSED_SETTINGS[stored["steer"]]
-    return {name: value for name, value in stored.items() if name not in unused and value != []}
+    return {
+        name: value
+        for name, value in stored.items()
+        if name not in unused and (name not in NEUTRAL_SETTINGS or value != NEUTRAL_SETTINGS[name])
+    }
 
 
 def result_key(example: Example, setup: Setup) -> dict[str, Any]:
