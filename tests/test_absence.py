@@ -68,6 +68,7 @@ def test_whoever_says_that_a_source_is_there_is_believed() -> None:
     assert still_absent(range(6), Adjustments(spans=spans, edits=edits, moved={7: 4})) == (1, 3, 5)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("preset", ["default", "fast"])
 def test_what_is_not_heard_is_silent(preset: str) -> None:
     """A singer and a guitar; no violin."""
@@ -108,6 +109,7 @@ def test_corrections_have_the_last_word() -> None:
         assert not project.result.sources["violin"].any()
 
 
+@pytest.mark.integration
 def test_the_command_line_says_what_is_silent(tmp_path: Path) -> None:
     options = ["--preset", "fast", "--duration", "5", "--unheard", "silent"]
     words = ["--tags", "violin", "--tags", "vocals"]

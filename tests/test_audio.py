@@ -354,6 +354,7 @@ def test_the_examples_stems_add_up(piece: str) -> None:
     assert np.abs(mixture.astype(int)).max() > 2**14
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".aiff"])
 def test_a_damaged_file_is_read_or_refused_but_never_a_traceback(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"

@@ -86,6 +86,7 @@ def _run_into(streams: list[io.TextIOWrapper], *arguments: object) -> tuple[int,
     return code, None
 
 
+@pytest.mark.integration
 def test_closed_and_left_outputs_lose_no_result(song: Path) -> None:
     folder = song.parent
     for name, line in {

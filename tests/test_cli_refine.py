@@ -33,6 +33,7 @@ def test_what_is_no_span_is_refused(text: str) -> None:
         read_corrections([text], None, None, ("violin",))
 
 
+@pytest.mark.integration
 def test_a_result_is_gone_on_from(tmp_path: Path) -> None:
     recording = audio.read(EXAMPLES / "duet/mixture.flac", 1.0, 1.5)
     audio.write(tmp_path / "duet.wav", recording.samples, recording.rate, bits="float")
