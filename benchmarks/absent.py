@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from scripts.judge_share_network import Recording, measured, songs, stempeg_excerpt, tracks
+from scripts.judge_share_network import Recording, measured, recordings_in, stempeg_excerpt
 from tagbox.audio.downmix import downmix
 from tagbox.free_text import tags_heard
-from tagbox.methods.absence import CAUTION, log_odds_of_presence, predicted_shares, sureness
+from tagbox.methods.absence import CAUTION, SMALLEST_SHARE, log_odds_of_presence, predicted_shares, sureness
 from tagbox.methods.analysis import Analysis
 from tagbox.methods.shares import SharesAndComponents, class_matrix, shares_and_components
 from tagbox.methods.task import Task
@@ -141,7 +141,7 @@ def describe(cases: Sequence[Case], is_silenced: Sequence[bool]) -> str:
 
 def features(cases: Sequence[Case]) -> NDArray[np.float64]:
     """Return the log-odds that the decision rests on, and ones: (cases, 3)."""
-    values = np.clip([[case.sureness, case.predicted] for case in cases], 1e-4, 1 - 1e-4)
+    values = np.clip([[case.sureness, case.predicted] for case in cases], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     return np.c_[np.log(values / (1 - values)), np.ones(len(cases))]
 
 
@@ -171,11 +171,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     task = prepare_task(["violin"], Settings(), "cpu")
-    recordings = [
-        one
-        for folder in options.data
-        for one in list(tracks(folder) if any(folder.glob("Track*")) else songs(folder))[:: options.every]
-    ]
+    recordings = [one for folder in options.data for one in recordings_in(folder, options.every)]
     if options.stempeg:
         recordings.append(stempeg_excerpt())
     cases = []

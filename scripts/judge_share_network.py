@@ -137,6 +137,11 @@ def songs(folder: Path) -> Iterator[Recording]:
         )  # fmt: skip
 
 
+def recordings_in(folder: Path, every: int = 1) -> list[Recording]:
+    """Read every so many recordings of a folder in either layout."""
+    return list(tracks(folder) if any(folder.glob("Track*")) else songs(folder))[::every]
+
+
 def stempeg_excerpt() -> Recording:
     """Read the excerpt that stempeg carries."""
     import stempeg
@@ -279,6 +284,29 @@ def summary(rows: list[Measured]) -> dict[str, float]:
     }
 
 
+def report(
+    rows: Mapping[tuple[str, str], list[Measured]], about: Mapping[str, float], log: Path | None
+) -> None:
+    """Print a line for each set and way, and add it to the log.
+
+    Args:
+        rows: what was measured, by set and way.
+        about: what the log says of all of them.
+        log: none unless given.
+    """
+    for (data, way), own in rows.items():
+        found = summary(own)
+        print(
+            f"{data:26s} {way:28s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
+            f"{found['below_0']:4.0%}  left {found['left']:6.1f}  others {found['others']:6.1f}  "
+            f"({found['cases']})",
+            flush=True,
+        )
+        if log:
+            with log.open("a") as file:
+                file.write(json.dumps({**about, "data": data, "way": way, **found}) + "\n")
+
+
 def main() -> None:
     """Judge, print, and add to the log."""
     parser = argparse.ArgumentParser(
@@ -298,8 +326,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     network = load(args.weights)
     progress = how_far(args.weights)
-    sets = [tracks(path) if any(path.glob("Track*")) else songs(path) for path in args.data]
-    recordings = [one for every in sets for one in list(every)[:: args.every]]
+    recordings = [one for folder in args.data for one in recordings_in(folder, args.every)]
     if args.stempeg:
         recordings.append(stempeg_excerpt())
     rows: dict[tuple[str, str], list[Measured]] = {}
@@ -309,17 +336,7 @@ def main() -> None:
             rows.setdefault((f"{recording.data}: {tag}" if alone else recording.data, way), []).append(one)
             if args.each:
                 print(f"{recording.name} {tag} {way} {one}", flush=True)
-    for (data, way), own in rows.items():
-        found = summary(own)
-        print(
-            f"{data:26s} {way:28s} mean {found['mean']:+6.2f} median {found['median']:+6.2f} below 0 "
-            f"{found['below_0']:4.0%}  left {found['left']:6.1f}  others {found['others']:6.1f}  "
-            f"({found['cases']})",
-            flush=True,
-        )
-        if args.log:
-            with args.log.open("a") as file:
-                file.write(json.dumps({**progress, "data": data, "way": way, **found}) + "\n")
+    report(rows, progress, args.log)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ Printed: as scripts.judge_share_network does.
 """
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scripts.judge_share_network import Measured, Recording, load, measured, songs, summary, tracks
+from scripts.judge_share_network import QUIETEST, Measured, Recording, load, measured, recordings_in, report
 from tagbox.generators.base import Generator
 from tagbox.generators.quantisers import make_quantiser
 from tagbox.methods.latents import LatentMask
@@ -45,8 +44,6 @@ WEIGHTS = Path("src/tagbox/taggers/data/rendered-shares.safetensors")
 LOSSES = ("presence", "patches")
 FFT = (2048,)
 """Of the generator's masks."""
-QUIETEST = 1e-3
-"""A peak below which a source is left out."""
 SUREST = 1e-3
 """The least share whose logarithm is taken."""
 
@@ -200,8 +197,8 @@ def main() -> None:
     assert generator.rate == RATE
     rows: dict[tuple[str, str], list[Measured]] = {}
     for folder in options.data:
-        every = list(tracks(folder) if any(folder.glob("Track*")) else songs(folder))
-        for recording in (excerpt(one, options.seconds) for one in every[:: options.every]):
+        every = recordings_in(folder, options.every)
+        for recording in (excerpt(one, options.seconds) for one in every):
             for tag, source in recording.sources.items():
                 if tag == "accompaniment":
                     continue
@@ -209,17 +206,8 @@ def main() -> None:
                     found = measured(estimate[None], source, recording.mixture)
                     rows.setdefault((recording.data, way), []).append(found)
                     print(f"{recording.name} {tag} {way}: {found.improvement:+.2f}", flush=True)
-    for (data, way), own in rows.items():
-        figures = summary(own)
-        print(
-            f"{data:12s} {way:40s} mean {figures['mean']:+6.2f} median {figures['median']:+6.2f} below 0 "
-            f"{figures['below_0']:4.0%}  left {figures['left']:6.1f}  others {figures['others']:6.1f}  "
-            f"({figures['cases']})"
-        )
-        if options.log:
-            about = {"seconds": options.seconds, "lr": options.lr, "steps": options.steps}
-            with options.log.open("a") as file:
-                file.write(json.dumps({**about, "data": data, "way": way, **figures}) + "\n")
+    about = {"seconds": options.seconds, "lr": options.lr, "steps": options.steps}
+    report(rows, about, options.log)
 
 
 if __name__ == "__main__":
